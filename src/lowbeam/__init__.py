@@ -1,0 +1,36 @@
+"""lowbeam reads emotion, as valence and arousal over time, from face video that a thin link can carry.
+
+>>> import lowbeam
+>>> lowbeam.pack("call.mp4", "face.mkv", scale=8)
+>>> trace = lowbeam.read("face.mkv")
+>>> trace.to_pandas()
+"""
+
+from lowbeam.errors import (
+    CodecError, CorpusError, LowbeamError, ModelError, NoFaceError, OutputError, SourceError, StreamError, UsageError,
+)  # fmt: skip
+from lowbeam.pipeline import Packed, pack, read
+from lowbeam.recognize import Reading, Recognizer, shipped_models
+from lowbeam.trace import Trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CodecError",
+    "CorpusError",
+    "LowbeamError",
+    "ModelError",
+    "NoFaceError",
+    "OutputError",
+    "Packed",
+    "Reading",
+    "Recognizer",
+    "SourceError",
+    "StreamError",
+    "Trace",
+    "UsageError",
+    "__version__",
+    "pack",
+    "read",
+    "shipped_models",
+]

@@ -1,0 +1,41 @@
+"""The operating point: codec, scale, QP and frames a second."""
+
+from dataclasses import dataclass
+
+from lowbeam.errors import UsageError
+from lowbeam.scale import side_of
+
+CODECS = {"hevc": 51, "avc": 51, "av1": 63, "vp9": 63}  # name: largest QP
+MAX_FPS = 120.0
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Where on the rate-distortion plane to work.
+
+    `codec` is a key of `CODECS`; `scale` one of `lowbeam.scale.SCALES`; `qp` the quantisation parameter, on the
+    codec's own scale from 0 (near lossless) to 51 or 63; `fps` the most frames a second that are coded, up to 120.
+    Raises `UsageError` where one is out of its range.
+    """
+
+    codec: str = "hevc"
+    scale: int = 8
+    qp: int = 32
+    fps: float = 12.5
+
+    def __post_init__(self) -> None:
+        if self.codec not in CODECS:
+            raise UsageError(f"codec {self.codec} is not one of {', '.join(CODECS)}")
+        side_of(self.scale)
+        if not 0 <= self.qp <= CODECS[self.codec]:
+            raise UsageError(f"QP {self.qp} is out of range for {self.codec}: 0 to {CODECS[self.codec]}")
+        if not 0 < self.fps <= MAX_FPS:
+            raise UsageError(f"fps {self.fps:g} is out of range: above 0, up to {MAX_FPS:g}")
+
+    @property
+    def side(self) -> int:
+        """Side of the LR face in pixels."""
+        return side_of(self.scale)
+
+    def __str__(self) -> str:
+        return f"{self.codec} s={self.scale} QP {self.qp} {self.fps:g} fps"

@@ -1,0 +1,1 @@
+"""Labelled recordings and stills, one adapter a file."""

@@ -1,0 +1,53 @@
+"""The errors that lowbeam raises.
+
+::
+
+    LowbeamError
+    ├── UsageError        an argument is out of its range, or a needed extra is not installed
+    ├── SourceError       a video, camera or URL cannot be opened or decoded
+    ├── NoFaceError       a source holds no face
+    ├── StreamError       a face stream is damaged, hostile, or of an unknown version
+    ├── CodecError        an encoder or decoder refuses, or FFmpeg was built without it
+    ├── ModelError        a model file is missing or is not a lowbeam model
+    ├── CorpusError       a corpus is missing, damaged or without labels
+    └── OutputError       an output cannot be written
+
+Each message is one line: what is wrong, and where it helps, what to do. The command line prints it after
+``lowbeam:`` and exits with status 2.
+"""
+
+
+class LowbeamError(Exception):
+    """Head of the tree; catch this to catch all."""
+
+
+class UsageError(LowbeamError, ValueError):
+    """An argument is out of its range, or a needed optional package is not installed."""
+
+
+class SourceError(LowbeamError):
+    """A video, camera or URL cannot be opened or decoded."""
+
+
+class NoFaceError(SourceError):
+    """A source holds no face."""
+
+
+class StreamError(SourceError):
+    """A face stream is damaged, hostile, or of an unknown version."""
+
+
+class CodecError(LowbeamError):
+    """An encoder or decoder refuses, or this FFmpeg was built without it."""
+
+
+class ModelError(LowbeamError):
+    """A model file is missing or is not a lowbeam model."""
+
+
+class CorpusError(LowbeamError):
+    """A corpus is missing, damaged or without labels."""
+
+
+class OutputError(LowbeamError):
+    """An output cannot be written."""

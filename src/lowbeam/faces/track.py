@@ -1,0 +1,145 @@
+"""Follow faces from frame to frame: detect now and then, correlate between, smooth, and keep ids stable."""
+
+import math
+from dataclasses import dataclass
+
+import dlib
+import numpy as np
+from PIL import Image
+
+from lowbeam.faces.crop import Box
+from lowbeam.faces.detect import Detector
+from lowbeam.faces.smooth import OneEuroFilter
+from lowbeam.media import Grey
+
+WORK_SIDE = 960  # pixels: frames with a longer side are shrunk to it before faces are looked for
+DETECT_EVERY = 8  # frames
+INNER = 0.8  # share of a face's square that is correlated: without the corners, which show background
+MIN_CONFIDENCE = 7.0  # peak-to-sidelobe ratio; below it a correlation filter is held to be lost (Bolme et al. 2010)
+MATCH_OVERLAP = 0.3  # intersection over union at which a detection belongs to a track
+MAX_MISSES = 2  # detection rounds that a track survives on correlation alone
+RECALL_S = 3.0  # a face that comes back to its place within this time gets its id back
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Face `face` (an id from 0 up) seen in `box`."""
+
+    face: int
+    box: Box
+
+
+class _Track:
+    def __init__(self, face: int, grey: Grey, box: Box) -> None:
+        self.face = face
+        self.misses = 0
+        self.presence = 0.0  # sum of areas: the largest and longest-lived face has most
+        self.seen_s = -math.inf
+        self._correlator = dlib.correlation_tracker()
+        self._filters: tuple[OneEuroFilter, ...] = ()
+        self.restart(grey, box)
+        self.forget_motion()
+
+    def forget_motion(self) -> None:
+        # Places are filtered in face sides, the side itself as its logarithm, so one setting serves all sizes.
+        self._filters = tuple(OneEuroFilter(rest_hz=1.0, speed_gain=g) for g in (40.0, 40.0, 4.0))
+
+    def restart(self, grey: Grey, box: Box) -> None:
+        self.box = box
+        inner = Box.around(*box.centre, box.side * INNER)
+        self._correlator.start_track(
+            grey, dlib.drectangle(inner.x, inner.y, inner.x + inner.side, inner.y + inner.side)
+        )
+
+    def follow(self, grey: Grey) -> float:
+        """Move to where the face is now; returns the confidence."""
+        confidence = self._correlator.update(grey)
+        place = self._correlator.get_position()
+        x, y = (place.left() + place.right()) / 2, (place.top() + place.bottom()) / 2
+        self.box = Box.around(x, y, (place.width() + place.height()) / 2 / INNER)
+        return confidence
+
+    def smoothed(self, time_s: float) -> Box:
+        x, y = self.box.centre
+        side = self.box.side
+        by_x, by_y, by_side = self._filters
+        self.presence += side * side
+        self.seen_s = time_s
+        smooth_side = math.exp(by_side(math.log(side), time_s))
+        return Box.around(by_x(x / side, time_s) * side, by_y(y / side, time_s) * side, smooth_side)
+
+
+class FaceTracker:
+    """Finds faces and follows them through the frames of one video, given in order."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._tracks: list[_Track] = []
+        self._lost: list[_Track] = []
+        self._frames_to_detection = 0
+        self._next_face = 0
+
+    def update(self, grey: Grey, time_s: float) -> list[Sighting]:
+        """The faces in a frame, uint8 (h, w), at `time_s`; the primary first, that is the one with most area summed
+        over its frames so far."""
+        factor = min(1.0, WORK_SIDE / max(grey.shape))
+        work = grey if factor == 1.0 else _shrunk(grey, factor)
+        # A black frame gives a confidence of NaN, which is not at least anything.
+        unsure = [t for t in self._tracks if not t.follow(work) >= MIN_CONFIDENCE]
+        if self._frames_to_detection <= 0 or unsure:
+            self._detect(work, time_s, unsure)
+            self._frames_to_detection = DETECT_EVERY
+        self._frames_to_detection -= 1
+        inside = [t for t in self._tracks if _touches(t.box, work)]
+        self._drop([t for t in self._tracks if t not in inside])
+        sightings = [(t, Sighting(t.face, t.smoothed(time_s).scaled(1 / factor))) for t in inside]
+        return [s for _, s in sorted(sightings, key=lambda pair: -pair[0].presence)]
+
+    def _detect(self, work: Grey, time_s: float, unsure: list[_Track]) -> None:
+        self._lost = [t for t in self._lost if time_s - t.seen_s <= RECALL_S]
+        unmatched = list(self._tracks)
+        for box in self._detector(work):
+            known = _best_match(box, unmatched)
+            if known is not None:
+                unmatched.remove(known)
+                known.misses = 0
+                known.restart(work, box)
+            elif _best_match(box, self._tracks) is None:
+                self._tracks.append(self._recalled(work, box))
+        for track in unmatched:
+            track.misses += 1
+        self._drop([t for t in unmatched if t.misses > MAX_MISSES or t in unsure])
+
+    def _recalled(self, work: Grey, box: Box) -> _Track:
+        """The track that was lost where `box` is, else a new one."""
+        track = _best_match(box, self._lost)
+        if track is None:
+            track = _Track(self._next_face, work, box)
+            self._next_face += 1
+        else:
+            self._lost.remove(track)
+            track.misses = 0
+            track.restart(work, box)
+            track.forget_motion()
+        return track
+
+    def _drop(self, gone: list[_Track]) -> None:
+        self._tracks = [t for t in self._tracks if t not in gone]
+        self._lost += gone
+
+
+def _best_match(box: Box, tracks: list[_Track]) -> _Track | None:
+    best = max(tracks, key=lambda t: box.overlap(t.box), default=None)
+    return best if best is not None and box.overlap(best.box) >= MATCH_OVERLAP else None
+
+
+def _touches(box: Box, grey: Grey) -> bool:
+    """Whether the box's centre lies in the frame, and the box is of a size that can be cut."""
+    x, y = box.centre
+    height, width = grey.shape
+    return 0 <= x < width and 0 <= y < height and 1 <= box.side < 4 * max(height, width)
+
+
+def _shrunk(grey: Grey, factor: float) -> Grey:
+    height, width = (max(1, round(n * factor)) for n in grey.shape)
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BOX))

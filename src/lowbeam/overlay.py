@@ -1,0 +1,96 @@
+"""An MP4 that shows each face with its reading: over the source's frames, or, from a face stream, over the dark, with
+the faces where they were, as they were received."""
+
+import os
+from collections import deque
+from contextlib import ExitStack
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lowbeam.faces.crop import Face
+from lowbeam.media import Frame, VideoSink
+from lowbeam.trace import AFFECT_COLOURS, Row
+
+MAX_WIDTH = 960  # pixels: larger sources are shown smaller
+MIN_WIDTH = 480
+STRIP = 96  # pixels: height of the running chart below the picture
+HISTORY_S = 10.0
+DARK = (24, 24, 27)
+LIGHT = (228, 228, 231)
+
+
+class OverlayWriter:
+    """Draws and writes the overlay of one source. `size` is its (width, height) in pixels. A context manager."""
+
+    def __init__(self, path: str | os.PathLike, size: tuple[int, int], fps: float) -> None:
+        self._path, self._fps = path, fps
+        self._factor = min(MAX_WIDTH, max(MIN_WIDTH, max(size))) / max(size)
+        self._size = self._scaled(size)
+        self._history: deque[Row] = deque()
+        self._font = ImageFont.load_default(14)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "OverlayWriter":
+        self._sink = self._stack.enter_context(VideoSink(self._path, self._fps))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)  # type: ignore[arg-type]
+
+    def _scaled(self, size: tuple[int, int]) -> tuple[int, int]:
+        width, height = (max(2, round(n * self._factor)) for n in size)
+        return width, height
+
+    def write(self, time_s: float, frame: Frame | None, faces: list[Face], rows: list[Row]) -> None:
+        """Add the picture at `time_s`: `rows` are the trace's rows of `faces`; `frame` is None in a face stream."""
+        if frame is not None:
+            self._size = self._scaled(frame.size)
+            picture = Image.fromarray(frame.rgb).resize(self._size, Image.Resampling.BILINEAR)
+        else:
+            picture = Image.new("RGB", self._size, DARK)
+        canvas = Image.new("RGB", (self._size[0], self._size[1] + STRIP), DARK)
+        canvas.paste(picture, (0, 0))
+        draw = ImageDraw.Draw(canvas)
+        for face, row in zip(faces, rows, strict=True):
+            self._draw_face(canvas, draw, face, row, show_pixels=frame is None)
+        self._history.extend(rows)
+        while self._history and self._history[0][0] < time_s - HISTORY_S:
+            self._history.popleft()
+        self._draw_chart(draw, time_s, rows[0] if rows else None)
+        self._sink.write(np.asarray(canvas), time_s)
+
+    def _draw_face(self, canvas: Image.Image, draw: ImageDraw.ImageDraw, face: Face, row: Row, show_pixels: bool) -> None:
+        box = face.box.scaled(self._factor)
+        side = max(1, min(round(box.side), 2 * max(self._size)))
+        left, top = round(box.x), round(box.y)
+        if show_pixels:
+            received = Image.fromarray(face.pixels).resize((side, side), Image.Resampling.NEAREST)
+            canvas.paste(received.convert("RGB"), (left, top))
+        draw.rectangle((left, top, left + side, top + side), outline=LIGHT, width=2)
+        label = f"#{face.id}  V {row[2]:+.2f} ±{row[4]:.2f}  A {row[3]:+.2f} ±{row[5]:.2f}"
+        _, _, width, height = draw.textbbox((0, 0), label, font=self._font)
+        x = max(0, min(left, self._size[0] - width - 8))
+        y = top - height - 8 if top > height + 8 else min(top + side + 2, self._size[1] - height - 8)
+        draw.rectangle((x, y, x + width + 8, y + height + 6), fill=DARK)
+        draw.text((x + 4, y + 2), label, font=self._font, fill=LIGHT)
+
+    def _draw_chart(self, draw: ImageDraw.ImageDraw, time_s: float, primary: Row | None) -> None:
+        top, width = self._size[1], self._size[0]
+        middle = top + STRIP / 2
+        draw.rectangle((0, top, width, top + STRIP), fill=DARK)
+        draw.line((0, middle, width, middle), fill=(82, 82, 91))
+        shown = primary[1] if primary is not None else self._history[-1][1] if self._history else None
+        for index, (name, colour) in enumerate(AFFECT_COLOURS.items()):
+            points: list[tuple[float, float]] = []
+            for row in self._history:
+                if row[1] != shown:
+                    continue
+                x = width - (time_s - row[0]) / HISTORY_S * width
+                if points and x - points[-1][0] > width / HISTORY_S / 2:  # half a second without the face
+                    draw.line(points, fill=colour, width=2)
+                    points = []
+                points.append((x, middle - row[2 + index] * (STRIP / 2 - 4)))
+            if len(points) > 1:
+                draw.line(points, fill=colour, width=2)
+            draw.text((6 + 70 * index, top + 2), name, font=self._font, fill=colour)

@@ -1,0 +1,209 @@
+"""The two halves of the street: `pack` on the camera's side, `read` on the far side. Both go frame by frame, so memory
+does not grow with the video's length."""
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, get_args
+
+import numpy as np
+
+from lowbeam.codec.face_stream import FaceStreamReader, is_face_stream
+from lowbeam.codec.operating_point import OperatingPoint
+from lowbeam.codec.packer import AllPacker, PrimaryPacker
+from lowbeam.errors import NoFaceError, StreamError, UsageError
+from lowbeam.faces import Face, FaceTracker, crop, make_detector
+from lowbeam.files import Pipe, whole_file
+from lowbeam.media import Frame, Source, StandardInput, VideoSource
+from lowbeam.overlay import OverlayWriter
+from lowbeam.recognize import DEFAULT_MODEL, Recognizer
+from lowbeam.trace import Row, Trace
+
+FacesChoice = Literal["primary", "all"]
+Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
+
+BATCH = 32  # faces read at a time from a file
+OVERLAY_BATCH = 8  # with an overlay whole frames wait for their batch
+MAX_WAITING = 128  # frames that may wait for their batch to fill
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The faces at one time, and the frame that they were seen in where the source has frames."""
+
+    time_s: float
+    faces: list[Face]
+    frame: Frame | None = None
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What `pack` did. `coded` faces in `tracks` tracks over `duration_s` seconds of video made `size_bytes`, container
+    and all; `left_out` faces found no place, since a face stream holds a limited number of tracks."""
+
+    point: OperatingPoint
+    coded: int
+    tracks: int
+    duration_s: float
+    size_bytes: int
+    left_out: int = 0
+
+    @property
+    def rate_bps(self) -> float:
+        """Bits per second over the video's length, counting every byte of the file."""
+        return 8 * self.size_bytes / self.duration_s
+
+
+def pack(
+    source: str | os.PathLike, out: str | os.PathLike, *, scale: int = 8, codec: str = "hevc", qp: int = 32,
+    fps: float = 12.5, faces: FacesChoice = "primary", detector: str = "dlib", progress: Progress | None = None,
+) -> Packed:  # fmt: skip
+    """Find the face in a video, shrink it by `scale`, code it, and write a face stream to `out` (``-``: standard output).
+
+    `source` is as for `lowbeam.media.VideoSource`; the other arguments are those of `OperatingPoint` and
+    `make_detector`. With ``faces="all"`` every face has a track of its own, and the file is written at the end.
+
+    Raises `UsageError`, `SourceError`, `NoFaceError`, `CodecError` or `OutputError`; then `out` is not touched.
+    """
+    point = OperatingPoint(codec, scale, qp, fps)
+    _check_choice(faces)
+    tracker = FaceTracker(make_detector(detector))
+    with ExitStack() as stack:
+        video = stack.enter_context(VideoSource(_named(source)))
+        to_stdout = os.fspath(out) == "-"
+        target = Pipe(sys.stdout.buffer) if to_stdout else stack.enter_context(whole_file(out))
+        frames = _Counted(video, progress, video.frame_count)
+        packer = (AllPacker if faces == "all" else PrimaryPacker)(point, target)
+        try:
+            for sight in video_sights(frames, tracker, faces, fps):
+                for face in sight.faces:
+                    packer.add(face, sight.frame.size)
+            packer.finish()
+        except BaseException:
+            packer.abandon()
+            raise
+        if not packer.coded:
+            raise NoFaceError(f"{video.name} shows no face")
+        size = target.size if isinstance(target, Pipe) else target.stat().st_size
+    return Packed(point, packer.coded, packer.tracks, frames.last_s + 1 / video.fps, size, packer.left_out)
+
+
+def read(
+    source: str | os.PathLike, *, faces: FacesChoice = "primary", model: str | os.PathLike = DEFAULT_MODEL,
+    threads: int = 1, detector: str = "dlib", overlay: str | os.PathLike | None = None,
+    progress: Progress | None = None,
+) -> Trace:  # fmt: skip
+    """Read valence and arousal from a face stream, or from any video, whose faces are then found first and read at
+    scale 1.
+
+    `source` is a face stream, a video file, ``camera:N``, a URL, or ``-``; `model` and `threads` are those of
+    `Recognizer`; `overlay` names an MP4 that shows each face with its reading.
+
+    A face stream that was cut is read as far as it goes; the trace's `cut_at_s` says where it ends.
+    Raises `UsageError`, `SourceError`, `StreamError`, `NoFaceError`, `ModelError` or `OutputError`.
+    """
+    _check_choice(faces)
+    recognizer = Recognizer(model, threads)
+    with ExitStack() as stack:
+        opened = _named(source)
+        if is_face_stream(opened):
+            video = stack.enter_context(FaceStreamReader(opened, primary_only=faces == "primary"))
+            sights, batch = stream_sights(_Counted(video, progress, None)), BATCH
+        else:
+            video = stack.enter_context(VideoSource(opened))
+            tracker = FaceTracker(make_detector(detector))
+            frames = _Counted(video, progress, video.frame_count)
+            sights, batch = video_sights(frames, tracker, faces), 1 if video.is_live else BATCH
+        writer = None
+        if overlay is not None:
+            writer = stack.enter_context(OverlayWriter(stack.enter_context(whole_file(overlay)), video.size, video.fps))
+            batch = min(batch, OVERLAY_BATCH)
+        rows = []
+        for sight, found in readings(sights, recognizer, batch, keep_frames=writer is not None):
+            rows += found
+            if writer is not None:
+                writer.write(sight.time_s, sight.frame, sight.faces, found)
+        cut_at_s = video.cut_at_s if isinstance(video, FaceStreamReader) else None
+        if not rows:
+            raise NoFaceError(f"{video.name} shows no face") if cut_at_s is None else StreamError(
+                f"{video.name} is cut before its first face"
+            )
+    return Trace.from_rows(rows, source=video.name, model=str(model), cut_at_s=cut_at_s)
+
+
+def video_sights(
+    frames: Iterable[Frame], tracker: FaceTracker, faces: FacesChoice, fps: float = math.inf
+) -> Iterator[Sight]:
+    """Find and cut the faces of each frame, of at most `fps` frames a second."""
+    next_due = -math.inf
+    for frame in frames:
+        due = math.floor(frame.time_s * fps + 0.01) if math.isfinite(fps) else 0  # a little early is in time
+        if math.isfinite(fps) and due <= next_due:
+            continue
+        next_due = due
+        sightings = tracker.update(frame.grey, frame.time_s)
+        if faces == "primary":
+            sightings = sightings[:1]
+        found = [Face(frame.time_s, s.face, s.box, crop(frame.grey, s.box)) for s in sightings]
+        yield Sight(frame.time_s, found, frame)
+
+
+def stream_sights(faces: Iterable[Face]) -> Iterator[Sight]:
+    """Bring together the faces of a face stream that share a time."""
+    for time_s, together in groupby(faces, key=lambda face: face.time_s):
+        yield Sight(time_s, list(together))
+
+
+def readings(
+    sights: Iterable[Sight], recognizer: Recognizer, batch: int, keep_frames: bool
+) -> Iterator[tuple[Sight, list[Row]]]:
+    """Read the faces of each sight, `batch` faces at a time; frames are let go of early unless they are kept."""
+    waiting: list[Sight] = []
+    count = 0
+    for sight in sights:
+        waiting.append(sight if keep_frames else Sight(sight.time_s, sight.faces))
+        count += len(sight.faces)
+        if count >= batch or len(waiting) >= (batch if keep_frames else MAX_WAITING):
+            yield from _read_batch(waiting, recognizer)
+            waiting, count = [], 0
+    yield from _read_batch(waiting, recognizer)
+
+
+def _read_batch(sights: list[Sight], recognizer: Recognizer) -> Iterator[tuple[Sight, list[Row]]]:
+    values: dict[int, tuple[float, ...]] = {}
+    faces = [face for sight in sights for face in sight.faces]
+    for side in {len(face.pixels) for face in faces}:
+        alike = [face for face in faces if len(face.pixels) == side]
+        reading = recognizer(np.stack([face.pixels for face in alike]))
+        columns = (reading.valence, reading.arousal, reading.valence_std, reading.arousal_std)
+        values |= zip(map(id, alike), zip(*(column.tolist() for column in columns), strict=True), strict=True)
+    for sight in sights:
+        yield sight, [(f.time_s, f.id, *values[id(f)], f.box.x, f.box.y, f.box.side) for f in sight.faces]
+
+
+class _Counted:
+    """Passes frames or faces on, counting them for a progress bar."""
+
+    def __init__(self, items: Iterable, progress: Progress | None, total: int | None) -> None:
+        self._items, self._progress, self._total = items, progress, total
+        self.last_s = 0.0
+
+    def __iter__(self) -> Iterator:
+        for done, item in enumerate(self._items, 1):
+            self.last_s = item.time_s
+            yield item
+            if self._progress is not None:
+                self._progress(done, self._total)
+
+
+def _named(source: str | os.PathLike) -> Source:
+    return StandardInput() if os.fspath(source) == "-" else source
+
+
+def _check_choice(faces: str) -> None:
+    if faces not in get_args(FacesChoice):
+        raise UsageError(f"faces {faces} is not one of {', '.join(get_args(FacesChoice))}")

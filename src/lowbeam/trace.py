@@ -1,0 +1,151 @@
+"""The time series of readings: its columns, its files, its plot."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowbeam.errors import SourceError, UsageError
+from lowbeam.files import whole_file
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+Row = tuple[float, int, float, float, float, float, float, float, float]
+
+# Seconds from the source's first frame; id of the face; readings in [-1, 1] and their standard deviations; upper left
+# corner and side of the face's square in source pixels.
+COLUMNS = ("time_s", "face", "valence", "arousal", "valence_std", "arousal_std", "x", "y", "side")
+FORMATS = (".csv", ".parquet", ".json")
+AFFECT_COLOURS = {"valence": "#c2410c", "arousal": "#1d4ed8"}
+
+
+@dataclass
+class Trace:
+    """Readings over time, a row for each face in each frame; frames without a face are absent.
+
+    `columns` maps each of `COLUMNS` to a float64 array (n,), `face` to int64. `source` names what was read, `model`
+    what read it; `cut_at_s` is the time at which a cut source breaks off, None where it was whole.
+    """
+
+    columns: dict[str, NDArray[Any]]
+    source: str = ""
+    model: str = ""
+    cut_at_s: float | None = None
+    fps: float | None = field(default=None, compare=False)  # faces a second of reading, for progress and reports
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Row], **about: Any) -> "Trace":
+        """A trace from tuples in the order of `COLUMNS`."""
+        table = np.array(list(rows), np.float64).reshape(-1, len(COLUMNS))
+        columns: dict[str, NDArray[Any]] = {name: table[:, i].copy() for i, name in enumerate(COLUMNS)}
+        columns["face"] = columns["face"].astype(np.int64)
+        return cls(columns, **about)
+
+    def __len__(self) -> int:
+        return len(self.columns["time_s"])
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        """A column by its name: ``trace.valence``."""
+        if name in COLUMNS:
+            return self.columns[name]
+        raise AttributeError(f"a trace has no {name}")
+
+    def of_face(self, face: int) -> "Trace":
+        """The rows of one face."""
+        mask = self.columns["face"] == face
+        columns = {name: values[mask] for name, values in self.columns.items()}
+        return Trace(columns, self.source, self.model, self.cut_at_s)
+
+    def faces(self) -> list[int]:
+        """Ids of the faces, the most present (sum of areas) first."""
+        ids, index = np.unique(self.columns["face"], return_inverse=True)
+        presence = np.bincount(index, weights=self.columns["side"] ** 2, minlength=len(ids))
+        return [int(i) for i in ids[np.argsort(-presence, kind="stable")]]
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """A `pandas.DataFrame` with `COLUMNS` (the `tables` extra)."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError("to_pandas needs pandas: pip install 'lowbeam[tables]'") from error
+        return pandas.DataFrame(self.columns)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the trace as ``.csv`` (4 decimals), ``.json`` or ``.parquet`` (the `tables` extra), by its suffix.
+
+        Raises `UsageError` for another suffix, `OutputError` where the file cannot be written.
+        """
+        writers = {".csv": self._write_csv, ".json": self._write_json, ".parquet": self._write_parquet}
+        check_format(path)
+        with whole_file(path) as beside:
+            writers[Path(path).suffix.lower()](beside)
+
+    def _rows(self) -> Iterable[tuple]:
+        return zip(*(self.columns[name].tolist() for name in COLUMNS), strict=True)
+
+    def _write_csv(self, path: Path) -> None:
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for row in self._rows():
+                writer.writerow([v if isinstance(v, int) else f"{v:.4f}" for v in row])
+
+    def _about(self) -> dict[str, Any]:
+        return {"source": self.source, "model": self.model, "cut_at_s": self.cut_at_s}
+
+    def _write_json(self, path: Path) -> None:
+        rounded = {name: np.round(values, 4).tolist() for name, values in self.columns.items()}
+        path.write_text(json.dumps(self._about() | {"columns": rounded}) + "\n")
+
+    def _write_parquet(self, path: Path) -> None:
+        arrow, parquet = _arrow()
+        table = arrow.table(self.columns).replace_schema_metadata({"lowbeam": json.dumps(self._about())})
+        parquet.write_table(table, path)
+
+    def plot(self, path: str | os.PathLike | None = None) -> "Figure":
+        """Valence and arousal over time, each within two standard deviations, as a Matplotlib figure; written to
+        `path` (PNG, SVG or PDF by its suffix) where one is given."""
+        from lowbeam.plot import plot_trace, save_figure
+
+        figure = plot_trace(self)
+        if path is not None:
+            save_figure(figure, path)
+        return figure
+
+
+def check_format(path: str | os.PathLike) -> None:
+    """Raise `UsageError` where a trace cannot be written as `path`, before work is done for nothing."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(f"{path}: a trace is written as one of {', '.join(FORMATS)}")
+    if suffix == ".parquet":
+        _arrow()
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError("Parquet needs pyarrow: pip install 'lowbeam[tables]', or write .csv") from error
+    return pyarrow, pyarrow.parquet
+
+
+def load_csv(path: str | os.PathLike) -> Trace:
+    """Read a trace that was saved as CSV. Raises `SourceError` where it is not one."""
+    try:
+        with open(path, newline="") as file:
+            reader = csv.reader(file)
+            if tuple(next(reader, ())) != COLUMNS:
+                raise SourceError(f"{path} is not a trace: its first line is not {','.join(COLUMNS)}")
+            return Trace.from_rows((tuple(map(float, row)) for row in reader), source=os.fspath(path))  # type: ignore[misc]
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read as a trace: {error}") from error

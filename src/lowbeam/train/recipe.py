@@ -1,0 +1,96 @@
+"""What a recipe file holds, checked as it is read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from lowbeam.errors import UsageError
+from lowbeam.scale import side_of
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def _known(scale: int) -> int:
+    side_of(scale)
+    return scale
+
+
+Scale = Annotated[int, AfterValidator(_known)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Augmentation(_Strict):
+    """Each face is mirrored at even odds and moved at random within these bounds."""
+
+    rotation_deg: float = Field(ge=0, le=45)
+    zoom: Fraction
+    shift: Fraction  # of the face's side
+    gamma: Fraction  # exponent within 1 ± gamma
+    erase: Fraction  # share of faces in which a rectangle is covered
+
+
+class Stage(_Strict):
+    """What both stages set."""
+
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+
+
+class Restore(Stage):
+    """Stage 1: the trunk learns to restore HR faces from faces at one scale."""
+
+    scale: Scale
+
+
+class Finetune(Stage):
+    """Stage 2, max-mix: everything learns valence and arousal on the mixture of scales."""
+
+    scales: tuple[Scale, ...] = Field(min_length=1)
+    groups: int = Field(ge=1)  # each batch is cut into this many groups, each at a scale of its own
+    dropout: Fraction
+    mse_weight: float = Field(ge=0)
+    ccc_weight: float = Field(ge=0)
+    emotion_weight: float = Field(ge=0)
+    nll_weight: float = Field(ge=0)
+    average_decay: float = Field(gt=0, lt=1)  # of the exponential moving average of the weights, per step
+    validate_every: int = Field(ge=1)  # epochs
+
+
+class Recipe(_Strict):
+    """A whole training run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    seed: int
+    precision: str  # Lightning's: "32-true", "bf16-mixed", …
+    augmentation: Augmentation
+    restore: Restore
+    finetune: Finetune
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a YAML file, or by the name of one that ships.
+
+    Raises `UsageError` naming the first field that is wrong.
+    """
+    file = Path(path)
+    if not file.exists() and (RECIPES / f"{path}.yaml").exists():
+        file = RECIPES / f"{path}.yaml"
+    try:
+        return Recipe.model_validate(yaml.safe_load(file.read_text()))
+    except OSError as error:
+        shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise UsageError(f"recipe {path} cannot be read; the recipes that ship are: {shipped}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"recipe {file} is not YAML: {str(error).splitlines()[0]}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the top"
+        raise UsageError(f"recipe {file}: {where}: {first['msg']}") from error
