@@ -21,10 +21,11 @@ LIGHT = (228, 228, 231)
 
 
 class OverlayWriter:
-    """Draws and writes the overlay of one source. `size` is its (width, height) in pixels. A context manager."""
+    """Draws and writes the overlay of one source. `size` is its (width, height) in pixels. With `inset` the first face
+    is shown in the corner as it was received. A context manager."""
 
-    def __init__(self, path: str | os.PathLike, size: tuple[int, int], fps: float) -> None:
-        self._path, self._fps = path, fps
+    def __init__(self, path: str | os.PathLike, size: tuple[int, int], fps: float, inset: bool = False) -> None:
+        self._path, self._fps, self._inset = path, fps, inset
         self._factor = min(MAX_WIDTH, max(MIN_WIDTH, max(size))) / max(size)
         self._size = self._scaled(size)
         self._history: deque[Row] = deque()
@@ -54,6 +55,11 @@ class OverlayWriter:
         draw = ImageDraw.Draw(canvas)
         for face, row in zip(faces, rows, strict=True):
             self._draw_face(canvas, draw, face, row, show_pixels=frame is None)
+        if self._inset and faces:
+            side = self._size[1] // 3
+            place = (self._size[0] - side - 8, 8)
+            canvas.paste(_enlarged(faces[0], side), place)
+            draw.rectangle((*place, place[0] + side, place[1] + side), outline=LIGHT, width=2)
         self._history.extend(rows)
         while self._history and self._history[0][0] < time_s - HISTORY_S:
             self._history.popleft()
@@ -65,8 +71,7 @@ class OverlayWriter:
         side = max(1, min(round(box.side), 2 * max(self._size)))
         left, top = round(box.x), round(box.y)
         if show_pixels:
-            received = Image.fromarray(face.pixels).resize((side, side), Image.Resampling.NEAREST)
-            canvas.paste(received.convert("RGB"), (left, top))
+            canvas.paste(_enlarged(face, side), (left, top))
         draw.rectangle((left, top, left + side, top + side), outline=LIGHT, width=2)
         label = f"#{face.id}  V {row[2]:+.2f} ±{row[4]:.2f}  A {row[3]:+.2f} ±{row[5]:.2f}"
         _, _, width, height = draw.textbbox((0, 0), label, font=self._font)
@@ -94,3 +99,8 @@ class OverlayWriter:
             if len(points) > 1:
                 draw.line(points, fill=colour, width=2)
             draw.text((6 + 70 * index, top + 2), name, font=self._font, fill=colour)
+
+
+def _enlarged(face: Face, side: int) -> Image.Image:
+    """The face with its pixels plain to see."""
+    return Image.fromarray(face.pixels).resize((side, side), Image.Resampling.NEAREST).convert("RGB")

@@ -3,10 +3,10 @@
 import csv
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,6 @@ class Trace:
     source: str = ""
     model: str = ""
     cut_at_s: float | None = None
-    fps: float | None = field(default=None, compare=False)  # faces a second of reading, for progress and reports
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row], **about: Any) -> "Trace":
@@ -83,20 +82,25 @@ class Trace:
 
         Raises `UsageError` for another suffix, `OutputError` where the file cannot be written.
         """
-        writers = {".csv": self._write_csv, ".json": self._write_json, ".parquet": self._write_parquet}
+        writers = {".csv": self._save_csv, ".json": self._write_json, ".parquet": self._write_parquet}
         check_format(path)
         with whole_file(path) as beside:
             writers[Path(path).suffix.lower()](beside)
 
-    def _rows(self) -> Iterable[tuple]:
+    def rows(self) -> Iterator[Row]:
+        """The rows as tuples in the order of `COLUMNS`."""
         return zip(*(self.columns[name].tolist() for name in COLUMNS), strict=True)
 
-    def _write_csv(self, path: Path) -> None:
+    def write_csv(self, file: TextIO) -> None:
+        """Write the trace as CSV, floats to 4 decimals, to an open file."""
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in self.rows():
+            writer.writerow([v if isinstance(v, int) else f"{v:.4f}" for v in row])
+
+    def _save_csv(self, path: Path) -> None:
         with path.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for row in self._rows():
-                writer.writerow([v if isinstance(v, int) else f"{v:.4f}" for v in row])
+            self.write_csv(file)
 
     def _about(self) -> dict[str, Any]:
         return {"source": self.source, "model": self.model, "cut_at_s": self.cut_at_s}

@@ -10,6 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from lowbeam.corpora import ferplus
 from lowbeam.corpora.ferplus import Stills
+from lowbeam.files import whole_file
+from lowbeam.models.export import export_onnx
+from lowbeam.train.calibrate import calibrate
 from lowbeam.train.recipe import Recipe
 from lowbeam.train.stages import Batch, FinetuneStage, RestoreStage
 
@@ -71,12 +74,18 @@ def _finetuned(recipe: Recipe, train: Stills, valid: Stills, folder: Path, resto
     return stage
 
 
-def train(recipe: Recipe, corpus: str | Path, out: str | Path) -> FinetuneStage:
+def train(recipe: Recipe, corpus: str | Path, out: str | Path) -> Path:
     """Train as `recipe` says on a FER+ folder; checkpoints and logs go to `out`, and a killed run goes on from them.
 
-    Trains on ``train``, chooses the checkpoint on ``valid``, and never opens ``test``.
+    Trains on ``train``, chooses the checkpoint and calibrates on ``valid``, and never opens ``test``. Returns the path
+    of the ONNX file.
     """
     training, valid = ferplus.load(corpus, "train"), ferplus.load(corpus, "valid")
     folder = Path(out)
     restored = _restored_trunk(recipe, training, valid, folder / "restore")
-    return _finetuned(recipe, training, valid, folder / "finetune", restored)
+    finetuned = _finetuned(recipe, training, valid, folder / "finetune", restored)
+    path = folder / f"{recipe.name}.onnx"
+    with whole_file(path) as beside:
+        export_onnx(finetuned.network, beside)
+        calibrate(beside, valid)
+    return path

@@ -1,0 +1,255 @@
+"""The command line: each command is a thin call of the function of the same name."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+from typer.exceptions import TyperException
+
+import lowbeam
+from lowbeam.codec import OperatingPoint, available_codecs
+from lowbeam.errors import LowbeamError, UsageError
+from lowbeam.files import whole_file
+from lowbeam.plot import check_figure_format
+from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
+from lowbeam.trace import check_format
+
+app = typer.Typer(
+    name="lowbeam", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+    help="Read emotion (valence and arousal over time) from face video that a thin link can carry.",
+)  # fmt: skip
+DEFAULT_POINT = OperatingPoint()
+
+Source = Annotated[str, typer.Argument(help="a video file, camera:0, an rtsp or http URL, or - for standard input")]
+Faces = Annotated[str, typer.Option(help="primary: the largest, longest-lived face; all: every face")]
+DetectorName = Annotated[str, typer.Option("--detector", help="dlib, or yunet:PATH with YuNet's ONNX file")]
+Threads = Annotated[int, typer.Option(help="cores that the recognizer may use")]
+ModelName = Annotated[str, typer.Option("--model", help="name of a model that ships, or an ONNX file")]
+Corpus = Annotated[Path, typer.Option("--corpus", help="FER+ folder: train.npz, valid.npz, test.npz")]
+
+
+@app.command(epilog="Example: lowbeam pack call.mp4 -o face.mkv --scale 8 --qp 32")
+def pack(
+    source: Source,
+    out: Annotated[str, typer.Option("-o", "--out", help="the face stream (Matroska), or - for standard output")],
+    scale: Annotated[int, typer.Option(help="downsampling factor: 1, 2, 3, 4, 6, 8, 12 or 16")] = DEFAULT_POINT.scale,
+    codec: Annotated[str, typer.Option(help="hevc, avc, av1 or vp9")] = DEFAULT_POINT.codec,
+    qp: Annotated[int, typer.Option(help="quantisation: 0 to 51 (hevc, avc) or 63 (av1, vp9)")] = DEFAULT_POINT.qp,
+    fps: Annotated[float, typer.Option(help="most frames a second that are sent")] = DEFAULT_POINT.fps,
+    faces: Faces = "primary",
+    detector: DetectorName = "dlib",
+) -> None:
+    """Find the face in a video, shrink it, and code it to a few kilobits a second."""
+    with progress_bar("packing") as progress:
+        packed = lowbeam.pack(
+            source, out, scale=scale, codec=codec, qp=qp, fps=fps, faces=faces, detector=detector, progress=progress
+        )  # type: ignore[arg-type]
+    say(
+        f"{out}: {packed.coded} faces in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "
+        f"{packed.rate_bps / 1000:.2f} kbit/s"
+    )
+    if packed.left_out:
+        say(f"{packed.left_out} faces of the least presence were left out: a face stream holds {packed.tracks}")
+
+
+@app.command(epilog="Example: lowbeam read face.mkv -o trace.csv --plot trace.png --overlay out.mp4")
+def read(
+    source: Annotated[str, typer.Argument(help="a face stream, any video file, camera:0, an rtsp or http URL, or -")],
+    out: Annotated[str | None, typer.Option("-o", "--out", help="trace: .csv, .parquet or .json; else to stdout")] = None,
+    plot: Annotated[str | None, typer.Option(help="picture of the trace: .png, .svg or .pdf")] = None,
+    overlay: Annotated[str | None, typer.Option(help="MP4 that shows each face with its reading")] = None,
+    faces: Faces = "primary",
+    model: ModelName = DEFAULT_MODEL,
+    threads: Threads = 1,
+    detector: DetectorName = "dlib",
+) -> None:
+    """Read valence and arousal from a face stream or any video."""
+    if out is not None:
+        check_format(out)
+    if plot is not None:
+        check_figure_format(plot)
+    with progress_bar("reading") as progress:
+        trace = lowbeam.read(
+            source, faces=faces, model=model, threads=threads, detector=detector, overlay=overlay, progress=progress
+        )  # type: ignore[arg-type]
+    if trace.cut_at_s is not None:
+        say(f"{trace.source} was cut: it is read up to {trace.cut_at_s:.3f} s")
+    if out is None:
+        trace.write_csv(sys.stdout)
+    else:
+        trace.save(out)
+    if plot is not None:
+        trace.plot(plot)
+
+
+@app.command(epilog="Example: lowbeam demo --video call.mp4 -o demo-out")
+def demo(
+    video: Annotated[str | None, typer.Option(help="your own video; without it, the clip that ships")] = None,
+    out: Annotated[str, typer.Option("-o", "--out", help="folder for what is made")] = "demo-out",
+) -> None:
+    """Pack a clip at three operating points, read each back, and show what is left."""
+    from lowbeam.demo import TABLE_HEADINGS, table_row
+    from lowbeam.demo import demo as run_demo
+
+    with progress_bar("demo") as progress:
+        done = run_demo(video, out, progress=progress)
+    print_table(TABLE_HEADINGS, [table_row(result) for result in done.results])
+    print(f"CCC is held against the {done.reference.name}. Open {done.page}; traces, streams and overlay lie beside it.")
+
+
+@app.command(epilog="Example: lowbeam models --card one-for-all")
+def models(card: Annotated[str | None, typer.Option(help="print the model card of this model")] = None) -> None:
+    """List the models that ship, with their figures."""
+    if card is not None:
+        if card not in shipped_models():
+            raise UsageError(f"model {card} does not ship; these do: {', '.join(shipped_models())}")
+        print((WEIGHTS / f"{card}.md").read_text(encoding="utf-8"))
+        return
+    for name in shipped_models():
+        results = json.loads((WEIGHTS / f"{name}.json").read_text())
+        print(f"{name}  {(WEIGHTS / f'{name}.onnx').stat().st_size / 1e6:.1f} MB  card: {WEIGHTS / f'{name}.md'}")
+        print_results(results, only=f"lowbeam {name}")
+
+
+@app.command(epilog="Example: lowbeam info")
+def info() -> None:
+    """Say what is installed: versions, codecs, threads."""
+    import av
+    import dlib
+    import numpy
+    import onnxruntime
+
+    codecs = ", ".join(f"{name}{'' if there else ' (missing)'}" for name, there in available_codecs().items())
+    rows = [
+        ("lowbeam", lowbeam.__version__), ("Python", sys.version.split()[0]),
+        ("FFmpeg", f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"),
+        ("ONNX Runtime", f"{onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}"),
+        ("dlib", dlib.__version__), ("NumPy", numpy.__version__), ("codecs", codecs),
+        ("threads", f"{os.cpu_count()} cores; the recognizer uses 1 unless --threads says more"),
+        ("models", ", ".join(shipped_models())),
+    ]  # fmt: skip
+    print_table(("what", "found"), rows)
+
+
+@app.command(epilog="Example: lowbeam table --corpus ../shared/data/ferplus -o table.json")
+def table(
+    corpus: Corpus,
+    model: ModelName = DEFAULT_MODEL,
+    split: Annotated[str, typer.Option(help="test for reporting; valid for choosing")] = "test",
+    threads: Threads = 1,
+    out: Annotated[str | None, typer.Option("-o", "--out", help="results as JSON")] = None,
+) -> None:
+    """Measure a model at every scale: RMSE, CC and CCC; beside it `fer`, where it is installed."""
+    from lowbeam.evaluate.table import table as measure_table
+
+    with progress_bar("measuring") as progress:
+        done = 0
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            if progress is not None:
+                progress(done, None)
+
+        results = measure_table(corpus, model=model, split=split, threads=threads, progress=step)
+    print_results(results)
+    if out is not None:
+        with whole_file(out) as beside:
+            beside.write_text(json.dumps(results, indent=1) + "\n")
+
+
+@app.command(epilog="Example: lowbeam train one-for-all --corpus ../shared/data/ferplus -o runs/one-for-all")
+def train(
+    recipe: Annotated[str, typer.Argument(help="a recipe file (YAML), or the name of one that ships")],
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for checkpoints, logs and the ONNX file")],
+) -> None:
+    """Train a model; a run that was killed goes on where it was."""
+    try:
+        from lowbeam.train.recipe import load_recipe
+        from lowbeam.train.run import train as run_training
+    except ImportError as error:
+        raise UsageError(f"training needs {error.name}: pip install 'lowbeam[train]'") from error
+    print(run_training(load_recipe(recipe), corpus, out))
+
+
+class _FramesPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:.0f} frames/s")
+
+
+@contextmanager
+def progress_bar(doing: str) -> Iterator[Any]:
+    """A progress bar on standard error, as the `progress` argument of `pack` and `read`; None where standard error is no
+    terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _FramesPerSecond(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def say(text: str) -> None:
+    """A note to the user, on standard error."""
+    print(text, file=sys.stderr)
+
+
+def print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table on standard output, as wide as it needs to be."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for index, heading in enumerate(headings):
+        grid.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        grid.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(grid)
+
+
+def print_results(results: dict[str, Any], only: str | None = None) -> None:
+    """The table of `lowbeam.evaluate.table.table`."""
+    rows = []
+    for system, by_scale in results["systems"].items():
+        if only is not None and system != only:
+            continue
+        for scale, scored in by_scale.items():
+            cells = [f"{scored[v][m]:.3f}" for v in ("valence", "arousal") for m in ("rmse", "cc", "ccc")]
+            rows.append((system, scale, f"{96 // int(scale)}", *cells))
+    print(f"{results['corpus']} {results['split']}, {results['faces']} faces")
+    headings = ("system", "s", "px", "V rmse", "V cc", "V ccc", "A rmse", "A cc", "A ccc")
+    print_table(headings, rows)
+
+
+def main() -> None:
+    """Entry point: every error is one line on standard error and exit status 2."""
+    try:
+        typer.main.get_command(app).main(standalone_mode=False)
+    except LowbeamError as error:
+        _fail(str(error))
+    except TyperException as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
+        _fail("the pipe was closed")
+    except (typer.Abort, KeyboardInterrupt):
+        say("lowbeam: interrupted; nothing was written")
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    say(f"lowbeam: {' '.join(message.split())}")
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The main job on one video: pack it at three operating points, read each back, and show what is left."""
+
+import base64
+import csv
+import html
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lowbeam.codec.face_stream import FaceStreamReader
+from lowbeam.codec.operating_point import OperatingPoint
+from lowbeam.errors import OutputError
+from lowbeam.evaluate.metrics import ccc
+from lowbeam.faces import Face
+from lowbeam.files import whole_file
+from lowbeam.media import VideoSource
+from lowbeam.overlay import OverlayWriter
+from lowbeam.pipeline import Packed, Progress, pack, read
+from lowbeam.plot import draw_reading, dress, save_figure
+from lowbeam.trace import AFFECT_COLOURS, Trace
+
+ASSETS = Path(__file__).parent / "assets"
+POINTS = (
+    OperatingPoint("hevc", scale=1, qp=27, fps=25),
+    OperatingPoint("hevc", scale=4, qp=32, fps=12.5),
+    OperatingPoint("hevc", scale=8, qp=37, fps=12.5),
+)
+AFFECT = tuple(AFFECT_COLOURS)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What traces are held against: values (n, 2) of valence and arousal at `time_s` (n,), and what they are."""
+
+    name: str
+    time_s: NDArray[np.float64]
+    affect: NDArray[np.float64]
+
+    def at(self, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values at other times, (m, 2), by linear interpolation."""
+        return np.stack([np.interp(time_s, self.time_s, column) for column in self.affect.T], 1)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One operating point: what was sent, what was read, how well (`ccc` of valence and arousal) and how fast (source
+    frames a second in packing, faces a second in reading)."""
+
+    packed: Packed
+    trace: Trace
+    ccc: tuple[float, float]
+    pack_fps: float
+    read_fps: float
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where everything is, and the results, richest point first."""
+
+    folder: Path
+    page: Path
+    reference: Reference
+    results: list[Result]
+
+
+def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-out",
+         progress: Progress | None = None) -> Demo:  # fmt: skip
+    """Run the main job on `video`, or on the clip that ships, into the folder `out`.
+
+    Writes, for each of `POINTS`, a face stream and a trace (CSV); a picture of the traces; an overlay video of the
+    leanest point; and ``index.html``, which shows all of it. The clip is held against its truth, another video against
+    the reading of its uncompressed face. Raises what `pack` and `read` raise.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
+    source = Path(video) if video is not None else ASSETS / "clip.mp4"
+    reference = _truth(ASSETS / "clip.csv") if video is None else _uncompressed(source, progress)
+    results = [_run(source, point, folder / f"point-{i}", reference, progress) for i, point in enumerate(POINTS, 1)]
+    save_figure(plot_results(results, reference), folder / "traces.png")
+    leanest = len(results)
+    write_overlay(source, folder / f"point-{leanest}.mkv", results[-1].trace, folder / "overlay.mp4")
+    page = folder / "index.html"
+    with whole_file(page) as beside:
+        beside.write_text(_page(source, results, reference, folder), encoding="utf-8")
+    return Demo(folder, page, reference, results)
+
+
+def _truth(path: Path) -> Reference:
+    with path.open(newline="") as file:
+        rows = np.array([[float(v) for v in row.values()] for row in csv.DictReader(file)])
+    return Reference("truth", rows[:, 0], rows[:, 1:])
+
+
+def _uncompressed(source: Path, progress: Progress | None) -> Reference:
+    trace = read(source, progress=progress)
+    return Reference("uncompressed face", trace.time_s, np.stack([trace.columns[name] for name in AFFECT], 1))
+
+
+def _run(source: Path, point: OperatingPoint, stem: Path, reference: Reference, progress: Progress | None) -> Result:
+    stream = stem.with_suffix(".mkv")
+    frames = 0
+
+    def count(done: int, total: int | None) -> None:
+        nonlocal frames
+        frames = done
+        if progress is not None:
+            progress(done, total)
+
+    begun = time.perf_counter()
+    packed = pack(
+        source, stream, scale=point.scale, codec=point.codec, qp=point.qp, fps=point.fps, progress=count
+    )  # fmt: skip
+    sent = time.perf_counter()
+    trace = read(stream)
+    done = time.perf_counter()
+    trace.save(stem.with_suffix(".csv"))
+    wanted = reference.at(trace.time_s)
+    agreement = [ccc(trace.columns[name], wanted[:, i]) for i, name in enumerate(AFFECT)]
+    return Result(packed, trace, (agreement[0], agreement[1]), frames / (sent - begun), len(trace) / (done - sent))
+
+
+def caption(result: Result) -> str:
+    """The operating point and its bit rate in a few words."""
+    point = result.packed.point
+    return f"{point.side}×{point.side} px at {point.fps:g} fps, {result.packed.rate_bps / 1000:.1f} kbit/s"
+
+
+def plot_results(results: list[Result], reference: Reference) -> Figure:
+    """Each operating point a row, valence left and arousal right, over the reference."""
+    figure = Figure(figsize=(12, 2.2 * len(results) + 0.6), layout="constrained")
+    axes = figure.subplots(len(results), 2, sharex=True, sharey=True, squeeze=False)
+    for row, result in zip(axes, results, strict=True):
+        for i, (axis, (name, colour)) in enumerate(zip(row, AFFECT_COLOURS.items(), strict=True)):
+            axis.plot(reference.time_s, reference.affect[:, i], color="black", linewidth=1, label=reference.name)
+            draw_reading(axis, result.trace, name, colour, label=f"{name} read, ±2 std")
+            dress(axis, f"{caption(result)}: CCC {result.ccc[i]:.2f}")
+            axis.set_ylabel(name)
+    for axis in axes[0]:
+        axis.legend(loc="lower left", ncols=2, frameon=False, fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("time (s)")
+    return figure
+
+
+def write_overlay(source: Path, stream: Path, trace: Trace, out: Path) -> None:
+    """The source's frames with, in the corner, the face as it was received, and the reading of that."""
+    with FaceStreamReader(stream) as reader:
+        received = list(reader)
+    rows = list(trace.rows())
+    with (
+        VideoSource(source) as video,
+        whole_file(out) as beside,
+        OverlayWriter(beside, video.size, video.fps, inset=True) as writer,
+    ):
+        index = 0
+        for frame in video:
+            while index + 1 < len(received) and received[index + 1].time_s <= frame.time_s + 0.002:
+                index += 1
+            shown: list[Face] = [received[index]] if abs(received[index].time_s - frame.time_s) < 0.5 else []
+            writer.write(frame.time_s, frame, shown, [rows[index]] if shown else [])
+
+
+def _page(source: Path, results: list[Result], reference: Reference, folder: Path) -> str:
+    def embedded(name: str) -> str:
+        return base64.b64encode((folder / name).read_bytes()).decode()
+
+    lines = [
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in (table_row(result) for result in results)
+    ]
+    return Template((ASSETS / "demo.html").read_text(encoding="utf-8")).substitute(
+        source=html.escape(source.name), reference=html.escape(reference.name), rows="\n".join(lines),
+        headings="".join(f"<th>{html.escape(name)}</th>" for name in TABLE_HEADINGS),
+        leanest=html.escape(caption(results[-1])), plot=embedded("traces.png"), overlay=embedded("overlay.mp4"),
+    )  # fmt: skip
+
+
+TABLE_HEADINGS = ("operating point", "kbit/s", "CCC valence", "CCC arousal", "packed, frames/s", "read, frames/s")
+
+
+def table_row(result: Result) -> tuple[str, ...]:
+    """The cells of one operating point, in the order of `TABLE_HEADINGS`."""
+    rate = f"{result.packed.rate_bps / 1000:.2f}"
+    return (
+        str(result.packed.point), rate, *(f"{value:.3f}" for value in result.ccc),
+        f"{result.pack_fps:.0f}", f"{result.read_fps:.0f}",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The lab: how good the shipped weights are, by measurement."""

@@ -1,0 +1,31 @@
+"""Agreement of readings with truth. Each function takes two float arrays (n,) and returns a float."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def rmse(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Root mean squared error."""
+    return float(np.sqrt(np.mean(np.square(np.subtract(predicted, truth, dtype=np.float64)))))
+
+
+def cc(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Pearson's correlation coefficient; nan where one of the two is constant."""
+    p, t = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    spread = p.std() * t.std()
+    return float(np.mean((p - p.mean()) * (t - t.mean())) / spread) if spread > 0 else float("nan")
+
+
+def ccc(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Concordance correlation coefficient (Lin 1989, Biometrics 45(1)), with population variances: 0 where one of the
+    two is constant, nan where both are, and equal."""
+    p, t = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    covariance = np.mean((p - p.mean()) * (t - t.mean()))
+    spread = p.var() + t.var() + (p.mean() - t.mean()) ** 2
+    return float(2 * covariance / spread) if spread > 0 else float("nan")
+
+
+def coverage(predicted: ArrayLike, std: ArrayLike, truth: ArrayLike, deviations: float) -> float:
+    """Share of truths within `deviations` standard deviations of what was read, in [0, 1]."""
+    error = np.abs(np.subtract(predicted, truth, dtype=np.float64))
+    return float(np.mean(error <= deviations * np.asarray(std, np.float64)))

