@@ -7,7 +7,15 @@
 """
 
 from lowbeam.errors import (
-    CodecError, CorpusError, LowbeamError, ModelError, NoFaceError, OutputError, SourceError, StreamError, UsageError,
+    CodecError,
+    CorpusError,
+    LowbeamError,
+    ModelError,
+    NoFaceError,
+    OutputError,
+    SourceError,
+    StreamError,
+    UsageError,
 )  # fmt: skip
 from lowbeam.pipeline import Packed, pack, read
 from lowbeam.recognize import Reading, Recognizer, shipped_models

@@ -3,11 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
-
 
 import typer
 from rich.console import Console
@@ -20,18 +19,20 @@ import lowbeam
 from lowbeam.codec import OperatingPoint, available_codecs
 from lowbeam.errors import LowbeamError, UsageError
 from lowbeam.files import whole_file
+from lowbeam.pipeline import FacesChoice
 from lowbeam.plot import check_figure_format
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.trace import check_format
 
 app = typer.Typer(
-    name="lowbeam", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+    name="lowbeam", add_completion=False, rich_markup_mode=None,
     help="Read emotion (valence and arousal over time) from face video that a thin link can carry.",
 )  # fmt: skip
 DEFAULT_POINT = OperatingPoint()
 
 Source = Annotated[str, typer.Argument(help="a video file, camera:0, an rtsp or http URL, or - for standard input")]
-Faces = Annotated[str, typer.Option(help="primary: the largest, longest-lived face; all: every face")]
+
+Faces = Annotated[FacesChoice, typer.Option(help="primary: the largest, longest-lived face; all: every face")]
 DetectorName = Annotated[str, typer.Option("--detector", help="dlib, or yunet:PATH with YuNet's ONNX file")]
 Threads = Annotated[int, typer.Option(help="cores that the recognizer may use")]
 ModelName = Annotated[str, typer.Option("--model", help="name of a model that ships, or an ONNX file")]
@@ -53,7 +54,7 @@ def pack(
     with progress_bar("packing") as progress:
         packed = lowbeam.pack(
             source, out, scale=scale, codec=codec, qp=qp, fps=fps, faces=faces, detector=detector, progress=progress
-        )  # type: ignore[arg-type]
+        )
     say(
         f"{out}: {packed.coded} faces in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "
         f"{packed.rate_bps / 1000:.2f} kbit/s"
@@ -65,7 +66,7 @@ def pack(
 @app.command(epilog="Example: lowbeam read face.mkv -o trace.csv --plot trace.png --overlay out.mp4")
 def read(
     source: Annotated[str, typer.Argument(help="a face stream, any video file, camera:0, an rtsp or http URL, or -")],
-    out: Annotated[str | None, typer.Option("-o", "--out", help="trace: .csv, .parquet or .json; else to stdout")] = None,
+    out: Annotated[str | None, typer.Option("-o", "--out", help="trace: .csv, .parquet, .json; else stdout")] = None,
     plot: Annotated[str | None, typer.Option(help="picture of the trace: .png, .svg or .pdf")] = None,
     overlay: Annotated[str | None, typer.Option(help="MP4 that shows each face with its reading")] = None,
     faces: Faces = "primary",
@@ -80,8 +81,14 @@ def read(
         check_figure_format(plot)
     with progress_bar("reading") as progress:
         trace = lowbeam.read(
-            source, faces=faces, model=model, threads=threads, detector=detector, overlay=overlay, progress=progress
-        )  # type: ignore[arg-type]
+            source,
+            faces=faces,
+            model=model,
+            threads=threads,
+            detector=detector,
+            overlay=overlay,
+            progress=progress,
+        )
     if trace.cut_at_s is not None:
         say(f"{trace.source} was cut: it is read up to {trace.cut_at_s:.3f} s")
     if out is None:
@@ -104,7 +111,9 @@ def demo(
     with progress_bar("demo") as progress:
         done = run_demo(video, out, progress=progress)
     print_table(TABLE_HEADINGS, [table_row(result) for result in done.results])
-    print(f"CCC is held against the {done.reference.name}. Open {done.page}; traces, streams and overlay lie beside it.")
+    print(
+        f"CCC is held against the {done.reference.name}. Open {done.page}; traces, streams and overlay lie beside it."
+    )
 
 
 @app.command(epilog="Example: lowbeam models --card one-for-all")
@@ -190,13 +199,20 @@ class _FramesPerSecond(ProgressColumn):
 
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Any]:
-    """A progress bar on standard error, as the `progress` argument of `pack` and `read`; None where standard error is no
+    """A progress bar on standard error, as the `progress` argument of `pack` and `read`; None where that is no
     terminal."""
     if not sys.stderr.isatty():
         yield None
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _FramesPerSecond(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        _FramesPerSecond(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True,
+    ) as bar:  # fmt: skip
         task = bar.add_task(doing, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -206,7 +222,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def print_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """A table on standard output, as wide as it needs to be."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for index, heading in enumerate(headings):
@@ -233,11 +249,11 @@ def print_results(results: dict[str, Any], only: str | None = None) -> None:
 def main() -> None:
     """Entry point: every error is one line on standard error and exit status 2."""
     try:
-        typer.main.get_command(app).main(standalone_mode=False)
+        typer.main.get_command(app).main(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except LowbeamError as error:
         _fail(str(error))
     except TyperException as error:
-        _fail(str(error))
+        _fail(getattr(error, "format_message", error.__str__)())
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
         _fail("the pipe was closed")

@@ -28,8 +28,8 @@ from lowbeam.trace import AFFECT_COLOURS, Trace
 ASSETS = Path(__file__).parent / "assets"
 POINTS = (
     OperatingPoint("hevc", scale=1, qp=27, fps=25),
-    OperatingPoint("hevc", scale=4, qp=32, fps=12.5),
-    OperatingPoint("hevc", scale=8, qp=37, fps=12.5),
+    OperatingPoint("hevc", scale=4, qp=27, fps=12.5),
+    OperatingPoint("hevc", scale=8, qp=27, fps=12.5),
 )
 AFFECT = tuple(AFFECT_COLOURS)
 

@@ -48,7 +48,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         beside.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
-        os.replace(beside, target)
+        beside.replace(target)
     except (OSError, av.FFmpegError) as error:
         raise OutputError(f"{target} cannot be written: {reason(error)}") from error
     finally:

@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from lowbeam.errors import SourceError, UsageError
+from lowbeam.errors import LowbeamError, SourceError, UsageError
 
 Grey = NDArray[np.uint8]  # (h, w)
 Rgb = NDArray[np.uint8]  # (h, w, 3)
@@ -79,7 +79,8 @@ class StandardInput:
     be read."""
 
     def __init__(self) -> None:
-        self.head = sys.stdin.buffer.read(HEAD_BYTES)
+        self._file: Any = sys.stdin.buffer
+        self.head: bytes = self._file.read(HEAD_BYTES)
         self._waiting = self.head
 
     def read(self, size: int) -> bytes:
@@ -87,7 +88,7 @@ class StandardInput:
         if self._waiting:
             data, self._waiting = self._waiting[:size], self._waiting[size:]
             return data
-        return sys.stdin.buffer.read1(size)
+        return self._file.read1(size)
 
 
 Source = str | os.PathLike | StandardInput
@@ -101,9 +102,9 @@ def name_of(source: Source) -> str:
 class VideoSource:
     """A video to be read once, lazily, from its first frame: a context manager, and an iterator of `Frame`.
 
-    `source` is a path, a `StandardInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` tells cameras and
-    network streams, where Ctrl-C ends the video, and a packet that does not decode is skipped; in a file it is a `SourceError`, and so is a file
-    that ends before its own index does.
+    `source` is a path, a `StandardInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` tells cameras and network
+    streams, where Ctrl-C ends the video and a packet that does not decode is skipped; in a file it is a `SourceError`,
+    and so is a file that ends before its own index does.
     """
 
     def __init__(self, source: Source) -> None:
@@ -174,12 +175,11 @@ class VideoSource:
         for picture in self._decode():
             if picture.pts is None or picture.time_base is None:
                 continue
-            if shape is None:
-                shape = (picture.width, picture.height)
-            elif shape != (picture.width, picture.height):
-                picture = picture.reformat(*shape)
             first_pts = picture.pts if first_pts is None else first_pts
-            yield Frame(float((picture.pts - first_pts) * picture.time_base), picture, converter)
+            time_s = float((picture.pts - first_pts) * picture.time_base)
+            shape = shape or (picture.width, picture.height)
+            same = picture if shape == (picture.width, picture.height) else picture.reformat(*shape)
+            yield Frame(time_s, same, converter)
         if first_pts is None:
             raise SourceError(f"{self.name} holds no frame that can be decoded")
 
@@ -208,18 +208,20 @@ def _open(source: Source) -> av.container.InputContainer:
     try:
         if name.startswith("camera:"):
             device, format_name = _camera(name.removeprefix("camera:"))
-            return av.open(device, format=format_name, timeout=OPEN_TIMEOUT_S)
+            return av.open(device, "r", format=format_name, timeout=OPEN_TIMEOUT_S)
         if "://" in name:
             extra = {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
-            return av.open(name, options=options | extra, timeout=OPEN_TIMEOUT_S)
+            return av.open(name, "r", options=options | extra, timeout=OPEN_TIMEOUT_S)
         if isinstance(source, StandardInput):
-            return av.open(source, options=options)
+            return av.open(source, "r", options=options)
         path = Path(name)
         if path.is_dir():
             raise SourceError(f"{name} is a folder, not a video")
         if path.is_file() and path.stat().st_size == 0:
             raise SourceError(f"{name} is empty")
-        return av.open(f"file:{name}", options=options)
+        return av.open(f"file:{name}", "r", options=options)
+    except LowbeamError:
+        raise
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name} cannot be opened as a video: {reason(error)}") from error
 

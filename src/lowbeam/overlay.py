@@ -26,7 +26,7 @@ class OverlayWriter:
 
     def __init__(self, path: str | os.PathLike, size: tuple[int, int], fps: float, inset: bool = False) -> None:
         self._path, self._fps, self._inset = path, fps, inset
-        self._factor = min(MAX_WIDTH, max(MIN_WIDTH, max(size))) / max(size)
+        self._factor = min(MAX_WIDTH, max(MIN_WIDTH, *size)) / max(size)
         self._size = self._scaled(size)
         self._history: deque[Row] = deque()
         self._font = ImageFont.load_default(14)
@@ -66,7 +66,9 @@ class OverlayWriter:
         self._draw_chart(draw, time_s, rows[0] if rows else None)
         self._sink.write(np.asarray(canvas), time_s)
 
-    def _draw_face(self, canvas: Image.Image, draw: ImageDraw.ImageDraw, face: Face, row: Row, show_pixels: bool) -> None:
+    def _draw_face(
+        self, canvas: Image.Image, draw: ImageDraw.ImageDraw, face: Face, row: Row, show_pixels: bool
+    ) -> None:
         box = face.box.scaled(self._factor)
         side = max(1, min(round(box.side), 2 * max(self._size)))
         left, top = round(box.x), round(box.y)

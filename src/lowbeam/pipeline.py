@@ -33,11 +33,12 @@ MAX_WAITING = 128  # frames that may wait for their batch to fill
 
 @dataclass(frozen=True)
 class Sight:
-    """The faces at one time, and the frame that they were seen in where the source has frames."""
+    """The faces at one time; the frame that they were seen in, and its (width, height), where the source has frames."""
 
     time_s: float
     faces: list[Face]
     frame: Frame | None = None
+    source_size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def pack(
     source: str | os.PathLike, out: str | os.PathLike, *, scale: int = 8, codec: str = "hevc", qp: int = 32,
     fps: float = 12.5, faces: FacesChoice = "primary", detector: str = "dlib", progress: Progress | None = None,
 ) -> Packed:  # fmt: skip
-    """Find the face in a video, shrink it by `scale`, code it, and write a face stream to `out` (``-``: standard output).
+    """Find the face in a video, shrink it by `scale`, code it, and write a face stream to `out` (``-``: standard
+    output).
 
     `source` is as for `lowbeam.media.VideoSource`; the other arguments are those of `OperatingPoint` and
     `make_detector`. With ``faces="all"`` every face has a track of its own, and the file is written at the end.
@@ -81,7 +83,7 @@ def pack(
         try:
             for sight in video_sights(frames, tracker, faces, fps):
                 for face in sight.faces:
-                    packer.add(face, sight.frame.size)
+                    packer.add(face, sight.source_size)
             packer.finish()
         except BaseException:
             packer.abandon()
@@ -110,14 +112,15 @@ def read(
     recognizer = Recognizer(model, threads)
     with ExitStack() as stack:
         opened = _named(source)
+        video: FaceStreamReader | VideoSource
         if is_face_stream(opened):
             video = stack.enter_context(FaceStreamReader(opened, primary_only=faces == "primary"))
             sights, batch = stream_sights(_Counted(video, progress, None)), BATCH
         else:
             video = stack.enter_context(VideoSource(opened))
-            tracker = FaceTracker(make_detector(detector))
             frames = _Counted(video, progress, video.frame_count)
-            sights, batch = video_sights(frames, tracker, faces), 1 if video.is_live else BATCH
+            sights = video_sights(frames, FaceTracker(make_detector(detector)), faces)
+            batch = 1 if video.is_live else BATCH
         writer = None
         if overlay is not None:
             writer = stack.enter_context(OverlayWriter(stack.enter_context(whole_file(overlay)), video.size, video.fps))
@@ -128,11 +131,11 @@ def read(
             if writer is not None:
                 writer.write(sight.time_s, sight.frame, sight.faces, found)
         cut_at_s = video.cut_at_s if isinstance(video, FaceStreamReader) else None
+        if not rows and cut_at_s is not None:
+            raise StreamError(f"{video.name} is cut before its first face")
         if not rows:
-            raise NoFaceError(f"{video.name} shows no face") if cut_at_s is None else StreamError(
-                f"{video.name} is cut before its first face"
-            )
-    return Trace.from_rows(rows, source=video.name, model=str(model), cut_at_s=cut_at_s)
+            raise NoFaceError(f"{video.name} shows no face")
+    return Trace.from_rows(rows, source=video.name, model=os.fspath(model), cut_at_s=cut_at_s)
 
 
 def video_sights(
@@ -149,7 +152,7 @@ def video_sights(
         if faces == "primary":
             sightings = sightings[:1]
         found = [Face(frame.time_s, s.face, s.box, crop(frame.grey, s.box)) for s in sightings]
-        yield Sight(frame.time_s, found, frame)
+        yield Sight(frame.time_s, found, frame, frame.size)
 
 
 def stream_sights(faces: Iterable[Face]) -> Iterator[Sight]:
@@ -174,7 +177,7 @@ def readings(
 
 
 def _read_batch(sights: list[Sight], recognizer: Recognizer) -> Iterator[tuple[Sight, list[Row]]]:
-    values: dict[int, tuple[float, ...]] = {}
+    values: dict[int, tuple[float, float, float, float]] = {}  # by the identity of each face
     faces = [face for sight in sights for face in sight.faces]
     for side in {len(face.pixels) for face in faces}:
         alike = [face for face in faces if len(face.pixels) == side]

@@ -1,6 +1,7 @@
 """Faces in, readings out: the shipped ONNX models under ONNX Runtime."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Recognizer:
     Runtime has it. Raises `ModelError` where the model is missing or is not one of lowbeam's.
     """
 
-    def __init__(self, model: str | Path = DEFAULT_MODEL, threads: int = 1) -> None:
+    def __init__(self, model: str | os.PathLike = DEFAULT_MODEL, threads: int = 1) -> None:
         if threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
         path = WEIGHTS / f"{model}.onnx" if str(model) in shipped_models() else Path(model)
@@ -67,7 +68,7 @@ class Recognizer:
         except ModelError:
             raise
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
-            raise ModelError(f"model {model} is not a lowbeam model: {str(error).splitlines()[0]}") from error
+            raise ModelError(f"{path} is not an ONNX model that lowbeam exported") from error
 
     def __call__(self, faces: Faces) -> Reading:
         """Read `faces`, uint8 (n, d, d) grey with d from 6 to 96.

@@ -146,7 +146,7 @@ def _arrow() -> tuple[Any, Any]:
 def load_csv(path: str | os.PathLike) -> Trace:
     """Read a trace that was saved as CSV. Raises `SourceError` where it is not one."""
     try:
-        with open(path, newline="") as file:
+        with Path(path).open(newline="") as file:
             reader = csv.reader(file)
             if tuple(next(reader, ())) != COLUMNS:
                 raise SourceError(f"{path} is not a trace: its first line is not {','.join(COLUMNS)}")

@@ -18,6 +18,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 import av
@@ -29,10 +30,12 @@ from lowbeam.codec.operating_point import MAX_FPS, OperatingPoint
 from lowbeam.codec.standard import MAX_CODED_SIDE, TIME_BASE, CodedFace, StandardDecoder, StandardEncoder
 from lowbeam.errors import OutputError, StreamError
 from lowbeam.faces.crop import FRAMING_VERSION, Box, Face
+from lowbeam.files import Pipe
 from lowbeam.media import HEAD_BYTES, MAX_SIDE, Source, StandardInput, name_of, reason
 from lowbeam.scale import SCALES, side_of
 
 STREAM_VERSION = 1
+Target = str | os.PathLike | BinaryIO | Pipe  # what a face stream is written to
 BOX_TOLERANCE = 0.04  # of the box's side: on a moving head half the cues that 0.02 costs
 FINE_BELOW = 50  # pixels: boxes with a smaller side are sent to a tenth of a pixel
 MAX_TRACKS = 60  # faces; FFmpeg's Matroska writer holds 127 tracks, and a face takes two
@@ -47,7 +50,7 @@ TITLE = "lowbeam face stream"  # stands early in the file, so that a pipe's kind
 class FaceStreamWriter:
     """Writes a face stream to a path or a binary file, which need not be seekable. Tracks are added first."""
 
-    def __init__(self, out: str | os.PathLike | BinaryIO, source_size: tuple[int, int]) -> None:
+    def __init__(self, out: Target, source_size: tuple[int, int]) -> None:
         options = {"max_interleave_delta": "1", "cluster_time_limit": str(CLUSTER_MS)}
         self._container: OutputContainer = av.open(
             out, "w", format="matroska", container_options=options, buffer_size=IO_BUFFER
@@ -135,8 +138,9 @@ class FaceStreamReader:
     """Reads a face stream once, from its start, without seeking: a context manager, and an iterator of `Face`.
 
     `size` is the source's (width, height) in pixels. With `primary_only` the first track alone is read: tracks are in
-    the order of presence. After the last face, `cut_at_s` is None where the stream was whole, and else the time at which it breaks off.
-    Raises `StreamError` where the header is damaged, hostile, or of a version that this lowbeam does not know.
+    the order of presence. After the last face, `cut_at_s` is None where the stream was whole, and else the time at
+    which it breaks off. Raises `StreamError` where the header is damaged, hostile, or of a version that this lowbeam
+    does not know.
     """
 
     def __init__(self, source: Source, primary_only: bool = False) -> None:
@@ -265,7 +269,7 @@ def _open(source: Source) -> InputContainer:
     options = {"max_pixels": str(MAX_CODED_SIDE**2), "probesize": "8192", "analyzeduration": "0"}
     try:
         opened = source if isinstance(source, StandardInput) else f"file:{os.fspath(source)}"
-        container = av.open(opened, format="matroska", options=options, buffer_size=IO_BUFFER)
+        container: InputContainer = av.open(opened, "r", format="matroska", options=options, buffer_size=IO_BUFFER)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise StreamError(f"{name_of(source)} cannot be opened as a face stream: {reason(error)}") from error
     for video in container.streams.video:
@@ -279,7 +283,7 @@ def is_face_stream(source: Source) -> bool:
         head = source.head
     else:
         try:
-            with open(source, "rb") as file:
+            with Path(source).open("rb") as file:
                 head = file.read(HEAD_BYTES)
         except OSError:
             return False

@@ -1,18 +1,14 @@
 """HR faces to a face stream: shrink, encode, and write each to its track."""
 
 import heapq
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
-from lowbeam.codec.face_stream import MAX_TRACKS, FaceStreamWriter, TrackWriter
+from lowbeam.codec.face_stream import MAX_TRACKS, FaceStreamWriter, Target, TrackWriter
 from lowbeam.codec.operating_point import OperatingPoint
 from lowbeam.codec.standard import CodedFace, StandardEncoder
 from lowbeam.faces.crop import Box, Face
 from lowbeam.scale import shrink
-
-Target = str | os.PathLike | BinaryIO
 
 
 class PrimaryPacker:

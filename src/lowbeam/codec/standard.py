@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -65,7 +66,7 @@ def _vpx(qp: int, key_every: int) -> dict[str, str]:
     return {"deadline": "good"} | {key: str(value) for key, value in options.items()}
 
 
-# libx265 refuses frames under 16 px. libsvtav1 and libvpx have no 4:0:0; their chroma is flat and costs next to nothing.
+# libx265 refuses frames under 16 px. libsvtav1 and libvpx have no 4:0:0; their chroma is flat and nearly free.
 _BACKENDS = {
     "hevc": _Backend("libx265", "hevc", "gray", 16, _x265),
     "avc": _Backend("libx264", "h264", "gray", 6, _x264),
@@ -97,7 +98,7 @@ class StandardEncoder:
         self._nowhere = av.open(os.devnull, "w", format="null")
         try:
             options = backend.options(point.qp, max(1, round(KEY_EVERY_S * point.fps)))
-            self.template: VideoStream = self._nowhere.add_stream(backend.encoder, options=options)
+            self.template = cast(VideoStream, self._nowhere.add_stream(backend.encoder, options=options))
             self._configure(backend, point)
             self._nowhere.start_encoding()
         except (av.FFmpegError, ValueError) as error:
@@ -142,7 +143,8 @@ class StandardEncoder:
 
 
 def _milliseconds(packet: av.Packet) -> int:
-    assert packet.pts is not None and packet.time_base is not None  # every encoder above sets both
+    assert packet.pts is not None  # every encoder above sets both
+    assert packet.time_base is not None
     return round(packet.pts * packet.time_base / TIME_BASE)
 
 
@@ -163,7 +165,7 @@ class StandardDecoder:
             pictures = self._context.decode(packet)
         except (av.FFmpegError, ValueError) as error:
             raise StreamError(f"a face does not decode: {reason(error)}") from error
-        return [(float(p.pts * p.time_base), self._luma(p)) for p in pictures if p.pts is not None]
+        return [(p.time, self._luma(p)) for p in pictures if p.time is not None]
 
     def _luma(self, picture: VideoFrame) -> Grey:
         if picture.format.name not in DECODED_FORMATS:
@@ -171,5 +173,5 @@ class StandardDecoder:
         if not self._side <= min(picture.width, picture.height) <= max(picture.width, picture.height) <= MAX_CODED_SIDE:
             raise StreamError(f"a face of {self._side} px is coded as {picture.width}×{picture.height}")
         plane = picture.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
         return rows[: self._side, : self._side].copy()

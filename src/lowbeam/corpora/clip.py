@@ -31,17 +31,19 @@ TALKING_S = [(0.6, 2.0), (4.0, 6.0), (13.6, 15.4), (18.8, 20.4)]
 NODS_S = [(3.4, 4.8), (22.4, 23.8)]
 BLINKS_S = [0.5, 2.6, 5.2, 7.7, 8.4, 11.6, 12.6, 15.0, 17.1, 19.6, 22.1]
 
-# FACS-like combinations of blendshapes; a name without a side stands for both.
+# The action units of each emotion (Ekman & Friesen 1983, EMFACS-7), as blendshapes; a name without a side is both.
 EXPRESSIONS: dict[str, dict[str, float]] = {
-    "happiness": {
-        "mouthSmile": 0.9, "cheekSquint": 0.6, "cheekRaiser": 0.6, "eyeSquint": 0.3, "mouthUpperUp": 0.3, "jawOpen": 0.1
+    "happiness": {  # 6 + 12 + 25
+        "cheekSquint": 0.7, "cheekRaiser": 0.7, "eyeSquint": 0.3, "mouthSmile": 1.0, "mouthUpperUp": 0.3, "jawOpen": 0.1
     },
-    "surprise": {"browInnerUp": 0.9, "browOuterUp": 0.9, "eyeWide": 0.9, "jawOpen": 0.45},
-    "sadness": {
-        "browInnerUp": 0.9, "mouthFrown": 0.9, "eyeSquint": 0.2, "mouthShrugLower": 0.5, "eyeLookDown": 0.3
+    "surprise": {"browInnerUp": 0.9, "browOuterUp": 0.9, "eyeWide": 0.9, "jawOpen": 0.45},  # 1 + 2 + 5 + 26
+    "sadness": {  # 1 + 4 + 15 + 17, lids and gaze lowered
+        "browInnerUp": 1.0, "browDown": 0.4, "mouthFrown": 1.0, "mouthShrugLower": 0.7, "eyeSquint": 0.4,
+        "eyeLookDown": 0.4,
     },
-    "anger": {
-        "browDown": 1.0, "noseSneer": 0.6, "mouthPress": 0.5, "eyeSquint": 0.5, "mouthFrown": 0.4, "mouthUpperUp": 0.3
+    "anger": {  # 4 + 5 + 7 + 10 + 23 + 25
+        "browDown": 1.0, "eyeWide": 0.3, "eyeSquint": 0.5, "noseSneer": 0.7, "mouthUpperUp": 0.5, "mouthLowerDown": 0.7,
+        "mouthStretch": 0.3, "jawOpen": 0.12,
     },
 }  # fmt: skip
 VISEMES: list[dict[str, float]] = [
@@ -61,7 +63,7 @@ def intensity(feeling: str, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def truth(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """Valence and arousal at each of `time_s`, (n, 2): each feeling's place on the circumplex, by its intensity."""
-    return sum(intensity(f, time_s)[:, None] * CIRCUMPLEX[EMOTIONS.index(f)] for f in FEELINGS)  # type: ignore[return-value]
+    return sum(intensity(f, time_s)[:, None] * CIRCUMPLEX[EMOTIONS.index(f)] for f in FEELINGS)
 
 
 def _within(time_s: float, spans: list[tuple[float, float]]) -> float:
@@ -87,7 +89,7 @@ def pose_at(time_s: float, syllables: NDArray[np.int64]) -> Pose:
     return Pose(
         expression={name: min(weight, 1.0) for name, weight in _both_sides(weights)},
         yaw_deg=9 * np.sin(0.55 * time_s + 0.4) + 3 * np.sin(1.7 * time_s),
-        pitch_deg=2 * np.sin(0.9 * time_s) + nod,
+        pitch_deg=2 * np.sin(0.9 * time_s) + nod + 7 * float(intensity("sadness", np.array([time_s]))[0]),
         roll_deg=3 * np.sin(0.7 * time_s + 1.0),
         shift=(1.5 * np.sin(0.4 * time_s), 0.3 * np.sin(1.1 * time_s), 2.0 * np.sin(0.33 * time_s)),
         light=(-0.5 + 0.15 * np.sin(0.3 * time_s), 0.6, 0.8),

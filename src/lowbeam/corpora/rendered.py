@@ -6,6 +6,7 @@ Geometry is in centimetres: x to the subject's left, y up, z to the camera. Colo
 
 import zipfile
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numba
@@ -119,7 +120,7 @@ class Person:
             if weight > 0.001:
                 vertices += np.float32(weight) * self._model.expression[self._expression_index[name]]
         turned = (vertices - NECK) @ _rotation(pose).T + NECK + np.asarray(pose.shift, np.float32)
-        return vertices + self._moves * (turned - vertices)
+        return (vertices + self._moves * (turned - vertices)).astype(np.float32)
 
 
 def _rotation(pose: Pose) -> NDArray[np.float32]:
@@ -190,7 +191,7 @@ def _hair(model: FaceModel, vertices: Vectors) -> NDArray[np.float32]:
 def _distance_to_curve(points: Vectors, curve: Vectors) -> NDArray:
     """Distance in cm from each of `points` to the polyline through `curve`."""
     best = np.full(len(points), np.inf, np.float32)
-    for a, b in zip(curve[:-1], curve[1:], strict=True):
+    for a, b in pairwise(curve):
         along = np.clip(((points - a) @ (b - a)) / ((b - a) @ (b - a)), 0, 1)[:, None]
         best = np.minimum(best, np.linalg.norm(points - (a + along * (b - a)), axis=1))
     return best

@@ -18,8 +18,8 @@ class Detector(Protocol):
 
 
 class DlibDetector:
-    """dlib's frontal HOG detector. Its template is 80 px; where it finds nothing it looks again at twice the size, and so
-    finds faces from about 40 px up."""
+    """dlib's frontal HOG detector. Its template is 80 px; where it finds nothing it looks again at twice the size, and
+    so finds faces from about 40 px up."""
 
     MIN_SCORE = 0.0
     SIDE, RIGHT, DOWN = 1.23, 0.03, 0.05  # the square against dlib's box, in box sides

@@ -1,9 +1,11 @@
 """The two stages of One-for-All training as Lightning modules: restore, then finetune (max-mix)."""
 
+from typing import TypeVar
+
 import lightning as L
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowbeam.models.one_for_all import OneForAll, Restorer, Trunk
 from lowbeam.train.degrade import augment, native_to_hr, received
@@ -11,6 +13,12 @@ from lowbeam.train.losses import ccc_loss, gaussian_nll
 from lowbeam.train.recipe import Recipe, Stage
 
 Batch = tuple[Tensor, Tensor, Tensor]  # pixels uint8 (n, d, d), affect (n, 2), emotion (n, 8)
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def _for_speed(network: Network) -> Network:
+    """Channels last, the layout in which bfloat16 convolutions are fast on CPUs and GPUs alike."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
 
 class _TrainingStage(L.LightningModule):
@@ -36,18 +44,18 @@ class RestoreStage(_TrainingStage):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe.restore)
         self.recipe = recipe
-        self.restorer = Restorer(Trunk()).to(memory_format=torch.channels_last)
+        self.restorer = _for_speed(Restorer(Trunk()))
 
     def _losses(self, hr: Tensor) -> tuple[Tensor, Tensor]:
         small, target = received(hr, self.recipe.restore.scale), received(hr, 1)
         return F.mse_loss(self.restorer(small).float(), target), F.mse_loss(small, target)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, _ = self._losses(augment(batch[0], self.recipe.augmentation))
         self.log("restore/mse", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         loss, bicubic = self._losses(native_to_hr(batch[0]))
         self.log_dict({"valid/restored_mse": loss, "valid/bicubic_mse": bicubic}, prog_bar=True)
 
@@ -58,10 +66,10 @@ class FinetuneStage(_TrainingStage):
     def __init__(self, recipe: Recipe, trunk: Trunk) -> None:
         super().__init__(recipe.finetune)
         self.recipe = recipe
-        self.network = OneForAll(trunk, recipe.finetune.dropout).to(memory_format=torch.channels_last)
+        self.network = _for_speed(OneForAll(trunk, recipe.finetune.dropout))
         self._read: dict[int, list[Tensor]] = {}
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         mix = self.recipe.finetune
         pixels, affect, emotion = batch
         hr = augment(pixels, self.recipe.augmentation)
@@ -78,7 +86,7 @@ class FinetuneStage(_TrainingStage):
         self.log_dict({f"finetune/{name}": value for name, value in losses.items()})
         return torch.stack(list(losses.values())).sum()
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         pixels, affect, _ = batch
         hr = native_to_hr(pixels)
         for scale in self.recipe.finetune.scales:
