@@ -29,6 +29,7 @@ app = typer.Typer(
     help="Read emotion (valence and arousal over time) from face video that a thin link can carry.",
 )  # fmt: skip
 DEFAULT_POINT = OperatingPoint()
+INTERRUPTED = 130  # exit status after Ctrl-C: 128 and the signal's number
 
 Source = Annotated[str, typer.Argument(help="a video file, camera:0, an rtsp or http URL, or - for standard input")]
 
@@ -249,17 +250,15 @@ def print_results(results: dict[str, Any], only: str | None = None) -> None:
 def main() -> None:
     """Entry point: every error is one line on standard error and exit status 2."""
     try:
-        typer.main.get_command(app).main(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        status = typer.main.get_command(app).main(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except LowbeamError as error:
         _fail(str(error))
     except TyperException as error:
         _fail(getattr(error, "format_message", error.__str__)())
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left has nowhere to go
-        _fail("the pipe was closed")
-    except (typer.Abort, KeyboardInterrupt):
-        say("lowbeam: interrupted; nothing was written")
-        sys.exit(130)
+    else:
+        if status == INTERRUPTED:
+            say("lowbeam: interrupted; nothing was written")
+        sys.exit(status)
 
 
 def _fail(message: str) -> None:

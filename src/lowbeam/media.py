@@ -29,6 +29,7 @@ Rgb = NDArray[np.uint8]  # (h, w, 3)
 
 MAX_SIDE = 16384  # pixels: larger frames are refused before they are allocated
 HEAD_BYTES = 1024  # of standard input, by which its kind is told
+TEXT_ART_FORMATS = ("tty", "bin", "adf", "idf", "xbin")  # FFmpeg draws texts in these as if on a terminal
 OPEN_TIMEOUT_S = 10.0  # for URLs, to connect and between packets
 
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's own words never reach the terminal; ours do
@@ -237,6 +238,8 @@ def _camera(number: str) -> tuple[str, str]:
 
 
 def _video_stream(container: av.container.InputContainer, name: str) -> VideoStream:
+    if container.format.name in TEXT_ART_FORMATS:
+        raise SourceError(f"{name} is a text, not a video")
     videos = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not videos:
         raise SourceError(f"{name} has sound but no video" if container.streams.audio else f"{name} has no video")

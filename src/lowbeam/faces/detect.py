@@ -22,7 +22,7 @@ class DlibDetector:
     so finds faces from about 40 px up."""
 
     MIN_SCORE = 0.0
-    SIDE, RIGHT, DOWN = 1.23, 0.03, 0.05  # the square against dlib's box, in box sides
+    SIDE, RIGHT, UP = 1.23, 0.03, 0.05  # the square against dlib's box, in box sides
 
     def __init__(self) -> None:
         self._detector = dlib.get_frontal_face_detector()
@@ -36,7 +36,7 @@ class DlibDetector:
         for r in rectangles:
             side = (r.width() + r.height()) / 2
             x, y = r.left() + r.width() / 2, r.top() + r.height() / 2
-            boxes.append(Box.around(x + self.RIGHT * side, y + self.DOWN * side, self.SIDE * side))
+            boxes.append(Box.around(x + self.RIGHT * side, y - self.UP * side, self.SIDE * side))
         return boxes
 
 

@@ -17,6 +17,7 @@ DETECT_EVERY = 8  # frames
 INNER = 0.8  # share of a face's square that is correlated: without the corners, which show background
 MIN_CONFIDENCE = 7.0  # peak-to-sidelobe ratio; below it a correlation filter is held to be lost (Bolme et al. 2010)
 MATCH_OVERLAP = 0.3  # intersection over union at which a detection belongs to a track
+PLACE_GAIN, SIDE_GAIN = 0.5, 0.25  # how far a detection draws a followed box
 MAX_MISSES = 2  # detection rounds that a track survives on correlation alone
 RECALL_S = 3.0  # a face that comes back to its place within this time gets its id back
 
@@ -103,7 +104,7 @@ class FaceTracker:
             if known is not None:
                 unmatched.remove(known)
                 known.misses = 0
-                known.restart(work, box)
+                known.restart(work, _blend(known.box, box))
             elif _best_match(box, self._tracks) is None:
                 self._tracks.append(self._recalled(work, box))
         for track in unmatched:
@@ -126,6 +127,14 @@ class FaceTracker:
     def _drop(self, gone: list[_Track]) -> None:
         self._tracks = [t for t in self._tracks if t not in gone]
         self._lost += gone
+
+
+def _blend(followed: Box, detected: Box) -> Box:
+    """Draw a followed box towards a detected one. Detectors find sizes in coarse steps (dlib's pyramid: 20 %), so that
+    a box set to each detection would pump; the mean of many is right."""
+    (x, y), (to_x, to_y) = followed.centre, detected.centre
+    side = followed.side + SIDE_GAIN * (detected.side - followed.side)
+    return Box.around(x + PLACE_GAIN * (to_x - x), y + PLACE_GAIN * (to_y - y), side)
 
 
 def _best_match(box: Box, tracks: list[_Track]) -> _Track | None:

@@ -1,0 +1,97 @@
+"""Real parts that tests share: the clip that ships, faces cut from it, a face stream made of it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import lowbeam
+from lowbeam.demo import ASSETS
+from lowbeam.faces import FaceTracker, make_detector
+from lowbeam.media import VideoSource
+from lowbeam.pipeline import video_sights
+from lowbeam.scale import Faces
+
+SHARED = Path(__file__).parents[2] / "shared"
+Images = Iterable[NDArray[np.uint8]]
+VideoWriter = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("the shared data lies beside the project on its makers' machines only")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def clip() -> Path:
+    return ASSETS / "clip.mp4"
+
+
+def write_video(
+    path: Path, images: Images, times_ms: Iterable[int] | None = None, codec: str = "libx264", pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None, color_range: int = 0,
+) -> Path:  # fmt: skip
+    """Write grey (h, w) or RGB (h, w, 3) uint8 images as a video, at 25 fps or at `times_ms`."""
+    images = list(images)
+    times = list(times_ms) if times_ms is not None else [40 * i for i in range(len(images))]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options or {"qp": "10"})
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.time_base = Fraction(1, 1000)
+        if color_range:
+            stream.codec_context.color_range = color_range
+        for image, time_ms in zip(images, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="gray" if image.ndim == 2 else "rgb24")
+            if color_range:
+                frame = frame.reformat(format=pix_fmt, dst_color_range=color_range)
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def short_frames(clip: Path) -> list[NDArray[np.uint8]]:
+    """RGB frames of the clip from 2 s to 4 s, in which a smile begins."""
+    with VideoSource(clip) as video:
+        return [f.rgb for f in video if 2 <= f.time_s < 4]
+
+
+@pytest.fixture(scope="session")
+def short_clip(short_frames: list[NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("clip") / "short.mp4", short_frames, options={"crf": "20"})
+
+
+@pytest.fixture(scope="session")
+def hr_faces(short_clip: Path) -> Faces:
+    """Fifty HR faces in order, 40 ms apart."""
+    with VideoSource(short_clip) as video:
+        sights = video_sights(video, FaceTracker(make_detector()), "primary")
+        return np.stack([sight.faces[0].pixels for sight in sights])
+
+
+@pytest.fixture(scope="session")
+def face_stream(short_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stream") / "face.mkv"
+    lowbeam.pack(short_clip, path, fps=25)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the installed command, as a user would."""
+
+    def run(*args: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lowbeam.cli", *map(str, args)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
+
+    return run

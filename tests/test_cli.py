@@ -1,0 +1,138 @@
+"""The command line: help, one-line errors, pipes, Ctrl-C."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lowbeam.media import VideoSource
+from lowbeam.trace import COLUMNS
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COMMANDS = ("pack", "read", "demo", "models", "info", "table", "train")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_shows_an_example(command: str, run_cli: Run) -> None:
+    done = run_cli(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: lowbeam {command}" in done.stdout
+
+
+def test_without_a_command_help_is_shown(run_cli: Run) -> None:
+    done = run_cli()
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+def test_pack_and_read_make_what_was_asked_for(short_clip: Path, tmp_path: Path, run_cli: Run) -> None:
+    stream, trace = tmp_path / "f.mkv", tmp_path / "t.csv"
+    packed = run_cli("pack", short_clip, "-o", stream, "--scale", "4", "--codec", "vp9", "--qp", "40", "--fps", "5")
+    assert packed.returncode == 0
+    assert "10 faces in 1 track, vp9 s=4 QP 40 5 fps" in packed.stderr
+    read = run_cli("read", stream, "-o", trace, "--plot", tmp_path / "p.png", "--overlay", tmp_path / "o.mp4")
+    assert (read.returncode, read.stdout, read.stderr) == (0, "", "")  # and no progress bar off a terminal
+    assert trace.read_text().startswith(",".join(COLUMNS))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.mkv", "o.mp4", "p.png", "t.csv"]
+
+
+def test_streams_go_through_standard_output_and_input(clip: Path) -> None:
+    lowbeam = f"{sys.executable} -m lowbeam.cli"
+    done = subprocess.run(
+        f"{lowbeam} pack - -o - < {clip} | {lowbeam} read -", shell=True, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 301
+    assert "300 faces in 1 track" in done.stderr
+
+
+def test_a_cut_stream_is_noted_on_standard_error(face_stream: Path, tmp_path: Path, run_cli: Run) -> None:
+    (tmp_path / "cut.mkv").write_bytes(face_stream.read_bytes()[:-800])
+    done = run_cli("read", tmp_path / "cut.mkv")
+    assert done.returncode == 0
+    last_time = done.stdout.strip().splitlines()[-1].split(",")[0]
+    assert done.stderr == f"{tmp_path}/cut.mkv was cut: it is read up to {float(last_time):.3f} s\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pack", "none.mp4", "-o", "f.mkv"], ["pack"], ["pack", "CLIP", "-o", "f.mkv", "--scale", "5"],
+        ["pack", "CLIP", "-o", "f.mkv", "--scale", "big"], ["pack", "CLIP", "-o", "f.mkv", "--codec", "gif"],
+        ["pack", "CLIP", "-o", "f.mkv", "--qp", "64"], ["pack", "CLIP", "-o", "f.mkv", "--fps", "0"],
+        ["pack", "CLIP", "-o", "f.mkv", "--faces", "some"], ["pack", "CLIP", "-o", "none/f.mkv"],
+        ["pack", "CLIP", "-o", "f.mkv", "--detector", "yunet:none.onnx"], ["read", "none.mkv"],
+        ["read", "CLIP", "-o", "t.xlsx"], ["read", "CLIP", "--plot", "t.bmp"], ["read", "CLIP", "--model", "none"],
+        ["read", "CLIP", "--threads", "0"], ["read", "camera:97"], ["read", "rtsp://127.0.0.1:9/x"], ["glare"],
+        ["demo", "--video", "none.mp4"], ["models", "--card", "none"], ["table", "--corpus", "."],
+        ["train", "none", "--corpus", ".", "-o", "run"], ["info", "--colour"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_exit_2_and_leaves_nothing(
+    arguments: list[str], clip: Path, tmp_path: Path, run_cli: Run
+) -> None:
+    done = run_cli(*(str(clip) if a == "CLIP" else a for a in arguments), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("lowbeam: ")
+    assert done.stderr.count("\n") == 1
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("arguments", [["pack", "SOURCE", "-o", "f.mkv"], ["read", "SOURCE", "--overlay", "o.mp4"]])
+def test_ctrl_c_leaves_no_half_file(arguments: list[str], clip: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lowbeam.cli", *(str(clip) if a == "SOURCE" else a for a in arguments)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert list(tmp_path.iterdir()), "the command never began to write"
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr == "lowbeam: interrupted; nothing was written\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_closed_pipe_is_no_traceback(face_stream: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m lowbeam.cli read {face_stream} | true", shell=True, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+
+
+def test_models_lists_figures_and_prints_cards(run_cli: Run) -> None:
+    listed = run_cli("models")
+    assert listed.returncode == 0
+    assert "one-for-all" in listed.stdout
+    assert run_cli("models", "--card", "one-for-all").stdout.startswith("# ")
+
+
+def test_info_says_what_is_installed(run_cli: Run) -> None:
+    done = run_cli("info")
+    assert done.returncode == 0
+    assert "hevc, avc, av1, vp9" in done.stdout
+
+
+def test_a_live_stream_is_read_until_it_ends(short_clip: Path, tmp_path: Path, run_cli: Run) -> None:
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    handler = partial(SimpleHTTPRequestHandler, directory=str(short_clip.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{short_clip.name}"
+        with VideoSource(url) as video:
+            assert video.is_live
+        done = run_cli("read", url)
+        server.shutdown()
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 51

@@ -1,0 +1,111 @@
+"""Metrics, FER+, and the table of what ships."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowbeam import CorpusError
+from lowbeam.corpora import ferplus
+from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
+from lowbeam.evaluate.table import table
+from lowbeam.recognize import WEIGHTS
+from lowbeam.scale import SCALES, Faces, shrink
+
+# DATA: the quick probe that the shipped weights must at least match, valence CCC on test.
+PROBE = {1: 0.837, 3: 0.833, 4: 0.817, 6: 0.759, 8: 0.690, 12: 0.525, 16: 0.353}
+
+
+def write_ferplus(folder: Path, faces: Faces, seed: int = 0) -> Path:
+    """A FER+ folder of the given HR faces, each half happy and half something else, in various shares."""
+    rng = np.random.default_rng(seed)
+    for split in ferplus.SPLITS:
+        votes = np.zeros((len(faces), 10), np.uint8)
+        happy = rng.integers(0, 10, len(faces))
+        votes[:, 1], votes[:, 3] = happy, 10 - happy
+        np.savez(folder / f"{split}.npz", pixels=shrink(faces, 2), votes=votes)
+    return folder
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1, width=16), st.floats(-1, 1, width=16)), min_size=3, max_size=30))
+def test_metrics_agree_with_torchmetrics(pairs: list[tuple[float, float]]) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch comes with the train extra")
+    reference = pytest.importorskip("torchmetrics.functional.regression", reason="torchmetrics comes with dev")
+    p, t = np.array(pairs).T
+    if p.std() < 1e-2 or t.std() < 1e-2:
+        return  # torchmetrics gives nan where one is constant; ours is tested below
+    tensors = torch.tensor(p), torch.tensor(t)
+    assert rmse(p, t) == pytest.approx(float(reference.mean_squared_error(*tensors, squared=False)), abs=1e-6)
+    assert cc(p, t) == pytest.approx(float(reference.pearson_corrcoef(*tensors)), abs=1e-5)
+    # torchmetrics has the sample's variance and covariance, Lin's paper the population's: the means differ in weight.
+    n = len(p)
+    expected = 2 * np.cov(p, t)[0, 1] / (p.var(ddof=1) + t.var(ddof=1) + (p.mean() - t.mean()) ** 2)
+    assert float(reference.concordance_corrcoef(*tensors)) == pytest.approx(expected, abs=1e-5)
+    assert ccc(p, t) == pytest.approx(
+        2 * np.cov(p, t)[0, 1] / (p.var(ddof=1) + t.var(ddof=1) + n / (n - 1) * (p.mean() - t.mean()) ** 2), abs=1e-9
+    )
+
+
+def test_metrics_of_constants() -> None:
+    assert ccc([1, 1, 1], [0, 1, 2]) == 0
+    assert np.isnan(cc([1, 1, 1], [0, 1, 2]))
+    assert rmse([1, 1], [1, 1]) == 0
+
+
+def test_coverage_counts_truths_within_the_deviations() -> None:
+    assert coverage([0, 0, 0, 0], [1, 1, 1, 1], [0.5, -0.9, 1.5, 3], 1) == 0.5
+    assert coverage([0, 0, 0, 0], [1, 1, 1, 1], [0.5, -0.9, 1.5, 3], 2) == 0.75
+
+
+def test_affect_is_the_votes_place_on_the_circumplex(hr_faces: Faces, tmp_path: Path) -> None:
+    stills = ferplus.load(write_ferplus(tmp_path, hr_faces), "train")
+    happy = stills.emotion[:, 1]
+    assert np.allclose(stills.affect[:, 0], 0.81 * happy - 0.63 * (1 - happy), atol=1e-6)
+    assert np.allclose(stills.affect[:, 1], 0.51 * happy - 0.27 * (1 - happy), atol=1e-6)
+
+
+def test_faces_with_few_votes_are_left_out(hr_faces: Faces, tmp_path: Path) -> None:
+    votes = np.zeros((3, 10), np.uint8)
+    votes[0, 1], votes[1, 1], votes[2, 1] = 5, 6, 10
+    votes[:, 9] = 10 - votes[:, 1]
+    np.savez(tmp_path / "test.npz", pixels=shrink(hr_faces[:3], 2), votes=votes)
+    assert len(ferplus.load(tmp_path, "test")) == 2
+
+
+def test_a_damaged_corpus_is_named(tmp_path: Path, hr_faces: Faces) -> None:
+    with pytest.raises(CorpusError, match=r"train.npz is missing: a FER\+ folder holds"):
+        ferplus.load(tmp_path, "train")
+    (tmp_path / "train.npz").write_bytes(b"PK\x03\x04 not really")
+    np.savez(tmp_path / "valid.npz", pixels=hr_faces)
+    np.savez(tmp_path / "test.npz", pixels=hr_faces, votes=np.zeros((3, 10), np.uint8))
+    for split in ferplus.SPLITS:
+        with pytest.raises(CorpusError, match=rf"{split}.npz is (damaged|not)"):
+            ferplus.load(tmp_path, split)
+    np.savez(tmp_path / "test.npz", pixels=hr_faces, votes=np.zeros((len(hr_faces), 10), np.uint8))
+    with pytest.raises(CorpusError, match="no face with 6 votes"):
+        ferplus.load(tmp_path, "test")
+
+
+def test_the_table_has_every_metric_at_every_scale(hr_faces: Faces, tmp_path: Path) -> None:
+    results = table(write_ferplus(tmp_path, hr_faces), split="valid")
+    scored = results["systems"]["lowbeam one-for-all"]
+    assert set(scored) == {str(scale) for scale in SCALES}
+    assert {"rmse", "cc", "ccc", "within_1_std"} <= set(scored["8"]["valence"])
+    json.dumps(results)
+
+
+def test_the_published_figures_beat_the_probe() -> None:
+    scored = json.loads((WEIGHTS / "one-for-all.json").read_text())["systems"]["lowbeam one-for-all"]
+    assert all(scored[str(scale)]["valence"]["ccc"] > least for scale, least in PROBE.items())
+
+
+def test_the_shipped_weights_give_the_published_figures(shared: Path) -> None:
+    published = json.loads((WEIGHTS / "one-for-all.json").read_text())["systems"]["lowbeam one-for-all"]
+    measured = table(shared / "data" / "ferplus")["systems"]["lowbeam one-for-all"]
+    for scale in published:
+        for name in ("valence", "arousal"):
+            for metric, value in published[scale][name].items():
+                assert measured[scale][name][metric] == pytest.approx(value, abs=2e-3), (scale, name, metric)
