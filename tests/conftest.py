@@ -92,6 +92,6 @@ def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*args: object, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "lowbeam.cli", *map(str, args)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload]
 
     return run

@@ -38,8 +38,10 @@ def through(faces: Faces, point: OperatingPoint, path: Path, times_ms: list[int]
     with FaceStreamReader(path) as reader:
         received = list(reader)
     assert reader.cut_at_s is None
-    return [round(f.time_s * 1000) for f in received], np.stack([f.pixels for f in received]), sum(
-        len(p.data) for p in packets
+    return (
+        [round(f.time_s * 1000) for f in received],
+        np.stack([f.pixels for f in received]),
+        sum(len(p.data) for p in packets),
     )
 
 
@@ -69,6 +71,15 @@ def test_a_higher_qp_costs_fewer_bytes_and_more_error(codec: str, hr_faces: Face
 
 
 @pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_same_faces_give_the_same_bytes(codec: str, scale: int, hr_faces: Faces) -> None:
+    # libx265 fails this where a frame is exactly one coding tree unit, and then the decoder drifts from the encoder.
+    faces, times = shrink(hr_faces, scale), [80 * i for i in range(len(hr_faces))]
+    once, again = (coded(faces, OperatingPoint(codec, scale), times)[1] for _ in range(2))
+    assert once == again
+
+
+@pytest.mark.parametrize("codec", CODECS)
 def test_packets_leave_in_order_without_delay_beyond_a_few_frames(codec: str, hr_faces: Faces) -> None:
     encoder = StandardEncoder(OperatingPoint(codec, 8))
     sent: list[int] = []
@@ -81,7 +92,7 @@ def test_packets_leave_in_order_without_delay_beyond_a_few_frames(codec: str, hr
 
 def test_only_hevc_pads_and_only_faces_that_it_would_refuse() -> None:
     padding = {codec: [StandardEncoder(OperatingPoint(codec, s)).padding for s in (1, 6, 8, 16)] for codec in CODECS}
-    assert padding == {"hevc": [0, 0, 4, 10], "avc": [0] * 4, "av1": [0] * 4, "vp9": [0] * 4}
+    assert padding == {"hevc": [0, 8, 12, 18], "avc": [0] * 4, "av1": [0] * 4, "vp9": [0] * 4}
 
 
 def test_pyav_s_wheel_brings_every_codec() -> None:

@@ -31,8 +31,8 @@ def test_says_what_the_far_side_needs_in_standard_tags(face_stream: Path) -> Non
         assert container.metadata["LOWBEAM_SOURCE"] == "640x360"
         (video,) = container.streams.video
         (cues,) = container.streams.subtitles
-        assert (video.width, video.height) == (16, 16)
-        assert (video.metadata["LOWBEAM_SCALE"], video.metadata["LOWBEAM_PADDING"]) == ("8", "4")
+        assert (video.width, video.height) == (24, 24)
+        assert (video.metadata["LOWBEAM_SCALE"], video.metadata["LOWBEAM_PADDING"]) == ("8", "12")
         assert video.codec_context.extradata
         assert cues.codec_context is not None
 
@@ -109,7 +109,7 @@ def test_hostile_sizes_are_refused(old: bytes, new: bytes, reason: str, face_str
         received(hostile)
 
 
-def remuxed(face_stream: Path, out: Path, tags: dict[str, str], track_tags: dict[str, str], width: int = 16) -> Path:
+def remuxed(face_stream: Path, out: Path, tags: dict[str, str], track_tags: dict[str, str], width: int = 24) -> Path:
     """A face stream with other tags, and frames of another size."""
     with av.open(str(face_stream)) as source, av.open(str(out), "w", format="matroska") as target:
         cues = target.add_mux_stream("subrip")
@@ -138,7 +138,7 @@ def remuxed(face_stream: Path, out: Path, tags: dict[str, str], track_tags: dict
         ({}, {"LOWBEAM_SCALE": "1000000000000"}, "scale or padding that cannot be"),
         ({}, {"LOWBEAM_SCALE": "-8"}, "scale or padding that cannot be"),
         ({}, {"LOWBEAM_PADDING": "65536"}, "scale or padding that cannot be"),
-        ({}, {"LOWBEAM_PADDING": "0"}, "frames of 16×16 at scale 8"),
+        ({}, {"LOWBEAM_PADDING": "0"}, "frames of 24×24 at scale 8"),
     ],
 )
 def test_hostile_tags_are_refused(

@@ -77,9 +77,7 @@ def turned(path: Path, matrix: tuple[int, ...]) -> Path:
 @pytest.mark.parametrize(
     ("a", "b", "c", "d", "turns"), [(0, 1, -1, 0, 3), (-1, 0, 0, -1, 2), (0, -1, 1, 0, 1), (1, 0, 0, 1, 0)]
 )
-def test_rotation_metadata_turns_the_frame_upright(
-    tmp_path: Path, a: int, b: int, c: int, d: int, turns: int
-) -> None:
+def test_rotation_metadata_turns_the_frame_upright(tmp_path: Path, a: int, b: int, c: int, d: int, turns: int) -> None:
     image = RAMP.copy()
     image[:20] = 0  # so that up differs from down
     one = 1 << 16

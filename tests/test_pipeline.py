@@ -123,7 +123,7 @@ def test_a_stream_cut_before_its_first_face_says_so(face_stream: Path, tmp_path:
     data = face_stream.read_bytes()
     header = data.index(b"\x1f\x43\xb6\x75")  # Matroska's mark of the first cluster
     (tmp_path / "cut.mkv").write_bytes(data[: header + 20])
-    with pytest.raises(StreamError, match="is cut before its first face|cannot be opened as a face stream"):
+    with pytest.raises(StreamError, match=r"is cut before its first face|cannot be opened as a face stream"):
         lowbeam.read(tmp_path / "cut.mkv")
 
 
@@ -152,7 +152,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(faces: str, short_clip: Path
 
     out = tmp_path / "f.mkv"
     done = subprocess.run(
-        [sys.executable, "-m", "lowbeam.cli", "pack", short_clip, "-o", out, "--scale", "1", "--qp", "5", "--faces", faces],
+        [sys.executable, "-m", "lowbeam.cli", "pack", short_clip, "-o", out, "--scale=1", "--qp=5", "--faces", faces],
         capture_output=True, text=True, timeout=60, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),
     )  # fmt: skip

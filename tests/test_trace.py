@@ -17,7 +17,9 @@ rows = st.lists(st.tuples(st.floats(0, 1e5), st.integers(0, 99), unit, unit, uni
 
 
 def some_trace(n: int = 50) -> Trace:
-    return Trace.from_rows([(i / 25, i % 2, 0.5, -0.5, 0.1, 0.2, 10, 20, 100 - i % 2) for i in range(n)], source="a.mp4")
+    return Trace.from_rows(
+        [(i / 25, i % 2, 0.5, -0.5, 0.1, 0.2, 10, 20, 100 - i % 2) for i in range(n)], source="a.mp4"
+    )
 
 
 @given(rows)
@@ -81,9 +83,9 @@ def test_an_empty_trace_plots_and_saves(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="written as one of .csv, .parquet, .json"):
+    with pytest.raises(UsageError, match=r"written as one of \.csv, \.parquet, \.json"):
         some_trace().save(tmp_path / "t.xlsx")
-    with pytest.raises(UsageError, match="written as one of .png, .svg, .pdf"):
+    with pytest.raises(UsageError, match=r"written as one of \.png, \.svg, \.pdf"):
         some_trace().plot(tmp_path / "t.bmp")
     with pytest.raises(OutputError, match="cannot be written: no such file"):
         some_trace().save(tmp_path / "none" / "t.csv")

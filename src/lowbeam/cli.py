@@ -187,10 +187,12 @@ def train(
     """Train a model; a run that was killed goes on where it was."""
     try:
         from lowbeam.train.recipe import load_recipe
-        from lowbeam.train.run import train as run_training
+
+        loaded = load_recipe(recipe)
+        from lowbeam.train.run import train as run_training  # Lightning takes seconds to import: not before a mistake
     except ImportError as error:
         raise UsageError(f"training needs {error.name}: pip install 'lowbeam[train]'") from error
-    print(run_training(load_recipe(recipe), corpus, out))
+    print(run_training(loaded, corpus, out))
 
 
 class _FramesPerSecond(ProgressColumn):

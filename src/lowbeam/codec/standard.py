@@ -48,8 +48,8 @@ class _Backend:
 
 
 def _x265(qp: int, key_every: int) -> dict[str, str]:
-    params = f"qp={qp}:keyint={key_every}:bframes=0:rc-lookahead=0:frame-threads=1:pools=none:info=0:log-level=none"
-    return {"preset": "slow", "x265-params": params}
+    params = f"qp={qp}:keyint={key_every}:bframes=0:rc-lookahead=0:weightp=0:ctu=16"
+    return {"preset": "slow", "x265-params": f"{params}:frame-threads=1:pools=none:info=0:log-level=none"}
 
 
 def _x264(qp: int, key_every: int) -> dict[str, str]:
@@ -66,9 +66,12 @@ def _vpx(qp: int, key_every: int) -> dict[str, str]:
     return {"deadline": "good"} | {key: str(value) for key, value in options.items()}
 
 
-# libx265 refuses frames under 16 px. libsvtav1 and libvpx have no 4:0:0; their chroma is flat and nearly free.
+# libx265 refuses frames under 16 px, and where a frame is exactly one coding tree unit (16×16; 32×32 with its default
+# units) its reference differs from the decoder's (seen with the picture hash SEI, x265 4.1): errors then pile up until
+# the next key frame. So units are 16 px and frames at least 24. libsvtav1 and libvpx have no 4:0:0; their chroma is
+# flat and nearly free.
 _BACKENDS = {
-    "hevc": _Backend("libx265", "hevc", "gray", 16, _x265),
+    "hevc": _Backend("libx265", "hevc", "gray", 24, _x265),
     "avc": _Backend("libx264", "h264", "gray", 6, _x264),
     "av1": _Backend("libsvtav1", "libdav1d", "yuv420p", 6, _svtav1),
     "vp9": _Backend("libvpx-vp9", "vp9", "yuv420p", 6, _vpx),

@@ -29,7 +29,7 @@ def export_onnx(network: OneForAll, path: str | Path) -> None:
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (48, d) (`lowbeam.scale.resample_matrix`); outputs
     ``affect`` and ``std`` float32 (n, 2), valence first.
     """
-    module = _Deployed(network.cpu().eval())
+    module = _Deployed(network.cpu()).eval()
     example = (torch.zeros(2, 24, 24, dtype=torch.uint8), torch.zeros(GRID, 24))
     faces, side = torch.export.Dim("n"), torch.export.Dim("d")
     program = torch.onnx.export(

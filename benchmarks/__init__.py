@@ -1,0 +1,1 @@
+"""How fast lowbeam is, measured: ``make bench``."""

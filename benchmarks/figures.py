@@ -1,0 +1,147 @@
+"""Write what was measured where it is read: tables into README and model card, pictures into ``docs``.
+
+A block between ``<!-- figures: NAME -->`` and ``<!-- end -->`` is replaced by what the result files say.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lowbeam import Recognizer
+from lowbeam.demo import ASSETS
+from lowbeam.faces import FaceTracker, make_detector
+from lowbeam.media import VideoSource
+from lowbeam.pipeline import video_sights
+from lowbeam.recognize import WEIGHTS
+from lowbeam.scale import SCALES, shrink, side_of
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+SHOWN = (1, 3, 4, 6, 8, 12, 16)
+MOMENT_S = 6.6  # of the clip: a smile at its height
+
+
+def _load(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _table(headings: list[str], rows: list[list[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def ccc_table(results: dict[str, Any]) -> str:
+    """CCC of each system at each scale."""
+    headings = ["test faces, CCC", *(f"{side_of(s)} px" for s in SHOWN)]
+    rows = []
+    for system, scored in results["systems"].items():
+        for name in ("valence", "arousal"):
+            rows.append([f"{system}, {name}", *(f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN)])
+    return _table(headings, rows)
+
+
+def card_table(results: dict[str, Any]) -> str:
+    """Everything about the shipped model, at each scale."""
+    headings = ["s", "px"]
+    keys = [
+        (v, m)
+        for v in ("valence", "arousal")
+        for m in ("rmse", "cc", "ccc", "mean_std", "within_1_std", "within_2_std")
+    ]
+    headings += [f"{v[0].upper()} {m.replace('_', ' ')}" for v, m in keys]
+    scored = next(value for system, value in results["systems"].items() if system.startswith("lowbeam"))
+    rows = [[str(s), str(side_of(s)), *(f"{scored[str(s)][v][m]:.3f}" for v, m in keys)] for s in SCALES]
+    return _table(headings, rows)
+
+
+def speed_table(speed: dict[str, Any]) -> str:
+    """Faces and frames a second on one core."""
+    rows = [
+        [f"recognizer: {name}", f"{value:,.0f} faces/s", ""] for name, value in speed["recognizer_faces_per_s"].items()
+    ]
+    for name, row in speed["street"].items():
+        if isinstance(row, dict):
+            shares = "; ".join(f"{stage} {share:.0%}" for stage, share in row.get("shares", {}).items())
+            rate = f"{row['frames_per_s']:,.0f} frames/s, {row['times_real_time']:,.0f}× real time"
+            rows.append([name, rate, shares])
+    return _table([speed["machine"], "median", "of which"], rows)
+
+
+def memory_table(peaks: dict[str, dict[str, float]]) -> str:
+    """Peak memory for a clip and for one ten times as long."""
+    headings = ["peak memory", "24 s", "240 s", "ratio"]
+    rows = [
+        [name, *(f"{v:.0f} MiB" for k, v in row.items() if k != "ratio"), f"{row['ratio']:.2f}"]
+        for name, row in peaks.items()
+    ]
+    return _table(headings, rows)
+
+
+def demo_table(points: list[dict[str, Any]]) -> str:
+    """The demo's operating points."""
+    rows = [
+        [p["point"], f"{p['rate_bps'] / 1000:.2f}", f"{p['valence_ccc']:.3f}", f"{p['arousal_ccc']:.3f}"]
+        for p in points
+    ]
+    return _table(["operating point", "kbit/s, every byte", "valence CCC", "arousal CCC"], rows)
+
+
+def ccc_picture(results: dict[str, Any]) -> Figure:
+    """A face as each scale leaves it, over the CCC that is kept there."""
+    with VideoSource(ASSETS / "clip.mp4") as video:
+        frames = (f for f in video if abs(f.time_s - MOMENT_S) < 0.5)
+        faces = [s.faces[0].pixels for s in video_sights(frames, FaceTracker(make_detector()), "primary")]
+    hr = faces[len(faces) // 2][None]
+    recognizer = Recognizer()
+    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    grid = figure.add_gridspec(2, len(SHOWN), height_ratios=(1, 2))
+    for column, scale in enumerate(SHOWN):
+        lr = shrink(hr, scale)
+        reading = recognizer(lr)
+        axis = figure.add_subplot(grid[0, column])
+        axis.imshow(lr[0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_axis_off()
+        title = f"{side_of(scale)} px\nvalence {reading.valence[0]:+.2f} ± {reading.valence_std[0]:.2f}"
+        axis.set_title(title, fontsize=9)
+    axis = figure.add_subplot(grid[1, :])
+    for (system, scored), colour in zip(results["systems"].items(), ("#c2410c", "#52525b"), strict=False):
+        values = [scored[str(s)]["valence"]["ccc"] for s in SHOWN]
+        axis.plot(np.arange(len(SHOWN)), values, "o-", color=colour)
+        axis.annotate(system, (3.1, values[3] + 0.04), color=colour, fontweight="bold")
+    axis.set_xticks(np.arange(len(SHOWN)), [f"{side_of(s)} px" for s in SHOWN])
+    axis.set_xlim(-0.5, len(SHOWN) - 0.5)
+    axis.set_ylim(-0.05, 1)
+    axis.set_ylabel(f"valence CCC, {results['corpus']} {results['split']}")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", color="0.9")
+    return figure
+
+
+def fill(path: Path, blocks: dict[str, str]) -> None:
+    """Replace each named block of the file that it has."""
+    text = path.read_text(encoding="utf-8")
+    for name, content in blocks.items():
+        pattern = re.compile(rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = pattern.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
+    path.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Fill README, docs and model card, and draw the pictures."""
+    table = _load(WEIGHTS / "one-for-all.json")
+    speed, memory, demo = (_load(RESULTS / f"{name}.json") for name in ("speed", "memory_mib", "demo"))
+    blocks = {
+        "ccc": ccc_table(table), "card": card_table(table), "speed": speed_table(speed),
+        "memory": memory_table(memory), "demo": demo_table(demo),
+    }  # fmt: skip
+    for path in (ROOT / "README.md", WEIGHTS / "one-for-all.md"):
+        fill(path, blocks)
+    ccc_picture(table).savefig(ROOT / "docs" / "what-is-left.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
