@@ -69,7 +69,12 @@ def test_a_cut_stream_is_noted_on_standard_error(face_stream: Path, tmp_path: Pa
         ["pack", "CLIP", "-o", "f.mkv", "--detector", "yunet:none.onnx"], ["read", "none.mkv"],
         ["read", "CLIP", "-o", "t.xlsx"], ["read", "CLIP", "--plot", "t.bmp"], ["read", "CLIP", "--model", "none"],
         ["read", "CLIP", "--threads", "0"], ["read", "camera:97"], ["read", "rtsp://127.0.0.1:9/x"], ["glare"],
-        ["demo", "--video", "none.mp4"], ["models", "--card", "none"], ["table", "--corpus", "."],
+        ["read", "CLIP", "-o", "same.csv", "--plot", "none/p.png"], ["read", "CLIP", "-o", "n" * 300 + ".csv"],
+        ["read", "CLIP", "--overlay", "o.mp4", "-o", "none/t.csv"], ["read", "CLIP", "--overlay", "o.csv"],
+        ["read", "CLIP", "--plot", "p.png", "-o", "./p.png"], ["read", "CLIP", "--threads", "100000"],
+        ["pack", "n" * 300 + ".mp4", "-o", "f.mkv"], ["table", "--corpus", "n" * 300],
+        ["train", "CLIP", "--corpus", ".", "-o", "run"], ["demo", "--video", "none.mp4"],
+        ["models", "--card", "none"], ["table", "--corpus", "."],
         ["train", "none", "--corpus", ".", "-o", "run"], ["info", "--colour"],
     ],
     ids=" ".join,
@@ -82,7 +87,43 @@ def test_a_mistake_is_one_line_and_exit_2_and_leaves_nothing(
     assert done.stdout == ""
     assert done.stderr.startswith("lowbeam: ")
     assert done.stderr.count("\n") == 1
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["pack", "-o"], ["read", "--overlay"]])
+def test_the_source_is_never_overwritten(command: list[str], short_clip: Path, tmp_path: Path, run_cli: Run) -> None:
+    source, alias = tmp_path / "call.mp4", tmp_path / "alias.mp4"
+    source.write_bytes(short_clip.read_bytes())
+    alias.symlink_to(source)
+    for out in (source, alias):
+        done = run_cli(command[0], source, command[1], out)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "is the source too" in done.stderr
+    assert source.read_bytes() == short_clip.read_bytes()
+
+
+def test_devices_are_written_to_and_stay_devices(short_clip: Path, run_cli: Run) -> None:
+    assert run_cli("pack", short_clip, "-o", "/dev/null").returncode == 0
+    assert run_cli("read", short_clip, "-o", "/dev/null").returncode == 2  # no suffix to tell the format by
+    assert Path("/dev/null").is_char_device()
+    full = subprocess.run(
+        f"{sys.executable} -m lowbeam.cli read {short_clip} > /dev/full", shell=True, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (full.returncode, full.stderr) == (2, "lowbeam: standard output: no space left on device\n")
+
+
+def test_a_named_pipe_is_read_as_a_file_is(face_stream: Path, tmp_path: Path, run_cli: Run) -> None:
+    import os
+    import threading
+
+    os.mkfifo(tmp_path / "pipe")
+    feeder = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(face_stream.read_bytes()), daemon=True)
+    feeder.start()
+    done = run_cli("read", tmp_path / "pipe")
+    feeder.join(timeout=10)
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 51
 
 
 @pytest.mark.parametrize("arguments", [["pack", "SOURCE", "-o", "f.mkv"], ["read", "SOURCE", "--overlay", "o.mp4"]])
@@ -96,7 +137,7 @@ def test_ctrl_c_leaves_no_half_file(arguments: list[str], clip: Path, tmp_path: 
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert stderr == "lowbeam: interrupted; nothing was written\n"
+    assert stderr == "lowbeam: interrupted; no half file is left\n"
     assert not list(tmp_path.iterdir())
 
 

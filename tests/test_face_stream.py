@@ -148,6 +148,15 @@ def test_hostile_tags_are_refused(
         received(remuxed(face_stream, tmp_path / "h.mkv", tags, track_tags))
 
 
+def test_only_the_four_codecs_are_decoded(face_stream: Path, tmp_path: Path) -> None:
+    data = face_stream.read_bytes()
+    assert b"V_MPEGH/ISO/HEVC" in data
+    for other in (b"V_FOOBAR/ISO/XYZ", b"V_UNCOMPRESSED\0\0"):
+        (tmp_path / "other.mkv").write_bytes(data.replace(b"V_MPEGH/ISO/HEVC", other))
+        with pytest.raises(StreamError, match="coded in a way that face streams are not"):
+            received(tmp_path / "other.mkv")
+
+
 def test_frames_too_large_for_a_face_are_never_allocated(face_stream: Path, tmp_path: Path) -> None:
     hostile = remuxed(face_stream, tmp_path / "large.mkv", {}, {}, width=4096)
     program = f"import lowbeam; lowbeam.read({str(hostile)!r})"

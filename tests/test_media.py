@@ -55,7 +55,7 @@ def test_times_count_from_the_first_frame(tmp_path: Path) -> None:
 def test_every_pixel_format_gives_the_same_full_range_grey(
     tmp_path: Path, codec: str, pix_fmt: str, color_range: int
 ) -> None:
-    options = {"x265-params": "qp=8:log-level=none"} if codec == "libx265" else {"qp": "5", "q": "2"}
+    options = {"x265-params": "qp=8:bframes=0:log-level=none"} if codec == "libx265" else {"qp": "5", "q": "2"}
     if codec == "ffv1":
         options = {}
     path = write_video(tmp_path / "f.mkv", [RAMP] * 2, None, codec, pix_fmt, options, color_range)
@@ -121,6 +121,20 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path, clip: Path) -> None:
         with pytest.raises(SourceError, match=reason) as caught:
             frames_of(path)
         assert str(path) in str(caught.value)
+
+
+def test_a_matroska_that_stops_half_way_is_truncated_too(short_frames: list, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mkv", short_frames * 3)
+    assert len(frames_of(path)) == 150
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SourceError, match="is truncated: its last"):
+        frames_of(path)
+
+
+def test_a_time_that_cannot_be_is_damage(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mkv", [RAMP] * 2, [0, 10**11])
+    with pytest.raises(SourceError, match="states a time of"):
+        frames_of(path)
 
 
 def test_sound_without_video_is_named(tmp_path: Path) -> None:

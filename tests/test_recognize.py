@@ -1,6 +1,7 @@
 """The shipped weights, through ONNX Runtime."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,10 +70,30 @@ def test_what_is_no_batch_of_faces_is_refused(wrong: np.ndarray, recognizer: Rec
 def test_a_missing_or_foreign_model_is_named(tmp_path: object) -> None:
     with pytest.raises(ModelError, match="neither a file nor one that ships: one-for-all"):
         Recognizer("none")
-    with pytest.raises(ModelError, match="is not an ONNX model that lowbeam exported"):
+    with pytest.raises(ModelError, match="is not an ONNX model that this lowbeam can run"):
         Recognizer(__file__)
-    with pytest.raises(UsageError, match="threads must be at least 1"):
+    with pytest.raises(UsageError, match="threads must be from 1 to"):
         Recognizer(threads=0)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        '{"format": 2, "grid": 48, "calibration": {"side": [48], "factor": [[1, 1]]}}',
+        '{"format": 1, "grid": 100000000, "calibration": {"side": [48], "factor": [[1, 1]]}}',
+        '{"format": 1, "grid": 7, "calibration": {"side": [48], "factor": [[1, 1]]}}',
+        '{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[1]]}}',
+        '{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[NaN, 1]]}}', "[]", "{",
+    ],
+)  # fmt: skip
+def test_a_model_with_hostile_metadata_is_refused(about: str, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the train extra")
+    model = onnx.load(WEIGHTS / "one-for-all.onnx")
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {"lowbeam": about})
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="is not an ONNX model that this lowbeam can run"):
+        Recognizer(tmp_path / "m.onnx")
 
 
 def test_every_model_ships_small_with_its_card_and_figures() -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 import lowbeam
 from lowbeam.codec import OperatingPoint, available_codecs
 from lowbeam.errors import LowbeamError, UsageError
-from lowbeam.files import whole_file
+from lowbeam.files import check_outputs, whole_file
 from lowbeam.pipeline import FacesChoice
 from lowbeam.plot import check_figure_format
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
@@ -80,6 +80,7 @@ def read(
         check_format(out)
     if plot is not None:
         check_figure_format(plot)
+    check_outputs(source, out, plot, overlay)
     with progress_bar("reading") as progress:
         trace = lowbeam.read(
             source,
@@ -222,7 +223,8 @@ def progress_bar(doing: str) -> Iterator[Any]:
 
 def say(text: str) -> None:
     """A note to the user, on standard error."""
-    print(text, file=sys.stderr)
+    with suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -251,15 +253,22 @@ def print_results(results: dict[str, Any], only: str | None = None) -> None:
 
 def main() -> None:
     """Entry point: every error is one line on standard error and exit status 2."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("r+"))  # noqa: SIM115  (for as long as the program runs)
     try:
         status = typer.main.get_command(app).main(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        sys.stdout.flush()
     except LowbeamError as error:
         _fail(str(error))
     except TyperException as error:
         _fail(getattr(error, "format_message", error.__str__)())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer has nowhere to go
+        _fail(f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}")
     else:
         if status == INTERRUPTED:
-            say("lowbeam: interrupted; nothing was written")
+            say("lowbeam: interrupted; no half file is left")
         sys.exit(status)
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import av
 
-from lowbeam.errors import OutputError
+from lowbeam.errors import OutputError, UsageError
 from lowbeam.media import reason
 
 
@@ -30,17 +30,21 @@ class Pipe:
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Write to the path that this yields: it becomes `path` when the block ends, and is gone when the block fails.
+    """Write to the path that this yields: it becomes `path` when the block ends, and is gone when the block fails. What
+    is no regular file, such as ``/dev/null``, is written to directly.
 
     Raises `OutputError` where `path` cannot be written, or the disk is full.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder; name a file in it")
     try:
-        handle, name = tempfile.mkstemp(suffix=target.suffix, prefix=f".{target.stem}-", dir=target.parent)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {reason(error)}") from error
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise OutputError(f"{path} is a folder; name a file in it")
+        if target.exists() and not target.is_file():
+            yield target
+            return
+        handle, name = tempfile.mkstemp(suffix=target.suffix, prefix=".lowbeam-", dir=target.parent)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be written: {reason(error)}") from error
     os.close(handle)
     beside = Path(name)
     try:
@@ -50,7 +54,31 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         beside.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
         beside.replace(target)
     except (OSError, av.FFmpegError) as error:
-        raise OutputError(f"{target} cannot be written: {reason(error)}") from error
+        raise OutputError(f"{path} cannot be written: {reason(error)}") from error
     finally:
         with suppress(FileNotFoundError):
             beside.unlink()
+
+
+def check_outputs(source: str | os.PathLike, *outputs: str | os.PathLike | None) -> None:
+    """Before work is done for nothing: raise `UsageError` where two outputs, or an output and the source, are the same
+    file, and `OutputError` where an output cannot be written. An output that is None is not asked for."""
+    taken = {os.path.realpath(source): "the source"}
+    for output in outputs:
+        if output is None or os.fspath(output) == "-":
+            continue
+        place = os.path.realpath(output)
+        if place in taken and not _is_device(place):
+            raise UsageError(f"{output} is {taken[place]} too; name another file")
+        taken[place] = "another output"
+        if not _is_device(place):
+            with suppress(_Tried), whole_file(output):
+                raise _Tried
+
+
+class _Tried(Exception):  # noqa: N818
+    """That an output could be written, had there been anything to write."""
+
+
+def _is_device(path: str) -> bool:
+    return Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()

@@ -27,6 +27,7 @@ from lowbeam.errors import LowbeamError, SourceError, UsageError
 Grey = NDArray[np.uint8]  # (h, w)
 Rgb = NDArray[np.uint8]  # (h, w, 3)
 
+MAX_TIME_S = 1e7  # seconds, 115 days: a frame that claims to be later is damaged
 MAX_SIDE = 16384  # pixels: larger frames are refused before they are allocated
 HEAD_BYTES = 1024  # of standard input, by which its kind is told
 TEXT_ART_FORMATS = ("tty", "bin", "adf", "idf", "xbin")  # FFmpeg draws texts in these as if on a terminal
@@ -75,13 +76,14 @@ def reason(error: Exception) -> str:
     return str(text).splitlines()[0].lower() if text else type(error).__name__
 
 
-class StandardInput:
-    """Standard input as a file that can be read but not sought; `head` is its first `HEAD_BYTES` bytes, which stay to
-    be read."""
+class PipeInput:
+    """A pipe that is opened once and read but never sought; `head` is its first `HEAD_BYTES` bytes, which stay to be
+    read."""
 
-    def __init__(self) -> None:
-        self._file: Any = sys.stdin.buffer
-        self.head: bytes = self._file.read(HEAD_BYTES)
+    def __init__(self, file: Any, name: str) -> None:
+        self.name = name
+        self._file = file
+        self.head: bytes = file.read(HEAD_BYTES)
         self._waiting = self.head
 
     def read(self, size: int) -> bytes:
@@ -89,21 +91,33 @@ class StandardInput:
         if self._waiting:
             data, self._waiting = self._waiting[:size], self._waiting[size:]
             return data
-        return self._file.read1(size)
+        data = self._file.read1(size)
+        return bytes(data)
 
 
-Source = str | os.PathLike | StandardInput
+Source = str | os.PathLike | PipeInput
 
 
 def name_of(source: Source) -> str:
     """What to call `source` in a message."""
-    return "standard input" if isinstance(source, StandardInput) else os.fspath(source)
+    return source.name if isinstance(source, PipeInput) else os.fspath(source)
+
+
+def opened(source: str | os.PathLike) -> Source:
+    """`source` itself, or, where it is ``-`` or a named pipe, what is read from it."""
+    if os.fspath(source) == "-":
+        return PipeInput(sys.stdin.buffer, "standard input")
+    path = Path(source)
+    with suppress(OSError, ValueError):  # whoever opens it says what is wrong with it
+        if path.is_fifo():
+            return PipeInput(path.open("rb"), os.fspath(source))
+    return source
 
 
 class VideoSource:
     """A video to be read once, lazily, from its first frame: a context manager, and an iterator of `Frame`.
 
-    `source` is a path, a `StandardInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` tells cameras and network
+    `source` is a path, a `PipeInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` tells cameras and network
     streams, where Ctrl-C ends the video and a packet that does not decode is skipped; in a file it is a `SourceError`,
     and so is a file that ends before its own index does.
     """
@@ -178,11 +192,24 @@ class VideoSource:
                 continue
             first_pts = picture.pts if first_pts is None else first_pts
             time_s = float((picture.pts - first_pts) * picture.time_base)
+            if abs(time_s) > MAX_TIME_S:
+                raise SourceError(f"{self.name} states a time of {time_s:.3g} s")
             shape = shape or (picture.width, picture.height)
             same = picture if shape == (picture.width, picture.height) else picture.reformat(*shape)
             yield Frame(time_s, same, converter)
         if first_pts is None:
             raise SourceError(f"{self.name} holds no frame that can be decoded")
+        missing_s = self._matroska_end_s - (picture.time or 0.0)
+        if missing_s > 1 + 2 / self.fps:
+            raise SourceError(f"{self.name} is truncated: its last {missing_s:.2f} s are missing")
+
+    @property
+    def _matroska_end_s(self) -> float:
+        """The end of the video track, which Matroska states as a tag, in seconds; 0 where it does not."""
+        parts = self._stream.metadata.get("DURATION", "").split(":")
+        with suppress(ValueError):
+            return sum(float(part) * 60**i for i, part in enumerate(reversed(parts)))
+        return 0.0
 
     def _decode(self) -> Iterator[VideoFrame]:
         time_s = 0.0
@@ -213,7 +240,7 @@ def _open(source: Source) -> av.container.InputContainer:
         if "://" in name:
             extra = {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
             return av.open(name, "r", options=options | extra, timeout=OPEN_TIMEOUT_S)
-        if isinstance(source, StandardInput):
+        if isinstance(source, PipeInput):
             return av.open(source, "r", options=options)
         path = Path(name)
         if path.is_dir():

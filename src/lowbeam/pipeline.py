@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -17,8 +18,8 @@ from lowbeam.codec.operating_point import OperatingPoint
 from lowbeam.codec.packer import AllPacker, PrimaryPacker
 from lowbeam.errors import NoFaceError, StreamError, UsageError
 from lowbeam.faces import Face, FaceTracker, crop, make_detector
-from lowbeam.files import Pipe, whole_file
-from lowbeam.media import Frame, Source, StandardInput, VideoSource
+from lowbeam.files import Pipe, check_outputs, whole_file
+from lowbeam.media import Frame, VideoSource, opened
 from lowbeam.overlay import OverlayWriter
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.trace import Row, Trace
@@ -73,9 +74,10 @@ def pack(
     """
     point = OperatingPoint(codec, scale, qp, fps)
     _check_choice(faces)
+    check_outputs(source, out)
     tracker = FaceTracker(make_detector(detector))
     with ExitStack() as stack:
-        video = stack.enter_context(VideoSource(_named(source)))
+        video = stack.enter_context(VideoSource(opened(source)))
         to_stdout = os.fspath(out) == "-"
         target = Pipe(sys.stdout.buffer) if to_stdout else stack.enter_context(whole_file(out))
         frames = _Counted(video, progress, video.frame_count)
@@ -109,15 +111,18 @@ def read(
     Raises `UsageError`, `SourceError`, `StreamError`, `NoFaceError`, `ModelError` or `OutputError`.
     """
     _check_choice(faces)
+    if overlay is not None and Path(overlay).suffix.lower() != ".mp4":
+        raise UsageError(f"{overlay}: an overlay is written as .mp4")
+    check_outputs(source, overlay)
     recognizer = Recognizer(model, threads)
     with ExitStack() as stack:
-        opened = _named(source)
+        whole = opened(source)
         video: FaceStreamReader | VideoSource
-        if is_face_stream(opened):
-            video = stack.enter_context(FaceStreamReader(opened, primary_only=faces == "primary"))
+        if is_face_stream(whole):
+            video = stack.enter_context(FaceStreamReader(whole, primary_only=faces == "primary"))
             sights, batch = stream_sights(_Counted(video, progress, None)), BATCH
         else:
-            video = stack.enter_context(VideoSource(opened))
+            video = stack.enter_context(VideoSource(whole))
             frames = _Counted(video, progress, video.frame_count)
             sights = video_sights(frames, FaceTracker(make_detector(detector)), faces)
             batch = 1 if video.is_live else BATCH
@@ -201,10 +206,6 @@ class _Counted:
             yield item
             if self._progress is not None:
                 self._progress(done, self._total)
-
-
-def _named(source: str | os.PathLike) -> Source:
-    return StandardInput() if os.fspath(source) == "-" else source
 
 
 def _check_choice(faces: str) -> None:

@@ -27,7 +27,8 @@ def plot_trace(trace: Trace) -> Figure:
         for name, colour in AFFECT_COLOURS.items():
             draw_reading(axis, part, name, colour, label=name)
         dress(axis, f"face {face}" if len(faces) > 1 else "")
-    axes[0].legend(loc="upper right", ncols=2, frameon=False)
+    if faces:
+        axes[0].legend(loc="upper right", ncols=2, frameon=False)
     axes[-1].set_xlabel("time (s)")
     if trace.cut_at_s is not None:
         for axis in axes:

@@ -48,27 +48,32 @@ class Recognizer:
     """
 
     def __init__(self, model: str | os.PathLike = DEFAULT_MODEL, threads: int = 1) -> None:
-        if threads < 1:
-            raise UsageError(f"threads must be at least 1, not {threads}")
+        most = max(64, os.cpu_count() or 1)
+        if not 1 <= threads <= most:
+            raise UsageError(f"threads must be from 1 to {most}, not {threads}")
         path = WEIGHTS / f"{model}.onnx" if str(model) in shipped_models() else Path(model)
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113  (unlike Path.is_file it never raises)
             raise ModelError(f"model {model} is neither a file nor one that ships: {', '.join(shipped_models())}")
+        try:
+            self._load(path, threads)
+            self(np.zeros((1, MIN_SIDE, MIN_SIDE), np.uint8))
+        except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
+            raise ModelError(f"{path} is not an ONNX model that this lowbeam can run") from error
+
+    def _load(self, path: Path, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         have = onnxruntime.get_available_providers()
         providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in have]
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-            about = json.loads(self._session.get_modelmeta().custom_metadata_map["lowbeam"])
-            if about["format"] != MODEL_FORMAT:
-                raise ModelError(f"model {model} is of format {about['format']}; this lowbeam runs {MODEL_FORMAT}")
-            self._grid = int(about["grid"])
-            self._sides = np.array(about["calibration"]["side"], np.float64)
-            self._factors = np.array(about["calibration"]["factor"], np.float64)  # (sides, 2)
-        except ModelError:
-            raise
-        except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
-            raise ModelError(f"{path} is not an ONNX model that lowbeam exported") from error
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        about = json.loads(self._session.get_modelmeta().custom_metadata_map["lowbeam"])
+        self._grid = int(about["grid"])
+        self._sides = np.array(about["calibration"]["side"], np.float64)
+        self._factors = np.array(about["calibration"]["factor"], np.float64)  # (sides, 2)
+        if about["format"] != MODEL_FORMAT or not 1 <= self._grid <= FACE_SIDE:
+            raise ModelError(f"{path} is of another format")
+        if self._factors.shape != (len(self._sides), 2) or not np.isfinite(self._factors).all():
+            raise ModelError(f"{path} holds no calibration")
 
     def __call__(self, faces: Faces) -> Reading:
         """Read `faces`, uint8 (n, d, d) grey with d from 6 to 96.

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -150,6 +151,9 @@ def load_csv(path: str | os.PathLike) -> Trace:
             reader = csv.reader(file)
             if tuple(next(reader, ())) != COLUMNS:
                 raise SourceError(f"{path} is not a trace: its first line is not {','.join(COLUMNS)}")
-            return Trace.from_rows((tuple(map(float, row)) for row in reader), source=os.fspath(path))  # type: ignore[misc]
-    except (OSError, ValueError) as error:
+            rows = [tuple(map(float, row)) for row in reader]
+            if not all(len(row) == len(COLUMNS) and all(map(math.isfinite, row)) for row in rows):
+                raise ValueError("a row is damaged")
+            return Trace.from_rows(rows, source=os.fspath(path))  # type: ignore[arg-type]
+    except (OSError, ValueError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read as a trace: {error}") from error

@@ -27,11 +27,11 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from lowbeam.codec.operating_point import MAX_FPS, OperatingPoint
-from lowbeam.codec.standard import MAX_CODED_SIDE, TIME_BASE, CodedFace, StandardDecoder, StandardEncoder
+from lowbeam.codec.standard import DECODERS, MAX_CODED_SIDE, TIME_BASE, CodedFace, StandardDecoder, StandardEncoder
 from lowbeam.errors import OutputError, StreamError
 from lowbeam.faces.crop import FRAMING_VERSION, Box, Face
 from lowbeam.files import Pipe
-from lowbeam.media import HEAD_BYTES, MAX_SIDE, Source, StandardInput, name_of, reason
+from lowbeam.media import HEAD_BYTES, MAX_SIDE, MAX_TIME_S, PipeInput, Source, name_of, reason
 from lowbeam.scale import SCALES, side_of
 
 STREAM_VERSION = 1
@@ -40,6 +40,7 @@ BOX_TOLERANCE = 0.04  # of the box's side: on a moving head half the cues that 0
 FINE_BELOW = 50  # pixels: boxes with a smaller side are sent to a tenth of a pixel
 MAX_TRACKS = 60  # faces; FFmpeg's Matroska writer holds 127 tracks, and a face takes two
 MAX_CUE_BYTES = 64
+MAX_FACE_ID = 2**31
 MAX_CUES_AHEAD = 1000  # cues that may wait for their frame
 CLUSTER_MS = 2000  # Matroska writes a cluster at a time: what a crash loses, and the delay of a pipe
 IO_BUFFER = 4096  # bytes
@@ -234,7 +235,7 @@ class _TrackReader:
         for time_s, pixels in self._decoder.decode(packet):
             while self._cues and self._cues[0][0] <= time_s:
                 self._place = self._cues.popleft()[1:]
-            if self._place is None or not time_s > self._last_s:
+            if self._place is None or not self._last_s < time_s < MAX_TIME_S:
                 raise StreamError("a face comes without its place, or before the one that it follows")
             self._last_s = time_s
             self._count += 1
@@ -253,7 +254,7 @@ class _TrackReader:
             face, (x, y, side) = int(words[0]), map(float, words[1:])
         except (ValueError, IndexError) as error:
             raise StreamError("a cue is damaged") from error
-        if face < 0 or not (math.hypot(x, y) < 4 * MAX_SIDE and 0 < side < 4 * MAX_SIDE):
+        if not 0 <= face < MAX_FACE_ID or not (math.hypot(x, y) < 4 * MAX_SIDE and 0 < side < 4 * MAX_SIDE):
             raise StreamError("a cue states a box that cannot be")
         self._cues.append((float(packet.pts * packet.time_base), face, Box(x, y, side)))
 
@@ -268,23 +269,26 @@ def _open(source: Source) -> InputContainer:
     # FFmpeg decodes a first frame to learn its format: the limits hold for that too, and a pipe need not fill up.
     options = {"max_pixels": str(MAX_CODED_SIDE**2), "probesize": "8192", "analyzeduration": "0"}
     try:
-        opened = source if isinstance(source, StandardInput) else f"file:{os.fspath(source)}"
+        opened = source if isinstance(source, PipeInput) else f"file:{os.fspath(source)}"
         container: InputContainer = av.open(opened, "r", format="matroska", options=options, buffer_size=IO_BUFFER)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise StreamError(f"{name_of(source)} cannot be opened as a face stream: {reason(error)}") from error
     for video in container.streams.video:
+        if video.codec_context is None or video.codec_context.name not in DECODERS:
+            container.close()
+            raise StreamError(f"{name_of(source)} is coded in a way that face streams are not")
         video.codec_context.options = {"max_pixels": str(MAX_CODED_SIDE**2)}
     return container
 
 
 def is_face_stream(source: Source) -> bool:
-    """Whether a file, or standard input, begins as a face stream does."""
-    if isinstance(source, StandardInput):
+    """Whether a file or pipe begins as a face stream does."""
+    if isinstance(source, PipeInput):
         head = source.head
     else:
         try:
             with Path(source).open("rb") as file:
                 head = file.read(HEAD_BYTES)
-        except OSError:
+        except (OSError, ValueError):
             return False
     return head.startswith(EBML_MAGIC) and TITLE.encode() in head

@@ -78,6 +78,9 @@ _BACKENDS = {
 }
 
 
+DECODERS = {backend.decoder for backend in _BACKENDS.values()} | {"av1"}
+
+
 def available_codecs() -> dict[str, bool]:
     """Each name of `CODECS`, and whether this FFmpeg can both encode and decode it."""
     found = av.codecs_available

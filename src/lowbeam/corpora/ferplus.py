@@ -5,6 +5,7 @@ On disk a folder with ``train.npz``, ``valid.npz`` and ``test.npz``, each with `
 """
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def load(folder: str | Path, split: str) -> Stills:
     try:
         with np.load(path) as archive:
             pixels, votes = archive["pixels"], archive["votes"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CorpusError(f"{path} is damaged or not FER+: {error}") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or votes.shape != (len(pixels), len(VOTES)):
         raise CorpusError(f"{path} is not FER+: pixels {pixels.dtype} {pixels.shape}, votes {votes.shape}")

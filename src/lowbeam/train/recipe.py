@@ -88,7 +88,7 @@ def load_recipe(path: str | Path) -> Recipe:
     except OSError as error:
         shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise UsageError(f"recipe {path} cannot be read; the recipes that ship are: {shipped}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe {file} is not YAML: {str(error).splitlines()[0]}") from error
     except ValidationError as error:
         first = error.errors()[0]
