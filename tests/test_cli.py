@@ -128,7 +128,11 @@ def test_a_named_pipe_is_read_as_a_file_is(face_stream: Path, tmp_path: Path, ru
 
 @pytest.mark.parametrize("arguments", [["pack", "SOURCE", "-o", "f.mkv"], ["read", "SOURCE", "--overlay", "o.mp4"]])
 def test_ctrl_c_leaves_no_half_file(arguments: list[str], clip: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lowbeam.cli", *(str(clip) if a == "SOURCE" else a for a in arguments)]
+    # A suite that runs in the background may have been told to ignore Ctrl-C, and its children inherit that.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from lowbeam.cli import *; main()"
+    )
+    command = [sys.executable, "-c", program, *(str(clip) if a == "SOURCE" else a for a in arguments)]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
