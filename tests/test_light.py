@@ -16,10 +16,10 @@ HEAVY = (
 )  # fmt: skip
 
 # What each room may import from its own house: floors above lean on floors below, never the other way round.
-FLOOR_1 = {"errors", "files", "media", "scale", "trace", "plot"}
+FLOOR_1 = {"errors", "files", "media", "scale", "trace"}
 MAY_IMPORT = {
     "errors": set(), "scale": {"errors"}, "media": {"errors"}, "files": {"errors", "media"},
-    "trace": {"errors", "files", "plot"}, "plot": {"errors", "files", "trace"},
+    "trace": {"errors", "files"},
     "faces": {"errors", "media", "scale"}, "codec": {"errors", "files", "media", "scale", "faces"},
     "recognize": {"errors", "scale"}, "overlay": {"faces", "media", "trace"},
     "corpora": {"errors", "media", "scale"}, "models": {"scale", "recognize"},

@@ -20,9 +20,8 @@ from lowbeam.codec import OperatingPoint, available_codecs
 from lowbeam.errors import LowbeamError, UsageError
 from lowbeam.files import check_outputs, whole_file
 from lowbeam.pipeline import FacesChoice
-from lowbeam.plot import check_figure_format
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
-from lowbeam.trace import check_format
+from lowbeam.trace import check_figure_format, check_format
 
 app = typer.Typer(
     name="lowbeam", add_completion=False, rich_markup_mode=None,

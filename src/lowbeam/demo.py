@@ -22,8 +22,7 @@ from lowbeam.files import whole_file
 from lowbeam.media import VideoSource
 from lowbeam.overlay import OverlayWriter
 from lowbeam.pipeline import Packed, Progress, pack, read
-from lowbeam.plot import draw_reading, dress, save_figure
-from lowbeam.trace import AFFECT_COLOURS, Trace
+from lowbeam.trace import AFFECT_COLOURS, Trace, draw_reading, dress, save_figure
 
 ASSETS = Path(__file__).parent / "assets"
 POINTS = (

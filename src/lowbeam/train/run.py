@@ -6,6 +6,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
 
 from lowbeam.corpora import ferplus
@@ -85,6 +86,8 @@ def train(recipe: Recipe, corpus: str | Path, out: str | Path) -> Path:
     restored = _restored_trunk(recipe, training, valid, folder / "restore")
     finetuned = _finetuned(recipe, training, valid, folder / "finetune", restored)
     path = folder / f"{recipe.name}.onnx"
+    if rank_zero_only.rank != 0:  # on several GPUs, one process writes
+        return path
     with whole_file(path) as beside:
         export_onnx(finetuned.network, beside)
         calibrate(beside, valid)

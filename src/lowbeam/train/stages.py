@@ -57,7 +57,7 @@ class RestoreStage(_TrainingStage):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         loss, bicubic = self._losses(native_to_hr(batch[0]))
-        self.log_dict({"valid/restored_mse": loss, "valid/bicubic_mse": bicubic}, prog_bar=True)
+        self.log_dict({"valid/restored_mse": loss, "valid/bicubic_mse": bicubic}, prog_bar=True, sync_dist=True)
 
 
 class FinetuneStage(_TrainingStage):
@@ -100,7 +100,7 @@ class FinetuneStage(_TrainingStage):
             predicted, truth = torch.cat(parts).unbind(1)
             scores.append(1 - ccc_loss(predicted[:, :1], truth[:, :1]))
             scores.append(1 - ccc_loss(predicted[:, 1:], truth[:, 1:]))
-            self.log(f"valid/valence_ccc_{scale}", scores[-2])
-            self.log(f"valid/arousal_ccc_{scale}", scores[-1])
-        self.log("valid/ccc", torch.stack(scores).mean(), prog_bar=True)
+            self.log(f"valid/valence_ccc_{scale}", scores[-2], sync_dist=True)
+            self.log(f"valid/arousal_ccc_{scale}", scores[-1], sync_dist=True)
+        self.log("valid/ccc", torch.stack(scores).mean(), prog_bar=True, sync_dist=True)
         self._read.clear()
