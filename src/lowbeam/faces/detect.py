@@ -54,9 +54,11 @@ class YunetDetector:
         if not model.is_file():
             raise ModelError(f"{model} is missing: YuNet's model is a file of OpenCV's model zoo")
         try:
+            cv2.setLogLevel(0)  # its chatter never reaches the terminal
             self._detector = cv2.FaceDetectorYN.create(str(model), "", (320, 320), self.MIN_SCORE)
+            self(np.zeros((64, 64), np.uint8))
         except cv2.error as error:
-            raise ModelError(f"{model} is not a YuNet model: {error.err}") from error
+            raise ModelError(f"{model} is not a YuNet model") from error
 
     def __call__(self, grey: Grey) -> list[Box]:
         self._detector.setInputSize(grey.shape[::-1])

@@ -43,7 +43,7 @@ def _fit(stage: L.LightningModule, folder: Path, recipe: Recipe, epochs: int, ev
     """Fit `stage`, going on from ``folder/last.ckpt`` where a killed run left one."""
     trainer = L.Trainer(
         max_epochs=epochs, check_val_every_n_epoch=every, precision=recipe.precision, callbacks=list(callbacks),
-        logger=CSVLogger(folder, name="", version=""), enable_model_summary=False, log_every_n_steps=20,
+        logger=CSVLogger(folder, name="log"), enable_model_summary=False, log_every_n_steps=20,
     )  # fmt: skip
     last = folder / "last.ckpt"
     trainer.fit(stage, *loaders, ckpt_path=last if last.exists() else None, weights_only=False)
