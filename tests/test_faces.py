@@ -1,6 +1,7 @@
 """Finding, following and cutting faces."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from lowbeam.faces import Box, FaceTracker, crop, make_detector
 from lowbeam.faces.smooth import OneEuroFilter
 from lowbeam.faces.track import RECALL_S
 from lowbeam.media import Grey
+from lowbeam.recognize import WEIGHTS
 
 WALL = 120
 
@@ -152,7 +154,59 @@ def test_the_filter_follows_a_step_fast_and_irons_out_noise() -> None:
     assert moved[2] > 0.9
 
 
-def test_another_detector_is_refused_in_words(tmp_path: object) -> None:
+def write_bright_spot_yunet(path: Path) -> None:
+    """A network of YuNet's inputs and outputs that takes bright cells of 32 px for faces of e × 32 px."""
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the train extra")
+    make, kind = onnx.helper, onnx.TensorProto.FLOAT
+    nodes, outputs, constants = [], [], []
+
+    def constant(name: str, values: list, dtype: int = kind) -> str:
+        constants.append(make.make_tensor(name, dtype, [len(values)], values))
+        return name
+
+    ones, axes = constant("cells", [1, -1, 1], onnx.TensorProto.INT64), constant("axes", [1], onnx.TensorProto.INT64)
+    for stride in (8, 16, 32):
+        scale = constant(f"scale_{stride}", [1 / 255 if stride == 32 else 0.0])
+        nodes += [
+            make.make_node("AveragePool", ["input"], [f"p{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2),
+            make.make_node("ReduceMean", [f"p{stride}", axes], [f"m{stride}"], keepdims=1),
+            make.make_node("Reshape", [f"m{stride}", ones], [f"r{stride}"]),
+            make.make_node("Mul", [f"r{stride}", scale], [f"cls_{stride}"]),
+            make.make_node("Mul", [f"r{stride}", scale], [f"obj_{stride}"]),
+        ]
+        for name, row in (("bbox", [0.0, 0.0, 1.0, 1.0]), ("kps", [0.0] * 10)):
+            nothing, offset = constant(f"zero_{name}_{stride}", [0.0]), constant(f"{name}_row_{stride}", row)
+            nodes += [
+                make.make_node("Mul", [f"r{stride}", nothing], [f"z_{name}_{stride}"]),
+                make.make_node("Add", [f"z_{name}_{stride}", offset], [f"{name}_{stride}"]),
+            ]
+    for name, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
+        outputs += [make.make_tensor_value_info(f"{name}_{s}", kind, [1, None, width]) for s in (8, 16, 32)]
+    image = make.make_tensor_value_info("input", kind, [1, 3, 640, 640])
+    graph = make.make_graph(nodes, "yunet", [image], outputs, constants)
+    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=8), path)
+
+
+def test_yunet_boxes_come_in_the_framing(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV comes with the yunet extra")
+    write_bright_spot_yunet(tmp_path / "spot.onnx")
+    grey = np.zeros((320, 384), np.uint8)
+    grey[96:128, 192:224] = 255
+    boxes = make_detector(f"yunet:{tmp_path / 'spot.onnx'}")(grey)
+    assert len(boxes) == 1
+    assert boxes[0].side == pytest.approx(np.e * 32, rel=0.01)
+    assert boxes[0].centre == pytest.approx((192, 96), abs=1)
+
+
+def test_a_foreign_yunet_file_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV comes with the yunet extra")
+    (tmp_path / "words.onnx").write_text("not a network")
+    for foreign in (tmp_path / "words.onnx", WEIGHTS / "one-for-all.onnx"):
+        with pytest.raises(ModelError, match="is not a YuNet model"):
+            make_detector(f"yunet:{foreign}")
+
+
+def test_another_detector_is_refused_in_words() -> None:
     with pytest.raises(UsageError, match="is not one of dlib, yunet:PATH"):
         make_detector("haar")
     with pytest.raises((UsageError, ModelError), match=r"pip install 'lowbeam\[yunet\]'|is missing"):

@@ -54,7 +54,7 @@ class YunetDetector:
         if not model.is_file():
             raise ModelError(f"{model} is missing: YuNet's model is a file of OpenCV's model zoo")
         try:
-            cv2.setLogLevel(0)  # its chatter never reaches the terminal
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
             self._detector = cv2.FaceDetectorYN.create(str(model), "", (320, 320), self.MIN_SCORE)
             self(np.zeros((64, 64), np.uint8))
         except cv2.error as error:
