@@ -206,6 +206,22 @@ def test_a_foreign_yunet_file_is_refused(tmp_path: Path) -> None:
             make_detector(f"yunet:{foreign}")
 
 
+def test_smoothing_is_the_same_wherever_the_value_is() -> None:
+    rng = np.random.default_rng(2)
+    noise = rng.normal(0, 0.3, 60)
+    near, far = OneEuroFilter(1.0, 40.0), OneEuroFilter(1.0, 40.0)
+    for i, value in enumerate(noise):
+        unit = 100 + rng.normal(0, 1)
+        assert far(value + 900, i / 25, unit) - 900 == pytest.approx(near(value, i / 25, unit), abs=1e-9)
+
+
+def test_a_face_is_found_soon_at_one_frame_a_second(head: Grey) -> None:
+    tracker = FaceTracker(make_detector())
+    wall = np.full((360, 640), WALL, np.uint8)
+    seen = [bool(tracker.update(scene(head, 200, 60) if t >= 3 else wall, float(t))) for t in range(6)]
+    assert seen == [False, False, False, True, True, True]
+
+
 def test_another_detector_is_refused_in_words() -> None:
     with pytest.raises(UsageError, match="is not one of dlib, yunet:PATH"):
         make_detector("haar")

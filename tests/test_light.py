@@ -18,7 +18,7 @@ HEAVY = (
 # What each room may import from its own house: floors above lean on floors below, never the other way round.
 FLOOR_1 = {"errors", "files", "media", "scale", "trace"}
 MAY_IMPORT = {
-    "errors": set(), "scale": {"errors"}, "media": {"errors"}, "files": {"errors", "media"},
+    "errors": set(), "scale": {"errors"}, "media": {"errors"}, "files": {"errors"},
     "trace": {"errors", "files"},
     "faces": {"errors", "media", "scale"}, "codec": {"errors", "files", "media", "scale", "faces"},
     "recognize": {"errors", "scale"}, "overlay": {"faces", "media", "trace"},

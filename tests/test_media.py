@@ -1,6 +1,7 @@
 """Frames in and out: exact times, every pixel format, clear refusals."""
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -87,6 +88,18 @@ def test_rotation_metadata_turns_the_frame_upright(tmp_path: Path, a: int, b: in
     assert frame.grey.shape == expected.shape
     assert frame.size == (expected.shape[1], expected.shape[0])
     assert np.abs(frame.grey.astype(int) - expected).mean() < 4
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "wide.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(8, 5)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(RAMP, format="gray").reformat(format="yuv420p")))
+        container.mux(stream.encode())
+    frame = frames_of(tmp_path / "wide.mkv")[0]
+    assert frame.grey.shape == (96, 205)
+    assert frame.size == (205, 96)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (97, 131), (2, 999)])

@@ -1,11 +1,15 @@
 """Pack and read, end to end, on the clip that ships."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from conftest import write_video
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import lowbeam
@@ -24,7 +28,7 @@ def test_a_face_stream_reads_as_the_face_that_was_packed(short_clip: Path, tmp_p
     assert np.corrcoef(far.valence, near.valence)[0, 1] > 0.9
 
 
-def test_the_default_point_needs_less_than_ten_kilobits(clip: Path, tmp_path: Path) -> None:
+def test_the_default_point_needs_less_than_five_kilobits(clip: Path, tmp_path: Path) -> None:
     packed = lowbeam.pack(clip, tmp_path / "f.mkv")
     assert packed.rate_bps < 5000
     trace = lowbeam.read(tmp_path / "f.mkv")
@@ -32,17 +36,49 @@ def test_the_default_point_needs_less_than_ten_kilobits(clip: Path, tmp_path: Pa
     assert trace.cut_at_s is None
 
 
-@pytest.mark.parametrize(("fps", "expected"), [(25, 50), (12.5, 25), (5, 10), (1, 2), (60, 50)])
-def test_fps_thins_frames_evenly(fps: float, expected: int, short_clip: Path) -> None:
-    class EveryFace:
+def kept(times_s: Iterable[float], fps: float) -> list[float]:
+    """Which of the frames at `times_s` are kept at `fps`."""
+
+    class Nobody:
         def update(self, grey: object, time_s: float) -> list:
             return []
 
-    with VideoSource(short_clip) as video:
-        times = [s.time_s for s in video_sights(video, EveryFace(), "primary", fps)]  # type: ignore[arg-type]
-    assert len(times) == expected
-    if len(times) > 1 and fps <= 25:
-        assert np.abs(np.diff(times) - 1 / fps).max() < 0.041
+    class Picture:
+        grey, size = None, (0, 0)
+
+        def __init__(self, time_s: float) -> None:
+            self.time_s = time_s
+
+    return [s.time_s for s in video_sights(map(Picture, times_s), Nobody(), "primary", fps)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "fps", "expected"), [(25, 12.5, 0.5), (30, 12.5, 5 / 12), (25, 5, 0.2), (30, 1, 1 / 30)]
+)
+def test_fps_thins_frames_evenly(source: float, fps: float, expected: float) -> None:
+    times = kept(np.arange(900) / source, fps)
+    assert len(times) == pytest.approx(900 * expected, rel=0.01)
+    assert np.abs(np.diff(times) - 1 / fps).max() < 0.7 / source
+
+
+@given(seed=st.integers(0, 999), jitter_ms=st.floats(0, 4), rate=st.sampled_from([24000 / 1001, 25, 30000 / 1001, 30]))
+def test_a_source_at_or_below_the_fps_keeps_every_frame(seed: int, jitter_ms: float, rate: float) -> None:
+    # Matroska rounds times to a millisecond, and cameras jitter by a few.
+    jitter = np.random.default_rng(seed).uniform(-jitter_ms, jitter_ms, 300) / 1000
+    times = np.round(np.arange(1, 301) / rate + jitter, 3)
+    assert len(kept(times, rate)) == 300
+    assert len(kept(times, 2 * rate)) == 300
+
+
+def test_a_container_s_times_do_not_run_backwards(short_frames: list, tmp_path: Path) -> None:
+    images = two_people(short_frames)
+    only_one = [np.where(np.arange(900)[None, :, None] < 400, image, 110).astype(np.uint8) for image in images]
+    source = write_video(tmp_path / "leaves.mp4", images + only_one * 2, options={"crf": "15"})
+    lowbeam.pack(source, tmp_path / "all.mkv", faces="all", fps=25)
+    with av.open(str(tmp_path / "all.mkv")) as container:
+        assert len(container.streams.video) == 2
+        times = [p.pts for p in container.demux() if p.pts is not None and p.size]
+    assert times == sorted(times)
 
 
 def two_people(short_frames: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

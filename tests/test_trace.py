@@ -76,6 +76,14 @@ def test_a_plot_has_a_row_a_face_and_breaks_where_there_is_no_face(tmp_path: Pat
     assert len(some_trace().plot().axes) == 2
 
 
+def test_a_trace_of_one_frame_a_second_is_drawn_as_a_line() -> None:
+    slow = Trace.from_rows([(float(t), 0, 0.3, 0.1, 0.1, 0.1, 0, 0, 50) for t in (0, 1, 2, 3, 9, 10)])
+    line = slow.plot().axes[0].lines[0].get_ydata()
+    assert np.isnan(line).sum() == 1
+    single = Trace.from_rows([(0.0, 0, 0.3, 0.1, 0.1, 0.1, 0, 0, 50)]).plot().axes[0]
+    assert any(line.get_marker() == "." for line in single.lines)
+
+
 def test_an_empty_trace_plots_and_saves(tmp_path: Path) -> None:
     Trace.from_rows([]).plot(tmp_path / "t.svg")
     Trace.from_rows([]).save(tmp_path / "t.csv")

@@ -161,6 +161,13 @@ def test_a_wrong_recipe_names_its_field(text: str, reason: str, tmp_path: Path) 
         load_recipe(tmp_path / "r.yaml")
 
 
+def test_a_run_whose_last_epoch_would_not_be_validated_is_refused(tmp_path: Path) -> None:
+    text = (RECIPES / "one-for-all.yaml").read_text().replace("epochs: 60", "epochs: 58")
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"epochs must be a multiple of validate_every \(5\)"):
+        load_recipe(tmp_path / "r.yaml")
+
+
 def test_a_scale_that_is_not_offered_is_refused_in_a_recipe(tmp_path: Path) -> None:
     text = (RECIPES / "one-for-all.yaml").read_text().replace("[1, 2, 3,", "[1, 2, 5,")
     (tmp_path / "r.yaml").write_text(text)

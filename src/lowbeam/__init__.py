@@ -19,7 +19,7 @@ from lowbeam.errors import (
 )  # fmt: skip
 from lowbeam.pipeline import Packed, pack, read
 from lowbeam.recognize import Reading, Recognizer, shipped_models
-from lowbeam.trace import Trace
+from lowbeam.trace import Trace, load_csv
 
 __version__ = "0.1.0"
 
@@ -38,6 +38,7 @@ __all__ = [
     "Trace",
     "UsageError",
     "__version__",
+    "load_csv",
     "pack",
     "read",
     "shipped_models",

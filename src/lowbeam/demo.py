@@ -76,7 +76,7 @@ def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-
     leanest point; and ``index.html``, which shows all of it. The clip is held against its truth, another video against
     the reading of its uncompressed face. Raises what `pack` and `read` raise.
     """
-    source = Path(video) if video is not None else ASSETS / "clip.mp4"
+    source = os.fspath(video if video is not None else ASSETS / "clip.mp4")
     with VideoSource(source):  # a mistake leaves no empty folder
         pass
     folder = Path(out)
@@ -101,12 +101,12 @@ def _truth(path: Path) -> Reference:
     return Reference("truth", rows[:, 0], rows[:, 1:])
 
 
-def _uncompressed(source: Path, progress: Progress | None) -> Reference:
+def _uncompressed(source: str, progress: Progress | None) -> Reference:
     trace = read(source, progress=progress)
     return Reference("uncompressed face", trace.time_s, np.stack([trace.columns[name] for name in AFFECT], 1))
 
 
-def _run(source: Path, point: OperatingPoint, stem: Path, reference: Reference, progress: Progress | None) -> Result:
+def _run(source: str, point: OperatingPoint, stem: Path, reference: Reference, progress: Progress | None) -> Result:
     stream = stem.with_suffix(".mkv")
     frames = 0
 
@@ -152,7 +152,7 @@ def plot_results(results: list[Result], reference: Reference) -> Figure:
     return figure
 
 
-def write_overlay(source: Path, stream: Path, trace: Trace, out: Path) -> None:
+def write_overlay(source: str, stream: Path, trace: Trace, out: Path) -> None:
     """The source's frames with, in the corner, the face as it was received, and the reading of that."""
     with FaceStreamReader(stream) as reader:
         received = list(reader)
@@ -170,7 +170,7 @@ def write_overlay(source: Path, stream: Path, trace: Trace, out: Path) -> None:
             writer.write(frame.time_s, frame, shown, [rows[index]] if shown else [])
 
 
-def _page(source: Path, results: list[Result], reference: Reference, folder: Path) -> str:
+def _page(source: str, results: list[Result], reference: Reference, folder: Path) -> str:
     def embedded(name: str) -> str:
         return base64.b64encode((folder / name).read_bytes()).decode()
 
@@ -179,7 +179,7 @@ def _page(source: Path, results: list[Result], reference: Reference, folder: Pat
         for row in (table_row(result) for result in results)
     ]
     return Template((ASSETS / "demo.html").read_text(encoding="utf-8")).substitute(
-        source=html.escape(source.name), reference=html.escape(reference.name), rows="\n".join(lines),
+        source=html.escape(Path(source).name), reference=html.escape(reference.name), rows="\n".join(lines),
         headings="".join(f"<th>{html.escape(name)}</th>" for name in TABLE_HEADINGS),
         leanest=html.escape(caption(results[-1])), plot=embedded("traces.png"), overlay=embedded("overlay.mp4"),
     )  # fmt: skip

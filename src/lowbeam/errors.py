@@ -5,8 +5,8 @@
     LowbeamError
     ├── UsageError        an argument is out of its range, or a needed extra is not installed
     ├── SourceError       a video, camera or URL cannot be opened or decoded
-    ├── NoFaceError       a source holds no face
-    ├── StreamError       a face stream is damaged, hostile, or of an unknown version
+    │   ├── NoFaceError   a source holds no face
+    │   └── StreamError   a face stream is damaged, hostile, or of an unknown version
     ├── CodecError        an encoder or decoder refuses, or FFmpeg was built without it
     ├── ModelError        a model file is missing or is not a lowbeam model
     ├── CorpusError       a corpus is missing, damaged or without labels
@@ -51,3 +51,9 @@ class CorpusError(LowbeamError):
 
 class OutputError(LowbeamError):
     """An output cannot be written."""
+
+
+def reason(error: Exception) -> str:
+    """Why the system or FFmpeg refused, in one line, without the path that it repeats."""
+    text = getattr(error, "strerror", None) or str(error)
+    return str(text).splitlines()[0].lower() if text else type(error).__name__

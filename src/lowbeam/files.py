@@ -9,8 +9,7 @@ from typing import BinaryIO
 
 import av
 
-from lowbeam.errors import OutputError, UsageError
-from lowbeam.media import reason
+from lowbeam.errors import OutputError, UsageError, reason
 
 
 class Pipe:

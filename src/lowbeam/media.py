@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from lowbeam.errors import LowbeamError, SourceError, UsageError
+from lowbeam.errors import LowbeamError, SourceError, UsageError, reason
 
 Grey = NDArray[np.uint8]  # (h, w)
 Rgb = NDArray[np.uint8]  # (h, w, 3)
@@ -43,16 +43,21 @@ class Frame:
     time_s: float
     picture: VideoFrame
     converter: VideoReformatter  # one a source: setting it up costs ten times as much as using it
+    pixel_aspect: Fraction = Fraction(1)  # width of a coded pixel over its height
 
     def _upright(self, format_name: str) -> NDArray[np.uint8]:
-        pixels = self.converter.reformat(self.picture, format=format_name).to_ndarray()
+        pixels = self.converter.reformat(self.picture, width=self._square_width, format=format_name).to_ndarray()
         return np.ascontiguousarray(np.rot90(pixels, self._quarter_turns))
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, upright."""
-        width, height = self.picture.width, self.picture.height
+        width, height = self._square_width, self.picture.height
         return (height, width) if self._quarter_turns % 2 else (width, height)
+
+    @property
+    def _square_width(self) -> int:
+        return max(1, round(self.picture.width * self.pixel_aspect))
 
     @property
     def _quarter_turns(self) -> int:
@@ -68,12 +73,6 @@ class Frame:
     def rgb(self) -> Rgb:
         """Colours, uint8 (h, w, 3), upright."""
         return self._upright("rgb24")
-
-
-def reason(error: Exception) -> str:
-    """FFmpeg's reason for `error` in one line, without the path that it repeats."""
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text).splitlines()[0].lower() if text else type(error).__name__
 
 
 class PipeInput:
@@ -119,13 +118,15 @@ class VideoSource:
 
     `source` is a path, a `PipeInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` tells cameras and network
     streams, where Ctrl-C ends the video and a packet that does not decode is skipped; in a file it is a `SourceError`,
-    and so is a file that ends before its own index does.
+    and so is an MP4, MOV or Matroska that ends before it says. `cut_at_s` is the time at which a live stream stalled,
+    None where it did not. Pixels that are not square are made so.
     """
 
     def __init__(self, source: Source) -> None:
         self.name = name_of(source)
         self.is_live = self.name.startswith("camera:") or "://" in self.name
         self._stopped = False
+        self.cut_at_s: float | None = None
         self._old_handler: Any = None
         self._container = _open(source)
         try:
@@ -173,6 +174,12 @@ class VideoSource:
         """Mean frames a second as the container states them; 25 where it does not."""
         return float(self._stream.average_rate or 25)
 
+    @property
+    def _pixel_aspect(self) -> Fraction:
+        """As the container states it; 1 where it does not, or where what it states cannot be."""
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        return aspect if Fraction(1, 4) <= aspect <= 4 else Fraction(1)
+
     def _refuse_truncated(self) -> None:
         # MP4 and MOV list every sample's place; a copy that stopped half-way lacks the last ones.
         path = Path(self.name)
@@ -196,7 +203,7 @@ class VideoSource:
                 raise SourceError(f"{self.name} states a time of {time_s:.3g} s")
             shape = shape or (picture.width, picture.height)
             same = picture if shape == (picture.width, picture.height) else picture.reformat(*shape)
-            yield Frame(time_s, same, converter)
+            yield Frame(time_s, same, converter, self._pixel_aspect)
         if first_pts is None:
             raise SourceError(f"{self.name} holds no frame that can be decoded")
         missing_s = self._matroska_end_s - (picture.time or 0.0)
@@ -224,9 +231,9 @@ class VideoSource:
                 except av.error.InvalidDataError:
                     if not self.is_live:
                         raise
+        except av.error.ExitError:  # nothing came for OPEN_TIMEOUT_S
+            self.cut_at_s = time_s
         except (av.FFmpegError, OSError) as error:
-            if isinstance(error, av.error.ExitError):
-                return
             raise SourceError(f"{self.name} is damaged after {time_s:.2f} s: {reason(error)}") from error
 
 

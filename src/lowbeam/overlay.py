@@ -29,6 +29,7 @@ class OverlayWriter:
         self._factor = min(MAX_WIDTH, max(MIN_WIDTH, *size)) / max(size)
         self._size = self._scaled(size)
         self._history: deque[Row] = deque()
+        self._gap_s = max(0.5, 2.5 / fps)  # a face that is away for longer leaves a gap in its line
         self._font = ImageFont.load_default(14)
         self._stack = ExitStack()
 
@@ -94,7 +95,7 @@ class OverlayWriter:
                 if row[1] != shown:
                     continue
                 x = width - (time_s - row[0]) / HISTORY_S * width
-                if points and x - points[-1][0] > width / HISTORY_S / 2:  # half a second without the face
+                if points and x - points[-1][0] > self._gap_s * width / HISTORY_S:
                     draw.line(points, fill=colour, width=2)
                     points = []
                 points.append((x, middle - row[2 + index] * (STRIP / 2 - 4)))

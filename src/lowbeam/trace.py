@@ -28,7 +28,7 @@ COLUMNS = ("time_s", "face", "valence", "arousal", "valence_std", "arousal_std",
 FORMATS = (".csv", ".parquet", ".json")
 AFFECT_COLOURS = {"valence": "#c2410c", "arousal": "#1d4ed8"}
 MAX_FACES = 8  # rows of a figure
-GAP_S = 0.5  # a face that is away for longer leaves a gap in its line
+GAP_S = 0.5  # a face that is away for longer, and for more than two frames, leaves a gap in its line
 FIGURE_FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -48,7 +48,12 @@ class Trace:
     @classmethod
     def from_rows(cls, rows: Iterable[Row], **about: Any) -> "Trace":
         """A trace from tuples in the order of `COLUMNS`."""
-        table = np.array(list(rows), np.float64).reshape(-1, len(COLUMNS))
+        return cls.from_table(np.array(list(rows), np.float64), **about)
+
+    @classmethod
+    def from_table(cls, values: NDArray[np.float64], **about: Any) -> "Trace":
+        """A trace from the values of its rows, one row after the other."""
+        table = values.reshape(-1, len(COLUMNS))
         columns: dict[str, NDArray[Any]] = {name: table[:, i].copy() for i, name in enumerate(COLUMNS)}
         columns["face"] = columns["face"].astype(np.int64)
         return cls(columns, **about)
@@ -187,6 +192,8 @@ def draw_reading(axis: "Axes", trace: Trace, name: str, colour: str, label: str)
     """Draw one of a trace's readings with its band of two standard deviations, leaving gaps where there is no face."""
     time_s, value = _with_gaps(trace.time_s, trace.columns[name])
     _, std = _with_gaps(trace.time_s, trace.columns[f"{name}_std"])
+    if len(trace) == 1:
+        axis.plot(time_s, value, ".", color=colour)
     axis.fill_between(time_s, value - 2 * std, value + 2 * std, color=colour, alpha=0.12, linewidth=0)
     axis.plot(time_s, value, color=colour, linewidth=1.2, label=label)
 
@@ -202,8 +209,10 @@ def dress(axis: "Axes", title: str) -> None:
 
 
 def _with_gaps(time_s: NDArray, values: NDArray) -> tuple[NDArray, NDArray]:
-    """Put a NaN wherever no face was seen for longer than `GAP_S`, so that no line is drawn across."""
-    breaks = np.flatnonzero(np.diff(time_s) > GAP_S) + 1
+    """Put a NaN wherever no face was seen for long, so that no line is drawn across."""
+    steps = np.diff(time_s)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    breaks = np.flatnonzero(steps > max(GAP_S, 2.5 * usual)) + 1
     return np.insert(time_s, breaks, time_s[breaks]), np.insert(values.astype(float), breaks, np.nan)
 
 

@@ -28,10 +28,10 @@ from av.video.stream import VideoStream
 
 from lowbeam.codec.operating_point import MAX_FPS, OperatingPoint
 from lowbeam.codec.standard import DECODERS, MAX_CODED_SIDE, TIME_BASE, CodedFace, StandardDecoder, StandardEncoder
-from lowbeam.errors import OutputError, StreamError
+from lowbeam.errors import OutputError, StreamError, reason
 from lowbeam.faces.crop import FRAMING_VERSION, Box, Face
 from lowbeam.files import Pipe
-from lowbeam.media import HEAD_BYTES, MAX_SIDE, MAX_TIME_S, PipeInput, Source, name_of, reason
+from lowbeam.media import HEAD_BYTES, MAX_SIDE, MAX_TIME_S, PipeInput, Source, name_of
 from lowbeam.scale import SCALES, side_of
 
 STREAM_VERSION = 1
@@ -78,8 +78,9 @@ class FaceStreamWriter:
 
     def close(self) -> None:
         """Mark the end of each track and finish the file."""
+        end_ms = max((track.last_ms for track in self.tracks), default=0)
         for track in self.tracks:
-            track.end()
+            track.end(end_ms)
         self._container.close()
 
     def abandon(self) -> None:
@@ -95,7 +96,7 @@ class TrackWriter:
         self._container, self._video, self._cues = container, video, cues
         self._sent: tuple[int, Box] | None = None
         self._count = 0
-        self._last_ms = 0
+        self.last_ms = 0
 
     def write_box(self, time_ms: int, face: int, box: Box) -> None:
         """Say where the face is from `time_ms` on, if it has moved."""
@@ -109,12 +110,12 @@ class TrackWriter:
         packet = av.Packet(coded.data)
         packet.is_keyframe = coded.is_key
         self._count += 1
-        self._last_ms = coded.time_ms
+        self.last_ms = coded.time_ms
         self._mux(packet, self._video, coded.time_ms)
 
-    def end(self) -> None:
-        """Say that the track is whole."""
-        self._cue(self._last_ms, f"end {self._count}")
+    def end(self, time_ms: int) -> None:
+        """Say that the track is whole, at the end of the whole file: a container's times must not run backwards."""
+        self._cue(time_ms, f"end {self._count}")
 
     def _cue(self, time_ms: int, text: str) -> None:
         packet = av.Packet(text.encode())

@@ -10,6 +10,8 @@ from lowbeam.codec.standard import CodedFace, StandardEncoder
 from lowbeam.faces.crop import Box, Face
 from lowbeam.scale import shrink
 
+MAX_SPOOLS = 2 * MAX_TRACKS  # an encoder holds about 4 MB: passers-by beyond this many go, the least present first
+
 
 class PrimaryPacker:
     """Writes one track as the faces come."""
@@ -28,7 +30,9 @@ class PrimaryPacker:
         return min(self.coded, 1)
 
     def add(self, face: Face, source_size: tuple[int, int]) -> None:
-        """Code an HR face, uint8 (96, 96), of a source of (width, height) pixels."""
+        """Code an HR face, uint8 (96, 96), of a source of (width, height) pixels.
+
+        Raises `CodecError` or `OutputError`."""
         if self._writer is None:
             self._writer = FaceStreamWriter(self._target, source_size)
             self._track = self._writer.add_track(self._encoder, self._point)
@@ -83,6 +87,9 @@ class AllPacker:
         """Code an HR face, uint8 (96, 96), of a source of (width, height) pixels."""
         self._source_size = source_size
         if face.id not in self._spools:
+            if len(self._spools) >= MAX_SPOOLS:
+                del self._spools[min(self._spools, key=lambda known: self._spools[known].presence)]
+                self.left_out += 1
             self._spools[face.id] = _Spool(StandardEncoder(self._point))
         spool = self._spools[face.id]
         time_ms = spool.last_ms = max(round(face.time_s * 1000), spool.last_ms + 1)
@@ -95,7 +102,7 @@ class AllPacker:
         spools = sorted(self._spools.values(), key=lambda spool: -spool.presence)
         for spool in spools:
             spool.coded += spool.encoder.flush()
-        self.left_out = max(0, len(spools) - MAX_TRACKS)
+        self.left_out += max(0, len(spools) - MAX_TRACKS)
         spools = spools[:MAX_TRACKS]
         self.tracks, self.coded = len(spools), sum(len(spool.coded) for spool in spools)
         if spools:

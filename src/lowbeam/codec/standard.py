@@ -18,11 +18,11 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from lowbeam.codec.operating_point import CODECS, OperatingPoint
-from lowbeam.errors import CodecError, StreamError
-from lowbeam.media import Grey, reason
+from lowbeam.errors import CodecError, StreamError, reason
+from lowbeam.media import Grey
 
 TIME_BASE = Fraction(1, 1000)  # seconds: Matroska's clock
-KEY_EVERY_S = 10.0
+KEY_EVERY_S = 10.0  # at the operating point's fps; encoders count frames
 MAX_CODED_SIDE = 128  # pixels: an HR face and padding; larger coded frames are refused before they are allocated
 DECODED_FORMATS = ("gray", "yuv420p", "yuvj420p")  # whose first plane is 8-bit luma
 
@@ -48,12 +48,12 @@ class _Backend:
 
 
 def _x265(qp: int, key_every: int) -> dict[str, str]:
-    params = f"qp={qp}:keyint={key_every}:bframes=0:rc-lookahead=0:weightp=0:ctu=16"
+    params = f"qp={qp}:keyint={key_every}:bframes=0:rc-lookahead=0:weightp=0:ctu=16:ipratio=1"
     return {"preset": "slow", "x265-params": f"{params}:frame-threads=1:pools=none:info=0:log-level=none"}
 
 
 def _x264(qp: int, key_every: int) -> dict[str, str]:
-    params = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0"
+    params = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ipratio=1"
     return {"preset": "slow", "qp": str(qp), "g": str(key_every), "x264-params": params}
 
 

@@ -6,6 +6,7 @@ Made again by ``python -m lowbeam.corpora.clip FACE_MODEL OUT`` (the `render` ex
 
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -115,18 +116,16 @@ def _room(rng: np.random.Generator) -> NDArray[np.float32]:
     return (np.clip(wall, 0.01, 1)[..., None] * np.array([1.0, 0.95, 0.85])).astype(np.float32)
 
 
-def frames(face_model: str | Path) -> list[Rgb]:
+def frames(face_model: str | Path) -> Iterator[Rgb]:
     """Every frame of the clip, uint8 (360, 640, 3)."""
     rng = np.random.default_rng(SEED)
     person = Person(load_face_model(face_model), Looks(rng.normal(0, 0.7, 60).astype(np.float32)))
     room = _room(rng)
     syllables = rng.integers(0, len(VISEMES), int(DURATION_S * SYLLABLES_PER_S) + 1)
-    drawn = []
     for index in range(round(DURATION_S * FPS)):
         pose = pose_at(index / FPS, syllables)
         pose.shift = (pose.shift[0], pose.shift[1] + 2.5, pose.shift[2])
-        drawn.append(person.draw(pose, room, pixels_per_cm=11.5))
-    return drawn
+        yield person.draw(pose, room, pixels_per_cm=11.5)
 
 
 def write_clip(face_model: str | Path, out: str | Path) -> None:
@@ -144,4 +143,6 @@ def write_clip(face_model: str | Path, out: str | Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m lowbeam.corpora.clip FACE_MODEL OUT")
     write_clip(*sys.argv[1:])

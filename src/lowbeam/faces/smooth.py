@@ -17,8 +17,8 @@ class OneEuroFilter:
         self._time_s: float | None = None
         self._value = self._speed = self._sample = 0.0
 
-    def __call__(self, value: float, time_s: float) -> float:
-        """The smoothed value at `time_s`, in seconds; times must not run backwards."""
+    def __call__(self, value: float, time_s: float, unit: float = 1.0) -> float:
+        """The smoothed value at `time_s`, in seconds; times must not run backwards. Its speed counts in `unit`."""
         if self._time_s is None:
             self._time_s, self._value, self._sample = time_s, value, value
             return value
@@ -27,7 +27,7 @@ class OneEuroFilter:
             return self._value
         speed = (value - self._sample) / step_s
         self._speed += _weight(self.SPEED_HZ, step_s) * (speed - self._speed)
-        cutoff_hz = self._rest_hz + self._speed_gain * abs(self._speed)
+        cutoff_hz = self._rest_hz + self._speed_gain * abs(self._speed) / unit
         self._value += _weight(cutoff_hz, step_s) * (value - self._value)
         self._time_s, self._sample = time_s, value
         return self._value

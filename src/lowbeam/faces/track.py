@@ -13,7 +13,7 @@ from lowbeam.faces.smooth import OneEuroFilter
 from lowbeam.media import Grey
 
 WORK_SIDE = 960  # pixels: frames with a longer side are shrunk to it before faces are looked for
-DETECT_EVERY = 8  # frames
+DETECT_EVERY_S = 0.32  # seconds: 8 frames at 25 a second
 INNER = 0.8  # share of a face's square that is correlated: without the corners, which show background
 MIN_CONFIDENCE = 7.0  # peak-to-sidelobe ratio; below it a correlation filter is held to be lost (Bolme et al. 2010)
 MATCH_OVERLAP = 0.3  # intersection over union at which a detection belongs to a track
@@ -42,7 +42,7 @@ class _Track:
         self.forget_motion()
 
     def forget_motion(self) -> None:
-        # Places are filtered in face sides, the side itself as its logarithm, so one setting serves all sizes.
+        # Speeds count in face sides, the side itself as its logarithm, so that one setting serves all sizes.
         self._filters = tuple(OneEuroFilter(rest_hz=1.0, speed_gain=g) for g in (40.0, 40.0, 4.0))
 
     def restart(self, grey: Grey, box: Box) -> None:
@@ -67,7 +67,7 @@ class _Track:
         self.presence += side * side
         self.seen_s = time_s
         smooth_side = math.exp(by_side(math.log(side), time_s))
-        return Box.around(by_x(x / side, time_s) * side, by_y(y / side, time_s) * side, smooth_side)
+        return Box.around(by_x(x, time_s, smooth_side), by_y(y, time_s, smooth_side), smooth_side)
 
 
 class FaceTracker:
@@ -77,7 +77,7 @@ class FaceTracker:
         self._detector = detector
         self._tracks: list[_Track] = []
         self._lost: list[_Track] = []
-        self._frames_to_detection = 0
+        self._detection_due_s = -math.inf
         self._next_face = 0
 
     def update(self, grey: Grey, time_s: float) -> list[Sighting]:
@@ -87,10 +87,9 @@ class FaceTracker:
         work = grey if factor == 1.0 else _shrunk(grey, factor)
         # A black frame gives a confidence of NaN, which is not at least anything.
         unsure = [t for t in self._tracks if not t.follow(work) >= MIN_CONFIDENCE]
-        if self._frames_to_detection <= 0 or unsure:
+        if time_s >= self._detection_due_s or unsure:
             self._detect(work, time_s, unsure)
-            self._frames_to_detection = DETECT_EVERY
-        self._frames_to_detection -= 1
+            self._detection_due_s = time_s + DETECT_EVERY_S
         inside = [t for t in self._tracks if _touches(t.box, work)]
         self._drop([t for t in self._tracks if t not in inside])
         sightings = [(t, Sighting(t.face, t.smoothed(time_s).scaled(1 / factor))) for t in inside]

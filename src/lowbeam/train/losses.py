@@ -13,8 +13,8 @@ def ccc_loss(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def gaussian_nll(predicted: Tensor, log_variance: Tensor, truth: Tensor) -> Tensor:
-    """Negative log likelihood of `truth` that trains the variance only: the mean is detached, so that a face that is
-    hard to read cannot excuse a poor reading (Seitzer et al. 2022, On the pitfalls of heteroscedastic uncertainty)."""
+    """Negative log likelihood of `truth` in which the mean is detached: it fits the variance to the error, and a face
+    that is hard to read cannot excuse a poor reading (Stirn et al. 2023, Faithful heteroscedastic regression)."""
     log_variance = log_variance.clamp(-8, 4)
     error = (truth - predicted.detach()).square()
     return 0.5 * (log_variance + error * torch.exp(-log_variance)).mean()

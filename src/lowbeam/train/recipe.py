@@ -1,10 +1,10 @@
 """What a recipe file holds, checked as it is read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lowbeam.errors import UsageError
 from lowbeam.scale import side_of
@@ -63,13 +63,19 @@ class Finetune(Stage):
     average_decay: float = Field(gt=0, lt=1)  # of the exponential moving average of the weights, per step
     validate_every: int = Field(ge=1)  # epochs
 
+    @model_validator(mode="after")
+    def _last_epoch_is_validated(self) -> "Finetune":
+        if self.epochs % self.validate_every:
+            raise ValueError(f"epochs must be a multiple of validate_every ({self.validate_every})")
+        return self
+
 
 class Recipe(_Strict):
     """A whole training run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     seed: int
-    precision: str  # Lightning's: "32-true", "bf16-mixed", …
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]  # Lightning's words
     augmentation: Augmentation
     restore: Restore
     finetune: Finetune

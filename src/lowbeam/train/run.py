@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lowbeam.corpora import ferplus
 from lowbeam.corpora.ferplus import Stills
+from lowbeam.errors import OutputError, reason
 from lowbeam.files import whole_file
 from lowbeam.models.export import export_onnx
 from lowbeam.train.calibrate import calibrate
@@ -83,6 +84,10 @@ def train(recipe: Recipe, corpus: str | Path, out: str | Path) -> Path:
     """
     training, valid = ferplus.load(corpus, "train"), ferplus.load(corpus, "valid")
     folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {reason(error)}") from error
     restored = _restored_trunk(recipe, training, valid, folder / "restore")
     finetuned = _finetuned(recipe, training, valid, folder / "finetune", restored)
     path = folder / f"{recipe.name}.onnx"

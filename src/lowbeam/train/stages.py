@@ -97,7 +97,8 @@ class FinetuneStage(_TrainingStage):
         """CCC of valence and arousal, averaged over the scales; this is what a checkpoint is chosen by."""
         scores = []
         for scale, parts in self._read.items():
-            predicted, truth = torch.cat(parts).unbind(1)
+            # On several GPUs each has a shard: CCC is of the whole, not the mean of the shards'.
+            predicted, truth = self.all_gather(torch.cat(parts)).reshape(-1, 2, 2).unbind(1)
             scores.append(1 - ccc_loss(predicted[:, :1], truth[:, :1]))
             scores.append(1 - ccc_loss(predicted[:, 1:], truth[:, 1:]))
             self.log(f"valid/valence_ccc_{scale}", scores[-2], sync_dist=True)
