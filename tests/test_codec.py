@@ -90,6 +90,12 @@ def test_packets_leave_in_order_without_delay_beyond_a_few_frames(codec: str, hr
     assert sent == [40 * i for i in range(len(hr_faces))]
 
 
+def test_no_codec_spends_bytes_on_its_own_name(hr_faces: Faces) -> None:
+    for codec in CODECS:
+        _, packets = coded(shrink(hr_faces[:2], 16), OperatingPoint(codec, 16, 40), [0, 80])
+        assert len(packets[0].data) < 150, codec
+
+
 def test_only_hevc_pads_and_only_faces_that_it_would_refuse() -> None:
     padding = {codec: [StandardEncoder(OperatingPoint(codec, s)).padding for s in (1, 6, 8, 16)] for codec in CODECS}
     assert padding == {"hevc": [0, 8, 12, 18], "avc": [0] * 4, "av1": [0] * 4, "vp9": [0] * 4}

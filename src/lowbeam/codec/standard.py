@@ -12,6 +12,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
@@ -107,6 +108,10 @@ class StandardEncoder:
             self.template = cast(VideoStream, self._nowhere.add_stream(backend.encoder, options=options))
             self._configure(backend, point)
             self._nowhere.start_encoding()
+            # x264 opens with 600 bytes about itself (a SEI message): as much as a second of faces.
+            self._filter = (
+                BitStreamFilterContext("filter_units=remove_types=6", self.template) if point.codec == "avc" else None
+            )
         except (av.FFmpegError, ValueError) as error:
             self._nowhere.close()
             raise CodecError(f"{point.codec} cannot be encoded here ({backend.encoder}): {reason(error)}") from error
@@ -145,6 +150,8 @@ class StandardEncoder:
             packets = self.template.encode(picture)
         except (av.FFmpegError, ValueError) as error:
             raise CodecError(f"the encoder refused a face: {reason(error)}") from error
+        if self._filter is not None:
+            packets = [lean for packet in packets for lean in self._filter.filter(packet)]
         return [CodedFace(bytes(p), _milliseconds(p), p.is_keyframe) for p in packets if p.size]
 
 
