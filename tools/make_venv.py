@@ -14,6 +14,7 @@ import tempfile
 import urllib.request
 import venv
 from pathlib import Path
+from urllib.parse import urljoin
 
 PYPI = "https://pypi.org/pypi/pip/json"
 
@@ -23,7 +24,7 @@ def fetch_pip(folder: Path) -> Path:
     with urllib.request.urlopen(PYPI, timeout=60) as answer:
         files = json.load(answer)["urls"]
     wheel = next(file for file in files if file["packagetype"] == "bdist_wheel")
-    with urllib.request.urlopen(wheel["url"], timeout=60) as answer:
+    with urllib.request.urlopen(urljoin(PYPI, wheel["url"]), timeout=60) as answer:
         data = answer.read()
     if hashlib.sha256(data).hexdigest() != wheel["digests"]["sha256"]:
         raise OSError("pip's wheel is not what PyPI says that it is")
@@ -47,7 +48,7 @@ def make_venv(folder: Path, with_ensurepip: bool) -> None:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (whoever runs this may have any)
         sys.exit(f"lowbeam needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try make PYTHON=python3.12 …")
     try:
         make_venv(Path(sys.argv[1]), importlib.util.find_spec("ensurepip") is not None)
