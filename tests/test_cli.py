@@ -166,6 +166,31 @@ def test_info_says_what_is_installed(run_cli: Run) -> None:
     assert "hevc, avc, av1, vp9" in done.stdout
 
 
+def test_a_live_stream_that_stalls_is_read_to_where_it_does(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+    from threading import Thread
+
+    import lowbeam
+    from lowbeam import media
+
+    monkeypatch.setattr(media, "OPEN_TIMEOUT_S", 1.0)
+    server = socket.create_server(("127.0.0.1", 0))
+    data = clip.read_bytes()
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        connection.recv(4096)
+        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode())
+        connection.sendall(data[: len(data) // 2])
+        time.sleep(4)  # and says nothing more
+        connection.close()
+
+    Thread(target=serve, daemon=True).start()
+    trace = lowbeam.read(f"http://127.0.0.1:{server.getsockname()[1]}/clip.mp4")
+    assert 5 < trace.time_s[-1] < 20
+    assert trace.cut_at_s == pytest.approx(trace.time_s[-1], abs=0.1)
+
+
 def test_a_live_stream_is_read_until_it_ends(short_clip: Path, tmp_path: Path, run_cli: Run) -> None:
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer

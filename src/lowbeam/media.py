@@ -125,7 +125,7 @@ class VideoSource:
     def __init__(self, source: Source) -> None:
         self.name = name_of(source)
         self.is_live = self.name.startswith("camera:") or "://" in self.name
-        self._stopped = False
+        self._stopped = self._stalled = False
         self.cut_at_s: float | None = None
         self._old_handler: Any = None
         self._container = _open(source)
@@ -206,8 +206,10 @@ class VideoSource:
             yield Frame(time_s, same, converter, self._pixel_aspect)
         if first_pts is None:
             raise SourceError(f"{self.name} holds no frame that can be decoded")
+        if self._stalled:
+            self.cut_at_s = time_s
         missing_s = self._matroska_end_s - (picture.time or 0.0)
-        if missing_s > 1 + 2 / self.fps:
+        if not self.is_live and missing_s > 1 + 2 / self.fps:
             raise SourceError(f"{self.name} is truncated: its last {missing_s:.2f} s are missing")
 
     @property
@@ -232,7 +234,7 @@ class VideoSource:
                     if not self.is_live:
                         raise
         except av.error.ExitError:  # nothing came for OPEN_TIMEOUT_S
-            self.cut_at_s = time_s
+            self._stalled = True
         except (av.FFmpegError, OSError) as error:
             raise SourceError(f"{self.name} is damaged after {time_s:.2f} s: {reason(error)}") from error
 
