@@ -1,7 +1,7 @@
 """Outputs that appear whole or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,16 +41,12 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         if target.exists() and not target.is_file():
             yield target
             return
-        handle, name = tempfile.mkstemp(suffix=target.suffix, prefix=".lowbeam-", dir=target.parent)
+        beside = target.with_name(f".lowbeam-{secrets.token_hex(6)}{target.suffix}")
+        beside.touch(exist_ok=False)
     except (OSError, ValueError) as error:
         raise OutputError(f"{path} cannot be written: {reason(error)}") from error
-    os.close(handle)
-    beside = Path(name)
     try:
         yield beside
-        umask = os.umask(0)
-        os.umask(umask)
-        beside.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
         beside.replace(target)
     except (OSError, av.FFmpegError) as error:
         raise OutputError(f"{path} cannot be written: {reason(error)}") from error

@@ -1,6 +1,6 @@
 """HEVC, AVC, AV1 and VP9 through FFmpeg's libraries, tuned for faces of a few pixels.
 
-Encoders run at constant QP, without B-frames or lookahead: a frame goes out as it comes in, for about 5 % more bits.
+Encoders run at constant QP, without B-frames or lookahead: a frame goes out as it comes in, for a few more bits.
 Anything with the same `encode`, `decode` and `flush` can stand in their place.
 """
 
