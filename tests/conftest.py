@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 import lowbeam
@@ -17,6 +18,10 @@ from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline import video_sights
 from lowbeam.scale import Faces
+
+# Examples are not timed: a busy machine is no defect.
+settings.register_profile("lowbeam", deadline=None)
+settings.load_profile("lowbeam")
 
 SHARED = Path(__file__).parents[2] / "shared"
 Images = Iterable[NDArray[np.uint8]]

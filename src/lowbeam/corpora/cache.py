@@ -1,0 +1,102 @@
+"""The faces of recordings, cut once and kept: memory-mapped, and cut anew when their source or the framing changes."""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lowbeam.corpora.cut import cut
+from lowbeam.corpora.labelled import LabelledFaces, Recording
+from lowbeam.errors import CorpusError, OutputError, reason
+from lowbeam.faces.crop import FRAMING_VERSION
+from lowbeam.scale import FACE_SIDE
+
+CACHE_VERSION = 1  # of the files' layout
+
+
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/lowbeam``, or ``~/.cache/lowbeam``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowbeam"
+
+
+def cached_faces(
+    name: str, recordings: list[Recording], cache: Path, progress: Callable[[int, int | None], None] | None = None
+) -> LabelledFaces:
+    """The faces of `recordings` from the folder ``cache/name``, cut first where they are not there as they should be.
+
+    Raises `CorpusError` where no face is left or a recording is damaged, `OutputError` where the cache cannot be kept.
+    """
+    folder = cache / name
+    fingerprint = _fingerprint(recordings)
+    if not _is_current(folder, fingerprint):
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            beside = cache / f".{name}-{secrets.token_hex(6)}"
+            beside.mkdir()
+            try:
+                _build(recordings, beside, fingerprint, progress)
+                shutil.rmtree(folder, ignore_errors=True)
+                beside.rename(folder)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+        except OSError as error:
+            raise OutputError(f"cache {folder} cannot be written: {reason(error)}") from error
+    try:
+        pixels = np.load(folder / "faces.npy", mmap_mode="r")
+        with np.load(folder / "labels.npz") as labels:
+            return LabelledFaces(pixels, labels["affect"], labels["recording"])
+    except (OSError, ValueError, KeyError) as error:
+        raise CorpusError(f"cache {folder} is damaged: delete it, and it is made anew") from error
+
+
+def _is_current(folder: Path, fingerprint: str) -> bool:
+    try:
+        return json.loads((folder / "about.json").read_text())["fingerprint"] == fingerprint
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _fingerprint(recordings: list[Recording]) -> str:
+    """Changes with any file's name, size or time, with the labels, and with the framing."""
+    digest = hashlib.sha256(json.dumps([CACHE_VERSION, FRAMING_VERSION, FACE_SIDE]).encode())
+    for recording in recordings:
+        digest.update(json.dumps([recording.name, recording.cropped]).encode())
+        digest.update(recording.affect.tobytes())
+        digest.update(b"" if recording.boxes is None else recording.boxes.tobytes())
+        for file in recording.files:
+            try:
+                found = file.stat()
+            except OSError as error:
+                raise CorpusError(f"{file} is missing") from error
+            digest.update(json.dumps([str(file), found.st_size, found.st_mtime_ns]).encode())
+    return digest.hexdigest()
+
+
+def _build(
+    recordings: list[Recording], folder: Path, fingerprint: str, progress: Callable[[int, int | None], None] | None
+) -> None:
+    affect, numbers, count = [], [], 0
+    with (folder / "faces.raw").open("wb") as raw:  # a corpus may be larger than the memory
+        for number, recording in enumerate(recordings):
+            pixels, indices = cut(recording)
+            raw.write(pixels.tobytes())
+            affect.append(recording.affect[indices])
+            numbers.append(np.full(len(indices), number, np.int32))
+            count += len(indices)
+            if progress is not None:
+                progress(number + 1, len(recordings))
+    if count == 0:
+        raise CorpusError(f"no face with a label in {len(recordings)} recordings, the first {recordings[0].name}")
+    shape = (count, FACE_SIDE, FACE_SIDE)
+    header = np.lib.format.open_memmap(folder / "faces.npy", mode="w+", dtype=np.uint8, shape=shape)
+    header[:] = np.memmap(folder / "faces.raw", np.uint8, "r", shape=shape)
+    header.flush()
+    (folder / "faces.raw").unlink()
+    np.savez(folder / "labels.npz", affect=np.concatenate(affect), recording=np.concatenate(numbers))
+    about = {"fingerprint": fingerprint, "faces": count, "recordings": [r.name for r in recordings]}
+    (folder / "about.json").write_text(json.dumps(about, indent=1) + "\n")

@@ -1,0 +1,47 @@
+"""The frames of a recording, from a video or from a folder of pictures."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from lowbeam.corpora.labelled import Frames
+from lowbeam.errors import CorpusError, SourceError
+from lowbeam.media import Grey, VideoSource
+
+PICTURE_FPS = 25.0  # at which pictures are taken to follow each other where a corpus does not say
+
+
+def video_frames(path: Path) -> Callable[[], AbstractContextManager[Frames]]:
+    """Opens a video's frames. They raise `CorpusError` where it cannot be decoded."""
+
+    @contextmanager
+    def opened() -> Iterator[Frames]:
+        try:
+            with VideoSource(path) as video:
+                yield ((index, frame.time_s, frame.grey) for index, frame in enumerate(video))
+        except SourceError as error:
+            raise CorpusError(str(error)) from error
+
+    return opened
+
+
+def picture_frames(pictures: dict[int, Path]) -> Callable[[], AbstractContextManager[Frames]]:
+    """Opens pictures as frames, each at its index. They raise `CorpusError` where one cannot be decoded."""
+
+    @contextmanager
+    def opened() -> Iterator[Frames]:
+        yield ((index, index / PICTURE_FPS, read_picture(path)) for index, path in sorted(pictures.items()))
+
+    return opened
+
+
+def read_picture(path: Path) -> Grey:
+    """A picture in grey, uint8 (h, w). Raises `CorpusError`."""
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("L"))
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise CorpusError(f"{path} is missing or no picture") from error

@@ -1,0 +1,73 @@
+"""Label files: numbers in columns, and labels in time brought to frames."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowbeam.corpora.labelled import Affect
+from lowbeam.errors import CorpusError, reason
+
+AT_LABEL_S = 0.02  # seconds: a frame this near to a label is at it
+
+
+def read_text(path: Path) -> str:
+    """The text of a label file. Raises `CorpusError` where it is missing or no text."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path} is not a text file") from error
+
+
+def read_columns(path: Path, text: str, delimiter: str, columns: tuple[int, ...], first_line: int = 1) -> NDArray:
+    """Numbers float64 (n, k) in the given `columns` of the lines of `text`; empty lines are passed over.
+
+    Raises `CorpusError` naming the first line that is no such row; `first_line` is the number of the first.
+    """
+    rows = []
+    for number, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), first_line):
+        if not row:
+            continue
+        try:
+            rows.append([float(row[column]) for column in columns])
+        except (ValueError, IndexError) as error:
+            wanted = max(columns) + 1
+            raise CorpusError(
+                f"{path}, line {number}: not {wanted} columns of numbers: {','.join(row)[:60]}"
+            ) from error
+    if not rows:
+        raise CorpusError(f"{path} holds no labels")
+    return np.array(rows)
+
+
+def check_times(path: Path, times: NDArray) -> None:
+    """Raise `CorpusError` where `times` (n,) do not rise."""
+    wrong = np.flatnonzero(np.diff(times) <= 0)
+    if len(wrong):
+        at = int(wrong[0])
+        raise CorpusError(f"{path}: time runs backwards or stands still, from {times[at]:g} s to {times[at + 1]:g} s")
+
+
+def check_affect(path: Path, affect: NDArray, bound: float = 1.0) -> Affect:
+    """Affect (n, 2) within ±`bound`, brought to [-1, 1], float32. Raises `CorpusError` where it is not; nan passes."""
+    wrong = np.flatnonzero((np.abs(affect) > bound * 1.0001).any(1))
+    if len(wrong):
+        value = affect[wrong[0]].tolist()
+        raise CorpusError(f"{path}: valence or arousal {value} of row {wrong[0] + 1} is not in ±{bound:g}")
+    return (affect / bound).astype(np.float32)
+
+
+def at_times(frame_s: NDArray, label_s: NDArray, affect: NDArray, most_gap_s: float) -> NDArray:
+    """Labels (n, 2) at rising times `label_s` (n,), interpolated to `frame_s` (m,): (m, 2), nan outside them, and
+    between two that are more than `most_gap_s` apart, unless the frame is at one of them."""
+    found = np.stack([np.interp(frame_s, label_s, column) for column in affect.T], 1)
+    after = np.searchsorted(label_s, frame_s).clip(0, len(label_s) - 1)
+    before = (after - 1).clip(0)
+    nearest_s = np.minimum(np.abs(label_s[after] - frame_s), np.abs(frame_s - label_s[before]))
+    outside = (frame_s < label_s[0]) | (frame_s > label_s[-1])
+    alone = outside | (label_s[after] - label_s[before] > most_gap_s)
+    found[alone & (nearest_s > AT_LABEL_S)] = np.nan
+    return found
