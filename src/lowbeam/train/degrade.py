@@ -15,7 +15,7 @@ def _matrix(side_in: int, side_out: int, like: Tensor) -> Tensor:
     return torch.from_numpy(resample_matrix(side_in, side_out).copy()).to(like.device)
 
 
-def _resample(faces: Tensor, side: int) -> Tensor:
+def resample(faces: Tensor, side: int) -> Tensor:
     """`lowbeam.scale.resample` on a tensor of grey levels (n, d, d): float, but whole numbers in 0..255."""
     if faces.shape[1] == side:
         return faces
@@ -64,9 +64,9 @@ def _erase(faces: Tensor, share: float) -> Tensor:
 def received(hr: Tensor, scale: int) -> Tensor:
     """HR faces of whole grey levels (n, 96, 96) to the network's input (n, 1, 48, 48) after a trip at `scale`."""
     side = side_of(scale)
-    return to_grid(_resample(hr, side), _matrix(side, GRID, hr))
+    return to_grid(resample(hr, side), _matrix(side, GRID, hr))
 
 
 def native_to_hr(pixels: Tensor) -> Tensor:
     """Native faces uint8 (n, d, d) to HR faces (n, 96, 96) of whole grey levels, without augmentation."""
-    return _resample(pixels.float(), FACE_SIDE)
+    return resample(pixels.float(), FACE_SIDE)

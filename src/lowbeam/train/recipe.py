@@ -1,12 +1,12 @@
 """What a recipe file holds, checked as it is read."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lowbeam.errors import UsageError
+from lowbeam.errors import UsageError, reason
 from lowbeam.scale import side_of
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -21,11 +21,13 @@ Scale = Annotated[int, AfterValidator(_known)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Fields are checked, none may be unknown, and none changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Augmentation(_Strict):
+class Augmentation(Strict):
     """Each face is mirrored at even odds and moved at random within these bounds."""
 
     rotation_deg: float = Field(ge=0, le=45)
@@ -35,7 +37,7 @@ class Augmentation(_Strict):
     erase: Fraction  # share of faces in which a rectangle is covered
 
 
-class Stage(_Strict):
+class Stage(Strict):
     """What both stages set."""
 
     epochs: int = Field(ge=1)
@@ -70,7 +72,7 @@ class Finetune(Stage):
         return self
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """A whole training run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -89,14 +91,24 @@ def load_recipe(path: str | Path) -> Recipe:
     file = Path(path)
     if not file.exists() and (RECIPES / f"{path}.yaml").exists():
         file = RECIPES / f"{path}.yaml"
-    try:
-        return Recipe.model_validate(yaml.safe_load(file.read_text()))
-    except OSError as error:
+    if not file.is_file():
         shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
-        raise UsageError(f"recipe {path} cannot be read; the recipes that ship are: {shipped}") from error
+        raise UsageError(f"recipe {path} cannot be read; the recipes that ship are: {shipped}")
+    return load_yaml(Recipe, file, "recipe")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_yaml(model: type[Model], file: Path, kind: str) -> Model:
+    """Read and check a YAML file. Raises `UsageError` that calls it a `kind` and names the first wrong field."""
+    try:
+        return model.model_validate(yaml.safe_load(file.read_text()))
+    except OSError as error:
+        raise UsageError(f"{kind} {file} cannot be read: {reason(error)}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {file} is not YAML: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"{kind} {file} is not YAML: {str(error).splitlines()[0]}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the top"
-        raise UsageError(f"recipe {file}: {where}: {first['msg']}") from error
+        raise UsageError(f"{kind} {file}: {where}: {first['msg']}") from error

@@ -1,0 +1,163 @@
+"""Train and test the jobs of an experiment: any of them, in any number of sittings, by any number of processes."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowbeam.errors import UsageError
+from lowbeam.evaluate.paper.restoration import measure_restoration
+from lowbeam.evaluate.table import scores
+from lowbeam.files import whole_file
+from lowbeam.models.paper import CnnD, SrFcn, parameter_count
+from lowbeam.train.paper.jobs import Job, claimed, jobs_of
+from lowbeam.train.paper.loop import Deadline, OutOfTime
+from lowbeam.train.paper.networks import (
+    DeviceFaces,
+    affect_of,
+    make_cnn_d,
+    make_sr_fcn,
+    restored,
+    train_cnn_d,
+    train_sr_fcn,
+)  # fmt: skip
+from lowbeam.train.paper.recipe import Experiment
+
+WAIT_S = 2.0  # between looks at what other processes have finished
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A corpus on the device."""
+
+    train: DeviceFaces
+    valid: DeviceFaces
+    test: DeviceFaces
+
+
+def run_experiment(
+    experiment: Experiment, splits: Splits, out: str | Path, *, systems: Iterable[str] = (),
+    scales: Iterable[int] = (), seeds: Iterable[int] = (), budget_s: float | None = None, say: Say = print,
+) -> bool:  # fmt: skip
+    """Train and test what is not finished yet of the experiment, or of the `systems`, `scales` and `seeds` chosen;
+    each job leaves ``result.json``, ``predictions.npy``, ``weights.pt`` and ``log.csv`` in a folder of `out`.
+
+    Several processes may work on the same `out`. After `budget_s` seconds what is under way is kept, and goes on when
+    started again. Returns whether all of it is finished.
+    """
+    folder = Path(out) / experiment.name
+    deadline = Deadline(time.monotonic() + budget_s) if budget_s is not None else Deadline()
+    waiting = jobs_of(experiment, systems, scales, seeds)
+    every = len(waiting)
+    try:
+        while waiting:
+            finished = [job for job in waiting if _try(job, experiment, splits, folder, deadline, say)]
+            waiting = [job for job in waiting if job not in finished]
+            if not finished:
+                deadline.check()
+                time.sleep(WAIT_S)  # another process is at what the rest needs
+    except OutOfTime:
+        left = sum(not (folder / job.name / "result.json").exists() for job in waiting)
+        say(f"the time budget is spent: {left} of {every} are not finished; the same command goes on")
+        return False
+    return True
+
+
+def _try(job: Job, experiment: Experiment, splits: Splits, folder: Path, deadline: Deadline, say: Say) -> bool:
+    """Finish `job` where that is possible now. Returns whether it is finished."""
+    place = folder / job.name
+    if (place / "result.json").exists():
+        return True
+    if job.needs is not None and not (folder / job.needs / "result.json").exists():
+        return False
+    with claimed(place) as ours:
+        if not ours:
+            return False
+        if not (place / "result.json").exists():
+            deadline.check()
+            result = _carry_out(job, experiment, splits, folder, deadline)
+            with whole_file(place / "result.json") as beside:
+                beside.write_text(json.dumps(result, indent=1) + "\n")
+            say(f"{job.name}: {result['train_s']:.0f} s, {summary(result)}")
+    return True
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The valence CCC, or the PSNR, of each scale in one line."""
+    if "restoration" in result:
+        parts = {s: f"{r['psnr_db']:.2f} dB ({r['bicubic_psnr_db']:.2f})" for s, r in result["restoration"].items()}
+    else:
+        parts = {s: f"{r['valence']['ccc']:.3f}" for s, r in result["scores"].items()}
+    return ", ".join(f"s={scale} {text}" for scale, text in parts.items())
+
+
+def _carry_out(job: Job, experiment: Experiment, splits: Splits, folder: Path, deadline: Deadline) -> dict[str, Any]:
+    place = folder / job.name
+    torch.manual_seed(job.seed)
+    generator = torch.Generator().manual_seed(job.seed)
+    about = {
+        "experiment": experiment.name, "system": job.key, "name": job.system.name, "mixture": list(job.mixture),
+        "seed": job.seed,
+    }  # fmt: skip
+    started = time.monotonic()
+    if job.system.learns_to == "restore":
+        sr_fcn, cost = train_sr_fcn(experiment, job.mixture, splits.train, splits.valid, place, generator, deadline)
+        torch.save(sr_fcn.state_dict(), place / "weights.pt")
+        measured: dict[str, Any] = {
+            "restoration": measure_restoration(sr_fcn, experiment, splits.test.pixels, job.test_scales)
+        }
+        network: SrFcn | CnnD = sr_fcn
+    else:
+        network, cost, splits = _train_recognizer(job, experiment, splits, folder, generator, deadline)
+        torch.save(network.state_dict(), place / "weights.pt")
+        scales = (1,) if job.system.reads == "restored" else job.test_scales
+        read = np.stack([affect_of(network, experiment, splits.test.pixels, s).cpu().numpy() for s in scales])
+        np.save(place / "predictions.npy", read.astype(np.float16))
+        truth = splits.test.affect.cpu().numpy()
+        pairs = zip(job.test_scales, read, strict=True)
+        measured = {"scores": {str(scale): scores(affect, None, truth) for scale, affect in pairs}}
+    (place / "last.pt").unlink()  # optimizer and all; the log and the weights stay
+    return {
+        **about, "parameters": parameter_count(network), **cost, **measured,
+        "wall_s": round(time.monotonic() - started, 1),
+    }  # fmt: skip
+
+
+def _train_recognizer(
+    job: Job, experiment: Experiment, splits: Splits, folder: Path, generator: torch.Generator, deadline: Deadline
+) -> tuple[CnnD, dict[str, float], Splits]:
+    """Returns the network, what its training took, and the faces as it reads them."""
+    mixture, convolutions = job.mixture, None
+    if job.needs is not None:
+        handed = make_sr_fcn(experiment).to(splits.train.pixels.device)
+        handed.load_state_dict(torch.load(folder / job.needs / "weights.pt", weights_only=True))
+        if job.system.reads == "restored":
+            (scale,) = mixture
+            splits = Splits(*(
+                DeviceFaces(restored(handed, experiment, faces.pixels, scale), faces.affect)
+                for faces in (splits.train, splits.valid, splits.test)
+            ))  # fmt: skip
+            mixture = (1,)
+        else:
+            convolutions = handed.convolutions
+    network, cost = train_cnn_d(
+        experiment, mixture, splits.train, splits.valid, folder / job.name, generator, deadline,
+        convolutions=convolutions, frozen=job.system.convolutions == "frozen",
+    )  # fmt: skip
+    return network, cost, splits
+
+
+def load_network(job: Job, experiment: Experiment, folder: Path) -> SrFcn | CnnD:
+    """The trained network of a finished job. Raises `UsageError` where it is not finished."""
+    weights = folder / job.name / "weights.pt"
+    if not weights.is_file():
+        raise UsageError(f"{job.name} is not finished: run the experiment first")
+    network = make_sr_fcn(experiment) if job.system.learns_to == "restore" else make_cnn_d(experiment)
+    network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
+    return network.eval()

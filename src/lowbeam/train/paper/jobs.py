@@ -1,0 +1,99 @@
+"""An experiment as a list of jobs: one network each, of one system, for one mixture of scales, from one seed."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowbeam.errors import OutputError, UsageError, reason
+from lowbeam.train.paper.recipe import Experiment, System, load_system
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train. `needs` names the job whose network it starts from."""
+
+    key: str  # file name of its system
+    system: System
+    mixture: tuple[int, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Also the name of its folder."""
+        return _name(self.key, self.mixture, self.seed)
+
+    @property
+    def needs(self) -> str | None:
+        """The SR-FCN for the largest scale of the mixture, from the same seed."""
+        if self.system.starts_from is None:
+            return None
+        return _name(self.system.starts_from, (max(self.mixture),), self.seed)
+
+    @property
+    def test_scales(self) -> tuple[int, ...]:
+        """Scales at which it is tested; 1 is HR."""
+        return self.system.test_scales or self.mixture
+
+
+def _name(key: str, mixture: tuple[int, ...], seed: int) -> str:
+    return f"{key}-{'.'.join(map(str, mixture))}-seed{seed}"
+
+
+def jobs_of(
+    experiment: Experiment, systems: Iterable[str] = (), scales: Iterable[int] = (), seeds: Iterable[int] = ()
+) -> list[Job]:
+    """The experiment's jobs, each after those that it needs: seed by seed, so that a cut run leaves whole tables.
+
+    `systems` (file names), `scales` (only mixtures of these) and `seeds` choose some of them, and those that they need.
+    Raises `UsageError` where a choice is not in the experiment.
+    """
+    systems, scales, seeds = tuple(systems), set(scales), tuple(seeds)
+    for name in systems:
+        if name not in experiment.systems:
+            raise UsageError(f"system {name} is not in {experiment.name}: {', '.join(experiment.systems)}")
+    loaded = {key: load_system(key) for key in experiment.systems}
+    every = [
+        Job(key, system, mixture, seed)
+        for seed in dict.fromkeys((*experiment.seeds, *seeds))
+        for key, system in loaded.items()
+        for mixture in system.mixtures
+    ]
+    chosen = {
+        job.name for job in every
+        if (not systems or job.key in systems) and (not scales or set(job.mixture) <= scales)
+        and job.seed in (seeds or experiment.seeds)
+    }  # fmt: skip
+    if not chosen:
+        raise UsageError(f"nothing of {experiment.name} is left by this choice of systems and scales")
+    chosen |= {job.needs for job in every if job.name in chosen and job.needs is not None}
+    return [job for job in every if job.name in chosen]
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Make `folder`, and hold it against other processes on the same list of jobs: yields whether it is ours. The
+    system lets go of it when the process ends, in whatever way.
+
+    Raises `OutputError` where it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {reason(error)}") from error
+    with lock:
+        yield _lock(lock.fileno())
+
+
+def _lock(file: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows: one process at a time
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return os.fstat(file).st_nlink > 0

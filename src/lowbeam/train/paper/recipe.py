@@ -1,0 +1,97 @@
+"""What the paper's experiment is made of: systems, one a file, and experiments, which say how much of each is run."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lowbeam.errors import UsageError
+from lowbeam.scale import SCALES
+from lowbeam.train.recipe import Fraction, Scale, Strict, load_yaml
+
+SYSTEMS = Path(__file__).parent / "systems"
+EXPERIMENTS = Path(__file__).parent / "experiments"
+LR_SCALES = SCALES[2:]  # 3 to 16: at s = 2 a FER+ face has lost nothing
+
+Mixture = Annotated[tuple[Scale, ...], Field(min_length=1)]
+
+
+class System(Strict):
+    """A system of the table. It trains one network for each of its `mixtures`."""
+
+    name: str
+    about: str
+    learns_to: Literal["restore", "recognize"] = "recognize"
+    mixtures: tuple[Mixture, ...]  # scales at which its faces are met in training, in equal shares
+    tested_at: Literal["its scales", "every scale"]
+    starts_from: str | None = None  # system whose convolutions, trained for the largest scale, it takes over
+    convolutions: Literal["tuned", "frozen"] = "tuned"
+    reads: Literal["received", "restored"] = "received"  # restored: by the network that `starts_from` names
+
+    @property
+    def test_scales(self) -> tuple[int, ...] | None:
+        """Scales at which it is tested, HR first; None for those that it was trained at."""
+        return (1, *LR_SCALES) if self.tested_at == "every scale" else None
+
+
+class Training(Strict):
+    """How a kind of network is trained."""
+
+    optimizer: Literal["sgd", "adam"]
+    learning_rate: float = Field(gt=0)
+    momentum: Fraction = 0.9
+    weight_decay: float = Field(ge=0)
+    batch: int = Field(ge=1)
+    epochs: int = Field(ge=1)  # at most; one shows each face once
+    patience: int = Field(ge=0)  # epochs without a better valid loss before the rates are divided by ten
+    divisions: int = Field(ge=0)  # how often they are divided before training ends
+    divide_at: tuple[Fraction, ...] = ()  # shares of `epochs` after which they are divided at the latest
+
+
+class Restoring(Training):
+    """Of SR-FCN."""
+
+    init: Literal["gaussian", "he"]  # gaussian: deviation 0.001, as published
+    learns: Literal["face", "detail"]
+    patch_px: int | None = Field(default=None, ge=17, le=96)  # side of the random part of a face; None: all of it
+
+
+class Recognizing(Training):
+    """Of CNN+D."""
+
+    transferred_rate: Fraction  # of the learning rate, for convolutions that were handed over
+    dropout: Fraction
+
+
+class Experiment(Strict):
+    """Which systems are trained, in what size, and on how much of the data."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    about: str
+    systems: tuple[str, ...] = Field(min_length=1)  # names of files in `systems/`
+    channels: tuple[int, int, int]
+    pooling: Literal["quadrant", "stride4"]
+    every_nth_face: int = Field(ge=1)  # of the training and validation faces; every test face is read
+    seeds: tuple[int, ...] = Field(min_length=1)
+    precision: Literal["float32", "bfloat16"]
+    restore: Restoring
+    recognize: Recognizing
+
+
+def load_system(name: str) -> System:
+    """Read one of the systems that ship, by the name of its file. Raises `UsageError` naming what is wrong."""
+    return load_yaml(System, _shipped(SYSTEMS, name), "system")
+
+
+def load_experiment(name: str | Path) -> Experiment:
+    """Read an experiment from a YAML file, or by the name of one that ships. Raises `UsageError`."""
+    path = Path(name)
+    return load_yaml(Experiment, path if path.is_file() else _shipped(EXPERIMENTS, str(name)), "experiment")
+
+
+def _shipped(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise UsageError(f"there is no {folder.name[:-1]} {name}; these ship: {shipped}")
+    return path
