@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from lowbeam import Recognizer
 from lowbeam.demo import ASSETS
+from lowbeam.evaluate.table import markdown_table
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline import video_sights
@@ -29,11 +30,6 @@ def _load(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _table(headings: list[str], rows: list[list[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def ccc_table(results: dict[str, Any]) -> str:
     """CCC of each system at each scale."""
     headings = ["test faces, CCC", *(f"{side_of(s)} px" for s in SHOWN)]
@@ -41,7 +37,7 @@ def ccc_table(results: dict[str, Any]) -> str:
     for system, scored in results["systems"].items():
         for name in ("valence", "arousal"):
             rows.append([f"{system}, {name}", *(f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN)])
-    return _table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def card_table(results: dict[str, Any]) -> str:
@@ -55,7 +51,7 @@ def card_table(results: dict[str, Any]) -> str:
     headings += [f"{v[0].upper()} {m.replace('_', ' ')}" for v, m in keys]
     scored = next(value for system, value in results["systems"].items() if system.startswith("lowbeam"))
     rows = [[str(s), str(side_of(s)), *(f"{scored[str(s)][v][m]:.3f}" for v, m in keys)] for s in SCALES]
-    return _table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def speed_table(speed: dict[str, Any]) -> str:
@@ -68,7 +64,7 @@ def speed_table(speed: dict[str, Any]) -> str:
             shares = "; ".join(f"{stage} {share:.0%}" for stage, share in row.get("shares", {}).items())
             rate = f"{row['frames_per_s']:,.0f} frames/s, {row['times_real_time']:,.0f}× real time"
             rows.append([name, rate, shares])
-    return _table([speed["machine"], "median", "of which"], rows)
+    return markdown_table([speed["machine"], "median", "of which"], rows)
 
 
 def memory_table(peaks: dict[str, dict[str, float]]) -> str:
@@ -78,7 +74,7 @@ def memory_table(peaks: dict[str, dict[str, float]]) -> str:
         [name, *(f"{v:.0f} MiB" for k, v in row.items() if k != "ratio"), f"{row['ratio']:.2f}"]
         for name, row in peaks.items()
     ]
-    return _table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def demo_table(points: list[dict[str, Any]]) -> str:
@@ -87,7 +83,7 @@ def demo_table(points: list[dict[str, Any]]) -> str:
         [p["point"], f"{p['rate_bps'] / 1000:.2f}", f"{p['valence_ccc']:.3f}", f"{p['arousal_ccc']:.3f}"]
         for p in points
     ]
-    return _table(["operating point", "kbit/s, every byte", "valence CCC", "arousal CCC"], rows)
+    return markdown_table(["operating point", "kbit/s, every byte", "valence CCC", "arousal CCC"], rows)
 
 
 def ccc_picture(results: dict[str, Any]) -> Figure:

@@ -21,6 +21,7 @@ PROBE = {1: 0.837, 3: 0.833, 4: 0.817, 6: 0.759, 8: 0.690, 12: 0.525, 16: 0.353}
 
 def write_ferplus(folder: Path, faces: Faces, seed: int = 0) -> Path:
     """A FER+ folder of the given HR faces, each half happy and half something else, in various shares."""
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     for split in ferplus.SPLITS:
         votes = np.zeros((len(faces), 10), np.uint8)

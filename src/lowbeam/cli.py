@@ -27,6 +27,8 @@ app = typer.Typer(
     name="lowbeam", add_completion=False, rich_markup_mode=None,
     help="Read emotion (valence and arousal over time) from face video that a thin link can carry.",
 )  # fmt: skip
+evaluate = typer.Typer(help="Measure systems, and write what was found.", no_args_is_help=True)
+app.add_typer(evaluate, name="evaluate")
 DEFAULT_POINT = OperatingPoint()
 INTERRUPTED = 130  # exit status after Ctrl-C: 128 and the signal's number
 
@@ -36,7 +38,11 @@ Faces = Annotated[FacesChoice, typer.Option(help="primary: the largest, longest-
 DetectorName = Annotated[str, typer.Option("--detector", help="dlib, or yunet:PATH with YuNet's ONNX file")]
 Threads = Annotated[int, typer.Option(help="cores that the recognizer may use")]
 ModelName = Annotated[str, typer.Option("--model", help="name of a model that ships, or an ONNX file")]
-Corpus = Annotated[Path, typer.Option("--corpus", help="FER+ folder: train.npz, valid.npz, test.npz")]
+FerPlus = Annotated[Path, typer.Option("--corpus", help="FER+ folder")]
+Corpus = Annotated[
+    str,
+    typer.Option("--corpus", help="KIND:PATH, ferplus, avec2016, afew-va, aff-wild2 or manifest; a bare path is FER+"),
+]
 
 
 @app.command(epilog="Example: lowbeam pack call.mp4 -o face.mkv --scale 8 --qp 32")
@@ -181,18 +187,62 @@ def table(
 @app.command(epilog="Example: lowbeam train one-for-all --corpus ../shared/data/ferplus -o runs/one-for-all")
 def train(
     recipe: Annotated[str, typer.Argument(help="a recipe file (YAML), or the name of one that ships")],
-    corpus: Corpus,
+    corpus: FerPlus,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for checkpoints, logs and the ONNX file")],
 ) -> None:
     """Train a model; a run that was killed goes on where it was."""
-    try:
+    with _needs_training():
         from lowbeam.train.recipe import load_recipe
 
         loaded = load_recipe(recipe)
         from lowbeam.train.run import train as run_training  # Lightning takes seconds to import: not before a mistake
-    except ImportError as error:
-        raise UsageError(f"training needs {error.name}: pip install 'lowbeam[train]'") from error
     print(run_training(loaded, corpus, out))
+
+
+@app.command(epilog="Example: lowbeam replicate reduced --corpus ../shared/data/ferplus -o runs/paper --minutes 110")
+def replicate(
+    experiment: Annotated[str, typer.Argument(help="full, reduced, restoration, … or an experiment file (YAML)")],
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for networks, logs and figures")],
+    results: Annotated[Path | None, typer.Option(help="folder in which all that is finished is gathered")] = None,
+    system: Annotated[list[str] | None, typer.Option(help="only this system; may be given again")] = None,
+    scale: Annotated[list[int] | None, typer.Option(help="only this scale S; may be given again")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="only this seed; may be given again")] = None,
+    minutes: Annotated[float | None, typer.Option(help="stop after this time; the same command goes on")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; else what there is")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="cores that training may use on the CPU")] = None,
+) -> None:
+    """Carry out the experiment of Cheng et al. 2017, or a part of it, or go on with it."""
+    with _needs_training():
+        import torch
+
+        from lowbeam.evaluate.paper.replicate import replicate as run_replication
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with progress_bar("cutting faces") as progress:
+        run_replication(
+            experiment, corpus, out, results=results, systems=system or (), scales=scale or (), seeds=seed or (),
+            minutes=minutes, device=device, say=say, progress=progress,
+        )  # fmt: skip
+
+
+@evaluate.command("paper", epilog="Example: lowbeam evaluate paper --results docs/replication -o docs/replication.md")
+def evaluate_paper(
+    results: Annotated[Path, typer.Option(help="folder that lowbeam replicate gathered results in")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the page (Markdown); its plots go beside the results")],
+) -> None:
+    """Judge the paper's claims by what was measured, and write the page."""
+    with _needs_training():
+        from lowbeam.evaluate.paper.page import write_page
+    print(write_page(results, out))
+
+
+@contextmanager
+def _needs_training() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(f"this needs {error.name}: pip install 'lowbeam[train]'") from error
 
 
 class _FramesPerSecond(ProgressColumn):

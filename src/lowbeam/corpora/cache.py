@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def cached_faces(
         pixels = np.load(folder / "faces.npy", mmap_mode="r")
         with np.load(folder / "labels.npz") as labels:
             return LabelledFaces(pixels, labels["affect"], labels["recording"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CorpusError(f"cache {folder} is damaged: delete it, and it is made anew") from error
 
 

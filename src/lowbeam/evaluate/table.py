@@ -78,3 +78,9 @@ def table(
         "corpus": corpus_name(corpus), "split": split, "faces": len(labelled),
         "systems": measure(labelled, systems, progress),
     }  # fmt: skip
+
+
+def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

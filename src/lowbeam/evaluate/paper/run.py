@@ -42,16 +42,15 @@ class Splits:
 
 
 def run_experiment(
-    experiment: Experiment, splits: Splits, out: str | Path, *, systems: Iterable[str] = (),
+    experiment: Experiment, splits: Splits, folder: Path, *, systems: Iterable[str] = (),
     scales: Iterable[int] = (), seeds: Iterable[int] = (), budget_s: float | None = None, say: Say = print,
 ) -> bool:  # fmt: skip
-    """Train and test what is not finished yet of the experiment, or of the `systems`, `scales` and `seeds` chosen;
-    each job leaves ``result.json``, ``predictions.npy``, ``weights.pt`` and ``log.csv`` in a folder of `out`.
+    """Train and test what is not finished yet of the experiment, or of the `systems`, `scales` and `seeds` chosen.
+    Each job leaves ``result.json``, ``predictions.npy``, ``weights.pt`` and ``log.csv`` in a folder of its own.
 
-    Several processes may work on the same `out`. After `budget_s` seconds what is under way is kept, and goes on when
-    started again. Returns whether all of it is finished.
+    Several processes may work on the same `folder`. After `budget_s` seconds what is under way is kept, and goes on
+    when started again. Returns whether all of it is finished.
     """
-    folder = Path(out) / experiment.name
     deadline = Deadline(time.monotonic() + budget_s) if budget_s is not None else Deadline()
     waiting = jobs_of(experiment, systems, scales, seeds)
     every = len(waiting)

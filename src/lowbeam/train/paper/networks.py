@@ -66,9 +66,9 @@ def make_sr_fcn(experiment: Experiment) -> SrFcn:
             if settings.init == "gaussian":
                 nn.init.normal_(module.weight, std=GAUSSIAN_STD)
             else:
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.xavier_normal_(module.weight)
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # it has one
-    if settings.init == "he":
+    if settings.init == "xavier":
         network.paint.weight.data /= 10  # the first picture is nearly the interpolated one
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lowbeam.errors import UsageError
+from lowbeam.models.paper import PAPER_CHANNELS, Pooling
 from lowbeam.scale import SCALES
 from lowbeam.train.recipe import Fraction, Scale, Strict, load_yaml
 
@@ -35,47 +36,52 @@ class System(Strict):
 
 
 class Training(Strict):
-    """How a kind of network is trained."""
+    """How a kind of network is trained. Defaults are the published settings (paper, and authors' release)."""
 
-    optimizer: Literal["sgd", "adam"]
+    optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = Field(gt=0)
     momentum: Fraction = 0.9
     weight_decay: float = Field(ge=0)
-    batch: int = Field(ge=1)
-    epochs: int = Field(ge=1)  # at most; one shows each face once
-    patience: int = Field(ge=0)  # epochs without a better valid loss before the rates are divided by ten
-    divisions: int = Field(ge=0)  # how often they are divided before training ends
+    batch: int = Field(default=128, ge=1)
+    epochs: int = Field(default=100, ge=1)  # at most; one shows each face once
+    patience: int = Field(default=3, ge=0)  # epochs without a better valid loss before the rates are divided by ten
+    divisions: int = Field(default=2, ge=0)  # how often they are divided before training ends
     divide_at: tuple[Fraction, ...] = ()  # shares of `epochs` after which they are divided at the latest
 
 
 class Restoring(Training):
     """Of SR-FCN."""
 
-    init: Literal["gaussian", "he"]  # gaussian: deviation 0.001, as published
-    learns: Literal["face", "detail"]
+    learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    init: Literal["gaussian", "xavier"] = "gaussian"  # gaussian: of deviation 0.001
+    learns: Literal["face", "detail"] = "face"
     patch_px: int | None = Field(default=None, ge=17, le=96)  # side of the random part of a face; None: all of it
 
 
 class Recognizing(Training):
     """Of CNN+D."""
 
-    transferred_rate: Fraction  # of the learning rate, for convolutions that were handed over
-    dropout: Fraction
+    learning_rate: float = Field(default=0.01, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    transferred_rate: Fraction = 0.1  # of the learning rate, for convolutions that were handed over
+    dropout: Fraction = 0.5
 
 
 class Experiment(Strict):
     """Which systems are trained, in what size, and on how much of the data."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
     about: str
     systems: tuple[str, ...] = Field(min_length=1)  # names of files in `systems/`
-    channels: tuple[int, int, int]
-    pooling: Literal["quadrant", "stride4"]
-    every_nth_face: int = Field(ge=1)  # of the training and validation faces; every test face is read
-    seeds: tuple[int, ...] = Field(min_length=1)
-    precision: Literal["float32", "bfloat16"]
-    restore: Restoring
-    recognize: Recognizing
+    channels: tuple[int, int, int] = PAPER_CHANNELS
+    pooling: Pooling = "quadrant"
+    every_nth_face: int = Field(default=1, ge=1)  # of the training and validation faces; every test face is read
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    restore: Restoring = Restoring()
+    recognize: Recognizing = Recognizing()
 
 
 def load_system(name: str) -> System:

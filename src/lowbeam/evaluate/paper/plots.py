@@ -1,0 +1,80 @@
+"""Pictures of the experiment, drawn from its results."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowbeam.files import whole_file
+
+COLOURS = ("#111827", "#9ca3af", "#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d")
+WIDTH_IN, HEIGHT_IN = 8.0, 4.2
+
+
+def plot_by_scale(path: Path, curves: dict[str, dict[int, list[float]]], label: str) -> None:
+    """One line a system over S: each point the mean of its seeds, with their deviation. 1 is HR."""
+    figure, axes = _axes()
+    places = {scale: place for place, scale in enumerate(sorted({s for points in curves.values() for s in points}))}
+    for number, (name, points) in enumerate(curves.items()):
+        scales = sorted(points)
+        shift = (number - (len(curves) - 1) / 2) * 0.03
+        axes.errorbar(
+            [places[s] + shift for s in scales], [np.mean(points[s]) for s in scales],
+            [np.std(points[s], ddof=1) if len(points[s]) > 1 else 0.0 for s in scales],
+            color=COLOURS[number % len(COLOURS)], marker="o", markersize=4, capsize=2, linewidth=1.4, label=name,
+        )  # fmt: skip
+    axes.set_xticks(list(places.values()), ["HR" if s == 1 else f"{s}\n{96 // s} px" for s in places])
+    axes.set_xlabel("S, and the side of the face")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _save(figure, path)
+
+
+def plot_contrasts(path: Path, contrasts: list[dict[str, Any]], title: str) -> None:
+    """Each contrast with its interval; `contrasts` have ``label``, ``value``, ``low``, ``high`` and ``verdict``."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_IN, 0.8 + 0.22 * len(contrasts)), layout="constrained")
+    axes = figure.subplots()
+    colours = {"holds": "#059669", "fails": "#dc2626", "undecided": "#6b7280"}
+    for place, found in enumerate(reversed(contrasts)):
+        colour = colours[found["verdict"]]
+        axes.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=2)
+        axes.plot(found["value"], place, "o", color=colour, markersize=4)
+    axes.axvline(0, color="#111827", linewidth=0.8)
+    axes.set_yticks(range(len(contrasts)), [found["label"] for found in reversed(contrasts)], fontsize=7)
+    axes.set_xlabel(title)
+    axes.grid(axis="x", alpha=0.25)
+    _save(figure, path)
+
+
+def plot_faces(path: Path, rows: list[tuple[str, list[NDArray[np.uint8]]]]) -> None:
+    """A sheet of faces: each row a name and as many faces, uint8 (d, d), shown alike in size."""
+    from matplotlib.figure import Figure
+
+    columns = len(rows[0][1])
+    figure = Figure(figsize=(0.95 * columns + 1.1, 0.95 * len(rows)))
+    for axes, (name, faces) in zip(figure.subplots(len(rows), columns), rows, strict=True):
+        for column, face in enumerate(faces):
+            axes[column].imshow(face, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes[column].set_xticks([])
+            axes[column].set_yticks([])
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    figure.subplots_adjust(
+        left=0.9 / (0.95 * columns + 1.1), right=0.998, bottom=0.002, top=0.998, wspace=0.03, hspace=0.03
+    )
+    _save(figure, path)
+
+
+def _axes() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _save(figure: Any, path: Path) -> None:
+    with whole_file(path) as beside:
+        figure.savefig(beside, dpi=110, metadata={"Software": None})

@@ -1,0 +1,125 @@
+"""`replicate`: an experiment from a corpus to its result file."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowbeam.corpora.choose import corpus_name, kind_and_place, load_faces
+from lowbeam.corpora.labelled import SPLITS, LabelledFaces
+from lowbeam.errors import CorpusError, OutputError, UsageError, reason
+from lowbeam.evaluate.paper.collect import collect
+from lowbeam.evaluate.paper.run import Say, Splits, run_experiment
+from lowbeam.evaluate.paper.sheet import write_sheet
+from lowbeam.files import whole_file
+from lowbeam.train.paper.jobs import jobs_of
+from lowbeam.train.paper.networks import DeviceFaces
+from lowbeam.train.paper.recipe import Experiment, load_experiment
+
+SETTINGS = ("channels", "pooling", "every_nth_face", "precision", "restore", "recognize")  # one `out`, one of each
+
+
+def replicate(
+    experiment: str | Path, corpus: str | Path, out: str | Path, *, results: str | Path | None = None,
+    systems: Iterable[str] = (), scales: Iterable[int] = (), seeds: Iterable[int] = (), minutes: float | None = None,
+    device: str | None = None, cache: str | Path | None = None, say: Say = print,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> bool:  # fmt: skip
+    """Carry out an experiment, by its name or YAML file, on a corpus (see `load_faces`), or go on with it.
+
+    Networks, logs and figures go to ``out/NAME``; what is finished is skipped, and several processes may share `out`.
+    `systems`, `scales` and `seeds` choose a part; after `minutes` it stops, and goes on when started again. With a
+    folder `results`, all that is finished is gathered in ``results/NAME.json``, from which `write_page` makes the page.
+    `device` is ``cpu`` or ``cuda``, by default what there is. Returns whether all that was chosen is finished.
+
+    Raises `UsageError`, `CorpusError` or `OutputError`.
+    """
+    recipe = load_experiment(experiment)
+    systems, scales, seeds = tuple(systems), tuple(scales), tuple(seeds)
+    if minutes is not None and minutes < 0:
+        raise UsageError(f"minutes must be 0 or more, not {minutes:g}")
+    place = _device(device)
+    recognizes = any(job.system.learns_to == "recognize" for job in jobs_of(recipe, systems, scales, seeds))
+    labelled = {split: load_faces(corpus, split, cache=cache, progress=progress) for split in SPLITS}
+    if recognizes and any(np.isnan(faces.affect).any() for faces in labelled.values()):
+        raise CorpusError(f"{corpus} has no valence and arousal: only restoration can be learned from it")
+    folder = Path(out) / recipe.name
+    _check_settings(recipe, corpus_name(corpus), folder)
+    splits = Splits(*(
+        _on_device(labelled[split], 1 if split == "test" else recipe.every_nth_face, place) for split in SPLITS
+    ))  # fmt: skip
+    finished = run_experiment(
+        recipe, splits, folder, systems=systems, scales=scales, seeds=seeds,
+        budget_s=None if minutes is None else 60 * minutes, say=say,
+    )  # fmt: skip
+    if results is not None:
+        about = {
+            "title": recipe.title, "corpus": corpus_name(corpus),
+            "train_faces": len(splits.train), "valid_faces": len(splits.valid),
+            "command": _command(recipe, corpus, systems, scales, seeds),
+        }  # fmt: skip
+        _gather(recipe, splits, folder, labelled["test"], about, Path(results))
+    return finished
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise UsageError(f"device {name} is not one of cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device here; leave out --device, or say cpu")
+    return torch.device(name)
+
+
+def _on_device(faces: LabelledFaces, every_nth: int, device: torch.device) -> DeviceFaces:
+    pixels = torch.from_numpy(np.array(faces.pixels[::every_nth]))
+    return DeviceFaces(pixels.to(device), torch.from_numpy(faces.affect[::every_nth].copy()).to(device))
+
+
+def _check_settings(experiment: Experiment, corpus: str, folder: Path) -> None:
+    """Results of other settings or another corpus are never taken for this experiment's."""
+    path = folder / "settings.json"
+    settings = {"corpus": corpus, **experiment.model_dump(mode="json", include=set(SETTINGS))}
+    if not path.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written: {reason(error)}") from error
+        with whole_file(path) as beside:
+            beside.write_text(json.dumps(settings, indent=1) + "\n")
+        return
+    try:
+        before = json.loads(path.read_text())
+        other = [name for name in settings if before.get(name) != settings[name]]
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path} is damaged; name another folder, or delete it") from error
+    if other:
+        raise UsageError(f"{folder} was made with another {other[0]}; name another folder, or delete it")
+
+
+def _command(
+    experiment: Experiment, corpus: str | Path, systems: tuple[str, ...], scales: tuple[int, ...],
+    seeds: tuple[int, ...],
+) -> str:  # fmt: skip
+    kind, place = kind_and_place(corpus)
+    words = ["lowbeam replicate", experiment.name, "--corpus", f"{kind}:{place}", "-o runs/paper"]
+    for option, values in (("--system", systems), ("--scale", scales), ("--seed", seeds)):
+        words += [f"{option} {value}" for value in values]
+    return " ".join(words)
+
+
+def _gather(
+    experiment: Experiment, splits: Splits, folder: Path, test: LabelledFaces, about: dict[str, Any], results: Path
+) -> None:
+    found = collect(experiment, folder, test.affect, test.recording, about)
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{results} cannot be written: {reason(error)}") from error
+    with whole_file(results / f"{experiment.name}.json") as beside:
+        beside.write_text(json.dumps(found, indent=1) + "\n")
+    write_sheet(experiment, folder, splits.test.pixels, results / f"{experiment.name}-faces.png")

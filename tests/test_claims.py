@@ -1,0 +1,81 @@
+"""How sure figures are, and how claims are decided by them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("pydantic", reason="pydantic comes with the train extra")
+pytest.importorskip("torch", reason="PyTorch comes with the train extra")
+
+from lowbeam.evaluate.metrics import cc, ccc, rmse
+from lowbeam.evaluate.paper.bootstrap import interval, over_seeds, reliability, replicate, resampling
+from lowbeam.evaluate.paper.claims import CLAIMS, Contrast, verdict_of
+from lowbeam.train.paper.jobs import jobs_of
+from lowbeam.train.paper.recipe import load_experiment
+
+
+@given(st.integers(0, 10_000))
+def test_a_face_drawn_twice_counts_twice(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, t, counts = rng.normal(size=30), rng.normal(size=30), rng.integers(0, 4, 30)
+    found = replicate(p, t, counts[None].astype(np.float32))
+    p, t = np.repeat(p, counts), np.repeat(t, counts)
+    for name, metric in (("rmse", rmse), ("cc", cc), ("ccc", ccc)):
+        assert found[name][0] == pytest.approx(metric(p, t), abs=1e-9)
+
+
+def test_recordings_are_drawn_whole_and_the_first_draw_is_the_data() -> None:
+    draws = resampling(np.array([4, 4, 4, 9, 9, 2], np.int32), seeds=3, replicates=50)
+    assert (draws.weights[:, [0]] == draws.weights[:, :3]).all()
+    assert (draws.weights[:, 3] == draws.weights[:, 4]).all()
+    assert (draws.weights[0] == 1).all()
+    assert draws.seeds[0].tolist() == [0, 1, 2]
+    assert (draws.weights[:, [0, 3, 5]].sum(1) == 3).all()
+    assert len({tuple(row) for row in draws.weights.tolist()}) > 5
+
+
+def test_an_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
+    rng = np.random.default_rng(1)
+    t = rng.normal(size=2000)
+    draws = resampling(np.arange(2000, dtype=np.int32), seeds=1, replicates=1000)
+    value, low, high = interval(replicate(t + rng.normal(size=2000), t, draws.weights)["rmse"])
+    assert low < value < high
+    assert (high - low) / 2 == pytest.approx(1.96 / np.sqrt(2 * 2000), rel=0.15)
+
+
+def test_seeds_are_drawn_too() -> None:
+    replicates = np.array([[1.0, 1, 1], [2.0, 2, 2]])
+    assert over_seeds(replicates, np.array([[0, 1], [0, 0], [1, 1]])).tolist() == [1.5, 1, 2]
+
+
+def test_reliability_is_one_where_seeds_agree_and_none_where_only_they_differ() -> None:
+    systems = np.array([1.0, 2.0, 3.0])[:, None, None] + np.zeros((3, 4, 1))
+    assert reliability(systems)[0] == pytest.approx(1)
+    seeds = np.zeros((3, 1, 1)) + np.array([1.0, 2.0, 3.0, 4.0])[None, :, None]
+    assert reliability(seeds)[0] < 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "above", "below"),
+    [(0.01, 0.03, "holds", "holds"), (-0.01, 0.03, "undecided", "holds"), (-0.05, -0.01, "fails", "holds"),
+     (0.03, 0.08, "holds", "undecided"), (0.06, 0.08, "holds", "fails")],
+)  # fmt: skip
+def test_a_contrast_is_decided_by_its_interval_alone(low: float, high: float, above: str, below: str) -> None:
+    assert Contrast("", (), above=0.0).verdict(low, high) == above
+    assert Contrast("", (), above=None, below=0.05).verdict(low, high) == below
+
+
+def test_a_claim_holds_where_all_of_it_does_and_fails_where_some_of_it_does() -> None:
+    assert verdict_of(["holds", "holds"]) == "holds"
+    assert verdict_of(["holds", "undecided"]) == "undecided"
+    assert verdict_of(["holds", "undecided", "fails"]) == "fails"
+
+
+@pytest.mark.parametrize("name", ["full", "reduced"])
+def test_every_cell_of_every_claim_is_measured_by_the_experiment(name: str) -> None:
+    cells = {(job.key, job.mixture, scale) for job in jobs_of(load_experiment(name)) for scale in job.test_scales}
+    for claim in CLAIMS:
+        for contrast in claim.contrasts:
+            assert all(cell in cells for _, cell in contrast.terms), contrast.label
+            assert sum(weight for weight, _ in contrast.terms) == pytest.approx(0)
