@@ -21,11 +21,11 @@ MAY_IMPORT = {
     "errors": set(), "scale": {"errors"}, "media": {"errors"}, "files": {"errors"},
     "trace": {"errors", "files"},
     "faces": {"errors", "media", "scale"}, "codec": {"errors", "files", "media", "scale", "faces"},
-    "recognize": {"errors", "scale"}, "overlay": {"faces", "media", "trace"},
-    "corpora": {"errors", "media", "scale", "faces"}, "models": {"scale", "recognize"},
+    "recognize": {"errors", "scale"}, "restore": {"errors", "scale"}, "overlay": {"faces", "media", "scale", "trace"},
+    "corpora": {"errors", "media", "scale", "faces"}, "models": {"scale", "recognize", "restore"},
     "train": {"errors", "files", "scale", "recognize", "corpora", "models"},
     "evaluate": {"errors", "files", "scale", "recognize", "corpora", "models", "train"},
-    "pipeline": FLOOR_1 | {"faces", "codec", "recognize", "overlay"},
+    "pipeline": FLOOR_1 | {"faces", "codec", "recognize", "restore", "overlay"},
     "demo": FLOOR_1 | {"faces", "codec", "recognize", "overlay", "pipeline", "evaluate"},
 }  # fmt: skip
 
@@ -48,7 +48,19 @@ def test_arrows_run_down_only() -> None:
 
 
 def test_the_street_never_imports_the_school() -> None:
-    for room in ("errors", "scale", "media", "files", "trace", "faces", "codec", "recognize", "overlay", "pipeline"):
+    for room in (
+        "errors",
+        "scale",
+        "media",
+        "files",
+        "trace",
+        "faces",
+        "codec",
+        "recognize",
+        "restore",
+        "overlay",
+        "pipeline",
+    ):
         assert not MAY_IMPORT[room] & {"models", "train", "corpora", "evaluate"}
 
 

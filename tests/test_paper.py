@@ -17,7 +17,8 @@ from lowbeam.errors import CorpusError, OutputError, UsageError  # noqa: E402
 from lowbeam.evaluate.paper import run as running  # noqa: E402
 from lowbeam.evaluate.paper.page import write_page  # noqa: E402
 from lowbeam.evaluate.paper.replicate import replicate  # noqa: E402
-from lowbeam.models.paper import BORDER, CnnD, SrFcn, inner, normalise, parameter_count  # noqa: E402
+from lowbeam.models.normalised import normalise  # noqa: E402
+from lowbeam.models.paper import BORDER, CnnD, SrFcn, parameter_count  # noqa: E402
 from lowbeam.scale import SCALES, Faces, resample, shrink, side_of  # noqa: E402
 from lowbeam.train.paper import loop  # noqa: E402
 from lowbeam.train.paper.jobs import claimed, jobs_of  # noqa: E402
@@ -91,7 +92,7 @@ def test_a_network_that_paints_nothing_restores_the_interpolated_face(hr_faces: 
     faces = torch.from_numpy(hr_faces[:3]).float()
     assert torch.allclose(network.restore(faces), faces, atol=1e-3)
     normalised, _, _ = normalise(faces)
-    assert torch.allclose(network(normalised), inner(normalised))
+    assert torch.allclose(network(normalised), network.inner(normalised))
 
 
 def test_normalised_faces_have_no_mean_and_a_contrast_below_one(hr_faces: Faces) -> None:
@@ -378,15 +379,15 @@ def test_only_restoration_is_learned_from_faces_without_labels(hr_faces: Faces, 
     corpus = f"faces96:{tmp_path / 'faces.npz'}"
     with pytest.raises(CorpusError, match="only restoration"):
         replicate(write_recipe(tiny(), tmp_path), corpus, tmp_path / "runs", systems=["hr"])
-    recipe = write_recipe(tiny("restoration", seeds=(0,)), tmp_path)
+    recipe = write_recipe(tiny("restorer", seeds=(0,)), tmp_path)
     assert replicate(recipe, corpus, tmp_path / "runs", results=tmp_path / "results", say=lambda text: None)
-    result = json.loads((tmp_path / "results" / "restoration.json").read_text())
+    result = json.loads((tmp_path / "results" / "restorer.json").read_text())
     for job in result["jobs"]:
         for scale, measured in job["restoration"].items():
             assert 10 < measured["psnr_db"] < 60 or scale == "1"
             assert 0 < measured["ssim"] <= 1
-    assert (tmp_path / "results" / "restoration-faces.png").stat().st_size > 10_000
-    assert "SR-FCN-OA, PSNR" in write_page(tmp_path / "results", tmp_path / "page.md").read_text()
+    assert (tmp_path / "results" / "restorer-faces.png").stat().st_size > 10_000
+    assert "lowbeam's restorer, PSNR" in write_page(tmp_path / "results", tmp_path / "page.md").read_text()
 
 
 def test_bicubic_s_psnr_is_what_numpy_says(whole: tuple[Path, Path], corpus: Path) -> None:

@@ -75,6 +75,9 @@ def read(
     out: Annotated[str | None, typer.Option("-o", "--out", help="trace: .csv, .parquet, .json; else stdout")] = None,
     plot: Annotated[str | None, typer.Option(help="picture of the trace: .png, .svg or .pdf")] = None,
     overlay: Annotated[str | None, typer.Option(help="MP4 that shows each face with its reading")] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="show a restored face beside each, in the overlay")
+    ] = False,
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
     threads: Threads = 1,
@@ -94,6 +97,7 @@ def read(
             threads=threads,
             detector=detector,
             overlay=overlay,
+            restore=restore,
             progress=progress,
         )
     if trace.cut_at_s is not None:

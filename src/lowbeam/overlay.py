@@ -9,15 +9,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lowbeam.faces.crop import Face
-from lowbeam.media import Frame, VideoSink
+from lowbeam.media import Frame, Grey, VideoSink
+from lowbeam.scale import Faces
 from lowbeam.trace import AFFECT_COLOURS, Row
 
 MAX_WIDTH = 960  # pixels: larger sources are shown smaller
 MIN_WIDTH = 480
 STRIP = 96  # pixels: height of the running chart below the picture
 HISTORY_S = 10.0
+GAP = 8  # pixels between a face and what is restored from it
 DARK = (24, 24, 27)
 LIGHT = (228, 228, 231)
+RESTORED = (250, 204, 21)
 
 
 class OverlayWriter:
@@ -44,8 +47,11 @@ class OverlayWriter:
         width, height = (max(2, round(n * self._factor)) for n in size)
         return width, height
 
-    def write(self, time_s: float, frame: Frame | None, faces: list[Face], rows: list[Row]) -> None:
-        """Add the picture at `time_s`: `rows` are the trace's rows of `faces`; `frame` is None in a face stream."""
+    def write(
+        self, time_s: float, frame: Frame | None, faces: list[Face], rows: list[Row], restored: Faces | None = None
+    ) -> None:
+        """Add the picture at `time_s`: `rows` are the trace's rows of `faces`; `frame` is None in a face stream;
+        `restored` faces, uint8 (n, 96, 96), are shown beside them."""
         if frame is not None:
             self._size = self._scaled(frame.size)
             picture = Image.fromarray(frame.rgb).resize(self._size, Image.Resampling.BILINEAR)
@@ -56,6 +62,9 @@ class OverlayWriter:
         draw = ImageDraw.Draw(canvas)
         for face, row in zip(faces, rows, strict=True):
             self._draw_face(canvas, draw, face, row, show_pixels=frame is None)
+        if restored is not None:
+            for face, pixels in zip(faces, restored, strict=True):
+                self._draw_restored(canvas, draw, face, pixels)
         if self._inset and faces:
             side = self._size[1] // 3
             place = (self._size[0] - side - 8, 8)
@@ -82,6 +91,24 @@ class OverlayWriter:
         y = top - height - 8 if top > height + 8 else min(top + side + 2, self._size[1] - height - 8)
         draw.rectangle((x, y, x + width + 8, y + height + 6), fill=DARK)
         draw.text((x + 4, y + 2), label, font=self._font, fill=LIGHT)
+
+    def _draw_restored(self, canvas: Image.Image, draw: ImageDraw.ImageDraw, face: Face, restored: Grey) -> None:
+        """To the right of the face where there is room, else to its left, else in the corner."""
+        box = face.box.scaled(self._factor)
+        side = max(1, round(box.side))
+        left, top = round(box.x) + side + GAP, round(box.y)
+        if left + side > self._size[0]:
+            left = round(box.x) - side - GAP
+        if left < 0 or not 0 <= top <= self._size[1] - side:
+            side = min(side, self._size[1] // 3)
+            left, top = self._size[0] - side - GAP, self._size[1] - side - GAP
+        canvas.paste(
+            Image.fromarray(restored).resize((side, side), Image.Resampling.BICUBIC).convert("RGB"), (left, top)
+        )
+        draw.rectangle((left, top, left + side, top + side), outline=RESTORED, width=2)
+        draw.text(
+            (left + 6, top + side - 20), "restored", font=self._font, fill=RESTORED, stroke_width=2, stroke_fill=DARK
+        )
 
     def _draw_chart(self, draw: ImageDraw.ImageDraw, time_s: float, primary: Row | None) -> None:
         top, width = self._size[1], self._size[0]

@@ -23,6 +23,8 @@ from lowbeam.files import Pipe, check_outputs, whole_file
 from lowbeam.media import Frame, VideoSource, opened
 from lowbeam.overlay import OverlayWriter
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
+from lowbeam.restore import Restorer
+from lowbeam.scale import FACE_SIDE, Faces
 from lowbeam.trace import Row, Trace
 
 FacesChoice = Literal["primary", "all"]
@@ -100,14 +102,15 @@ def pack(
 
 def read(
     source: str | os.PathLike, *, faces: FacesChoice = "primary", model: str | os.PathLike = DEFAULT_MODEL,
-    threads: int = 1, detector: str = "dlib", overlay: str | os.PathLike | None = None,
+    threads: int = 1, detector: str = "dlib", overlay: str | os.PathLike | None = None, restore: bool = False,
     progress: Progress | None = None,
 ) -> Trace:  # fmt: skip
     """Read valence and arousal from a face stream, or from any video, whose faces are then found first and read at
     scale 1.
 
     `source` is a face stream, a video file, ``camera:N``, a URL, or ``-``; `model` and `threads` are those of
-    `Recognizer`; `overlay` names an MP4 that shows each face with its reading.
+    `Recognizer`; `overlay` names an MP4 that shows each face with its reading, and with `restore` a restored face
+    beside it, a likely picture of what was lost (`lowbeam.restore`); the readings are of what was received.
 
     A face stream that was cut, or a live one that stalls, is read as far as it goes; the trace's `cut_at_s` says where
     it ends.
@@ -116,8 +119,11 @@ def read(
     _check_choice(faces)
     if overlay is not None and Path(overlay).suffix.lower() != ".mp4":
         raise UsageError(f"{overlay}: an overlay is written as .mp4")
+    if restore and overlay is None:
+        raise UsageError("restored faces are shown in an overlay: name one")
     check_outputs(source, overlay)
     recognizer = Recognizer(model, threads)
+    restorer = Restorer(threads=threads) if restore else None
     with ExitStack() as stack:
         whole = opened(source)
         video: FaceStreamReader | VideoSource
@@ -137,7 +143,8 @@ def read(
             for row in found:
                 rows.extend(row)
             if writer is not None:
-                writer.write(sight.time_s, sight.frame, sight.faces, found)
+                restored = None if restorer is None else _restored(sight.faces, restorer)
+                writer.write(sight.time_s, sight.frame, sight.faces, found, restored)
         if not rows and video.cut_at_s is not None:
             raise StreamError(f"{video.name} is cut before its first face")
         if not rows:
@@ -199,6 +206,10 @@ def _read_batch(sights: list[Sight], recognizer: Recognizer) -> Iterator[tuple[S
         values |= zip(map(id, alike), zip(*(column.tolist() for column in columns), strict=True), strict=True)
     for sight in sights:
         yield sight, [(f.time_s, f.id, *values[id(f)], f.box.x, f.box.y, f.box.side) for f in sight.faces]
+
+
+def _restored(faces: list[Face], restorer: Restorer) -> Faces:
+    return np.concatenate([np.zeros((0, FACE_SIDE, FACE_SIDE), np.uint8), *(restorer(f.pixels[None]) for f in faces)])
 
 
 class _Counted:

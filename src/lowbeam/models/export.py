@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
 
+from lowbeam.models.normalised import RestoringNetwork
 from lowbeam.models.one_for_all import GRID, OneForAll, to_grid
 from lowbeam.recognize import MODEL_FORMAT
+from lowbeam.restore import RESTORER_FORMAT
+from lowbeam.scale import FACE_SIDE
 
 
 class _Deployed(nn.Module):
@@ -29,16 +33,42 @@ def export_onnx(network: OneForAll, path: str | Path) -> None:
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (48, d) (`lowbeam.scale.resample_matrix`); outputs
     ``affect`` and ``std`` float32 (n, 2), valence first.
     """
-    module = _Deployed(network.cpu()).eval()
-    example = (torch.zeros(2, 24, 24, dtype=torch.uint8), torch.zeros(GRID, 24))
-    faces, side = torch.export.Dim("n"), torch.export.Dim("d")
+    _export(_Deployed(network.cpu()), path, GRID, ["affect", "std"])
+    set_calibration(path, {GRID: (1.0, 1.0)})
+
+
+class _Restoring(nn.Module):
+    """Grey levels in and out: the restorer that ships."""
+
+    def __init__(self, network: RestoringNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor, resample: Tensor) -> Tensor:
+        wide = torch.matmul(resample, torch.matmul(faces.float(), resample.T)).round().clamp(0, 255)
+        return self.network.restore(wide).round().to(torch.uint8)
+
+
+def export_restorer(network: RestoringNetwork, path: str | Path) -> None:
+    """Write `network` to `path`.
+
+    Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (96, d) (`lowbeam.scale.resample_matrix`); output
+    ``restored`` uint8 (n, 96, 96).
+    """
+    _export(_Restoring(network.cpu()), path, FACE_SIDE, ["restored"])
+    _set_about(path, "lowbeam-restorer", {"format": RESTORER_FORMAT})
+
+
+def _export(module: nn.Module, path: str | Path, side: int, outputs: list[str]) -> None:
+    """Write `module` to `path`; it takes ``faces`` (n, d, d) and ``resample`` (`side`, d)."""
+    example = (torch.zeros(2, 24, 24, dtype=torch.uint8), torch.zeros(side, 24))
+    faces, faces_side = torch.export.Dim("n"), torch.export.Dim("d")
     program = torch.onnx.export(
-        module, example, input_names=["faces", "resample"], output_names=["affect", "std"], dynamo=True,
-        dynamic_shapes={"faces": {0: faces, 1: side, 2: side}, "resample": {1: side}}, verbose=False,
+        module.eval(), example, input_names=["faces", "resample"], output_names=outputs, dynamo=True,
+        dynamic_shapes={"faces": {0: faces, 1: faces_side, 2: faces_side}, "resample": {1: faces_side}}, verbose=False,
     )  # fmt: skip
     assert program is not None  # it is None only where dynamo=False
     program.save(str(path), external_data=False)
-    set_calibration(path, {GRID: (1.0, 1.0)})
 
 
 def set_calibration(path: str | Path, factors: dict[int, tuple[float, float]]) -> None:
@@ -49,7 +79,11 @@ def set_calibration(path: str | Path, factors: dict[int, tuple[float, float]]) -
         "grid": GRID,
         "calibration": {"side": sides, "factor": [[round(f, 4) for f in factors[side]] for side in sides]},
     }
+    _set_about(path, "lowbeam", about)
+
+
+def _set_about(path: str | Path, key: str, about: dict[str, Any]) -> None:
     model = onnx.load(str(path))
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {"lowbeam": json.dumps(about)})
+    onnx.helper.set_model_props(model, {key: json.dumps(about)})
     onnx.save(model, str(path))

@@ -10,6 +10,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lowbeam.models.normalised import RestoringNetwork
+
 Channels = tuple[int, int, int]
 Pooling = Literal["quadrant", "stride4"]
 
@@ -18,16 +20,6 @@ KERNEL = 5
 BORDER = 8  # pixels: what four unpadded 5×5 convolutions take off each side of a face
 HIDDEN = 300
 OUTPUTS = 2  # valence and arousal; the paper's networks give one
-CONTRAST_FLOOR = 8.0  # grey levels added to a face's deviation, so that a flat face is not blown up into noise
-
-
-def normalise(faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Subtract each face's mean and divide by its contrast. Grey `faces` (n, 96, 96), 0..255, become the networks'
-    input (n, 1, 96, 96); with it each face's mean and contrast, (n, 1, 1, 1), to go back by."""
-    faces = faces.float().unsqueeze(1)
-    mean = faces.mean(dim=(2, 3), keepdim=True)
-    contrast = (faces - mean).square().mean(dim=(2, 3), keepdim=True).sqrt() + CONTRAST_FLOOR
-    return (faces - mean) / contrast, mean, contrast
 
 
 class Convolutions(nn.Module):
@@ -79,12 +71,14 @@ class CnnD(nn.Module):
         return self.read(self.features(faces))
 
 
-class SrFcn(nn.Module):
+class SrFcn(RestoringNetwork):
     """SR-FCN: the three convolutions without pooling, and a fourth that paints what the face lacks.
 
     It gives what is to be added to the interpolated face (Kim et al. 2016, Accurate image super-resolution, Sec. 3);
     with ``learns="face"`` the face itself, as published.
     """
+
+    border = BORDER
 
     def __init__(self, channels: Channels = PAPER_CHANNELS, learns: Literal["detail", "face"] = "detail") -> None:
         super().__init__()
@@ -97,19 +91,7 @@ class SrFcn(nn.Module):
         x = F.relu(self.convolutions.first(faces))
         x = F.relu(self.convolutions.second(x))
         x = self.paint(F.relu(self.convolutions.third(x)))
-        return x if self.learns == "face" else x + inner(faces)
-
-    def restore(self, faces: Tensor) -> Tensor:
-        """Grey interpolated faces (n, 96, 96), 0..255, to restored ones of the same size and range, not rounded. Each
-        is continued over its border by its edge pixels, so that it comes out whole."""
-        normalised, mean, contrast = normalise(faces)
-        wide = F.pad(normalised, (BORDER, BORDER, BORDER, BORDER), mode="replicate")
-        return (self(wide) * contrast + mean).clamp(0, 255).squeeze(1)
-
-
-def inner(faces: Tensor) -> Tensor:
-    """The part of `faces`, (n, 1, h, w), that four unpadded convolutions leave."""
-    return faces[:, :, BORDER:-BORDER, BORDER:-BORDER]
+        return x if self.learns == "face" else x + self.inner(faces)
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -12,12 +12,14 @@ from lowbeam.corpora.choose import corpus_name, kind_and_place, load_faces
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces
 from lowbeam.errors import CorpusError, OutputError, UsageError, reason
 from lowbeam.evaluate.paper.collect import collect
-from lowbeam.evaluate.paper.run import Say, Splits, run_experiment
+from lowbeam.evaluate.paper.run import Say, Splits, load_network, run_experiment
 from lowbeam.evaluate.paper.sheet import write_sheet
 from lowbeam.files import whole_file
+from lowbeam.models.export import export_restorer
+from lowbeam.models.normalised import RestoringNetwork
 from lowbeam.train.paper.jobs import jobs_of
 from lowbeam.train.paper.networks import DeviceFaces
-from lowbeam.train.paper.recipe import Experiment, load_experiment
+from lowbeam.train.paper.recipe import LR_SCALES, Experiment, load_experiment
 
 SETTINGS = ("channels", "pooling", "every_nth_face", "precision", "restore", "recognize")  # one `out`, one of each
 
@@ -122,4 +124,16 @@ def _gather(
         raise OutputError(f"{results} cannot be written: {reason(error)}") from error
     with whole_file(results / f"{experiment.name}.json") as beside:
         beside.write_text(json.dumps(found, indent=1) + "\n")
+    _export(experiment, folder)
     write_sheet(experiment, folder, splits.test.pixels, results / f"{experiment.name}-faces.png")
+
+
+def _export(experiment: Experiment, folder: Path) -> None:
+    """The restorer of all scales as ONNX, where the experiment has one."""
+    for job in jobs_of(experiment, seeds=experiment.seeds[:1]):
+        serves_all = job.system.learns_to == "restore" and set(job.mixture) >= set(LR_SCALES)
+        if serves_all and (folder / job.name / "result.json").exists():
+            network = load_network(job, experiment, folder)
+            assert isinstance(network, RestoringNetwork)
+            with whole_file(folder / f"{job.key}.onnx") as beside:
+                export_restorer(network, beside)

@@ -1,10 +1,10 @@
-"""How much of a face SR-FCN gives back: PSNR and SSIM against the HR face, beside bicubic interpolation."""
+"""How much of a face a network gives back: PSNR and SSIM against the HR face, beside bicubic interpolation."""
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from lowbeam.models.paper import SrFcn
+from lowbeam.models.normalised import RestoringNetwork
 from lowbeam.train.degrade import native_to_hr
 from lowbeam.train.paper.networks import CHUNK, interpolated, restored
 from lowbeam.train.paper.recipe import Experiment
@@ -13,7 +13,9 @@ MOST_FACES = 1200  # of the test faces, evenly chosen: PSNR needs no more
 Measured = dict[str, dict[str, float]]  # by scale
 
 
-def measure_restoration(network: SrFcn, experiment: Experiment, pixels: Tensor, scales: tuple[int, ...]) -> Measured:
+def measure_restoration(
+    network: RestoringNetwork, experiment: Experiment, pixels: Tensor, scales: tuple[int, ...]
+) -> Measured:
     """PSNR (dB) and SSIM of the whole restored faces, and of the interpolated ones, each the mean over faces. `pixels`
     are native faces uint8 (n, d, d), of which at most `MOST_FACES` are used."""
     pixels = pixels[:: -(-len(pixels) // MOST_FACES)]

@@ -14,17 +14,19 @@ from lowbeam.errors import UsageError
 from lowbeam.evaluate.paper.restoration import measure_restoration
 from lowbeam.evaluate.table import scores
 from lowbeam.files import whole_file
-from lowbeam.models.paper import CnnD, SrFcn, parameter_count
+from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.models.paper import CnnD, parameter_count
 from lowbeam.train.paper.jobs import Job, claimed, jobs_of
 from lowbeam.train.paper.loop import Deadline, OutOfTime
 from lowbeam.train.paper.networks import (
     DeviceFaces,
     affect_of,
     make_cnn_d,
+    make_restorer,
     make_sr_fcn,
     restored,
     train_cnn_d,
-    train_sr_fcn,
+    train_restorer,
 )  # fmt: skip
 from lowbeam.train.paper.recipe import Experiment
 
@@ -105,13 +107,14 @@ def _carry_out(job: Job, experiment: Experiment, splits: Splits, folder: Path, d
         "seed": job.seed,
     }  # fmt: skip
     started = time.monotonic()
+    network: RestoringNetwork | CnnD
     if job.system.learns_to == "restore":
-        sr_fcn, cost = train_sr_fcn(experiment, job.mixture, splits.train, splits.valid, place, generator, deadline)
-        torch.save(sr_fcn.state_dict(), place / "weights.pt")
+        network = restorer = make_restorer(experiment, job.system.restorer).to(splits.train.pixels.device)
+        cost = train_restorer(restorer, experiment, job.mixture, splits.train, splits.valid, place, generator, deadline)
+        torch.save(restorer.state_dict(), place / "weights.pt")
         measured: dict[str, Any] = {
-            "restoration": measure_restoration(sr_fcn, experiment, splits.test.pixels, job.test_scales)
+            "restoration": measure_restoration(restorer, experiment, splits.test.pixels, job.test_scales)
         }
-        network: SrFcn | CnnD = sr_fcn
     else:
         network, cost, splits = _train_recognizer(job, experiment, splits, folder, generator, deadline)
         torch.save(network.state_dict(), place / "weights.pt")
@@ -152,11 +155,13 @@ def _train_recognizer(
     return network, cost, splits
 
 
-def load_network(job: Job, experiment: Experiment, folder: Path) -> SrFcn | CnnD:
+def load_network(job: Job, experiment: Experiment, folder: Path) -> RestoringNetwork | CnnD:
     """The trained network of a finished job. Raises `UsageError` where it is not finished."""
     weights = folder / job.name / "weights.pt"
     if not weights.is_file():
         raise UsageError(f"{job.name} is not finished: run the experiment first")
-    network = make_sr_fcn(experiment) if job.system.learns_to == "restore" else make_cnn_d(experiment)
+    network = (
+        make_restorer(experiment, job.system.restorer) if job.system.learns_to == "restore" else make_cnn_d(experiment)
+    )
     network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
     return network.eval()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lowbeam.evaluate.paper.plots import plot_faces
 from lowbeam.evaluate.paper.run import load_network
-from lowbeam.models.paper import SrFcn
+from lowbeam.models.normalised import RestoringNetwork
 from lowbeam.scale import side_of
 from lowbeam.train.degrade import native_to_hr, resample
 from lowbeam.train.paper.jobs import Job, jobs_of
@@ -41,7 +41,7 @@ def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path
 
 def _restored(job: Job, experiment: Experiment, folder: Path, pixels: Tensor, scale: int) -> Tensor:
     network = load_network(job, experiment, folder)
-    assert isinstance(network, SrFcn)
+    assert isinstance(network, RestoringNetwork)
     return restored(network, experiment, pixels, scale)
 
 

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lowbeam.models.paper import CnnD, Convolutions, SrFcn, inner, normalise
+from lowbeam.models.face_restorer import FaceRestorer
+from lowbeam.models.normalised import RestoringNetwork, normalise
+from lowbeam.models.paper import CnnD, Convolutions, SrFcn
 from lowbeam.scale import FACE_SIDE, side_of
 from lowbeam.train.degrade import native_to_hr, resample
 from lowbeam.train.paper.loop import Deadline, fit, make_optimizer
-from lowbeam.train.paper.recipe import Experiment, Restoring
+from lowbeam.train.paper.recipe import Experiment, Restoring, RestoringKind
 
 CHUNK = 64  # faces that are read or restored at a time outside training: what two cores' caches hold
 GAUSSIAN_STD = 0.001  # of SR-FCN's published initial weights
@@ -73,6 +75,13 @@ def make_sr_fcn(experiment: Experiment) -> SrFcn:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
 
+def make_restorer(experiment: Experiment, kind: RestoringKind = "sr-fcn") -> RestoringNetwork:
+    """A restoring network with its first weights."""
+    if kind == "sr-fcn":
+        return make_sr_fcn(experiment)
+    return FaceRestorer().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def make_cnn_d(experiment: Experiment, convolutions: Convolutions | None = None) -> CnnD:
     """CNN+D with Xavier's weights, and `convolutions` in place of its own where they are handed over."""
     network = CnnD(experiment.channels, experiment.pooling, experiment.recognize.dropout)
@@ -85,14 +94,13 @@ def make_cnn_d(experiment: Experiment, convolutions: Convolutions | None = None)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def train_sr_fcn(
-    experiment: Experiment, mixture: tuple[int, ...], train: DeviceFaces, valid: DeviceFaces, folder: Path,
-    generator: torch.Generator, deadline: Deadline,
-) -> tuple[SrFcn, dict[str, float]]:  # fmt: skip
-    """SR-FCN for the `mixture`: MSE against the HR face, on the part that unpadded convolutions leave, so that no edge
-    of our making is learned; the recognizer's convolutions are unpadded too."""
+def train_restorer(
+    network: RestoringNetwork, experiment: Experiment, mixture: tuple[int, ...], train: DeviceFaces,
+    valid: DeviceFaces, folder: Path, generator: torch.Generator, deadline: Deadline,
+) -> dict[str, float]:  # fmt: skip
+    """Train `network` for the `mixture`: MSE against the HR face. SR-FCN's target is cropped to the part that unpadded
+    convolutions leave, so that no edge of our making is learned; the recognizer's are unpadded too."""
     settings, device = experiment.restore, train.pixels.device
-    network = make_sr_fcn(experiment).to(device)
 
     def loss(pixels: Tensor, drawn: Tensor, patch: Callable[[Tensor], Tensor]) -> Tensor:
         small, mean, contrast = normalise(mixed(pixels, mixture, drawn))
@@ -100,11 +108,14 @@ def train_sr_fcn(
         both = patch(torch.cat([small, target], 1))
         with autocast(experiment, device):
             restored = network(both[:, :1])
-        return F.mse_loss(restored.float(), inner(both[:, 1:]))
+        return F.mse_loss(restored.float(), network.inner(both[:, 1:]))
 
     def train_loss(batch: Tensor) -> Tensor:
         drawn = draw_scales(len(batch), mixture, generator)
-        return loss(train.pixels[batch], drawn, lambda faces: _random_patch(faces, settings, generator))
+        pixels = train.pixels[batch]
+        if settings.mirror and torch.randint(2, (), generator=generator):
+            pixels = pixels.flip(2)
+        return loss(pixels, drawn, lambda faces: _random_patch(faces, settings, generator))
 
     def valid_loss() -> float:
         total = torch.zeros((), device=device)
@@ -115,9 +126,8 @@ def train_sr_fcn(
         return float(total) / len(valid)
 
     optimizer = make_optimizer(settings, [(list(network.parameters()), 1.0)])
-    cost = fit(network, optimizer, settings, folder, faces=len(train), train_loss=train_loss, valid_loss=valid_loss,
+    return fit(network, optimizer, settings, folder, faces=len(train), train_loss=train_loss, valid_loss=valid_loss,
                generator=generator, deadline=deadline)  # fmt: skip
-    return network, cost
 
 
 def _random_patch(faces: Tensor, settings: Restoring, generator: torch.Generator) -> Tensor:
@@ -188,8 +198,8 @@ def _in_chunks(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
         return torch.cat([function(part) for part in pixels.split(CHUNK)])
 
 
-def restored(network: SrFcn, experiment: Experiment, pixels: Tensor, scale: int) -> Tensor:
-    """Native faces uint8 (n, d, d), as SR-FCN restores them after a trip at `scale`: uint8 (n, 96, 96)."""
+def restored(network: RestoringNetwork, experiment: Experiment, pixels: Tensor, scale: int) -> Tensor:
+    """Native faces uint8 (n, d, d), restored after a trip at `scale`: uint8 (n, 96, 96)."""
 
     def restore(part: Tensor) -> Tensor:
         with autocast(experiment, part.device):

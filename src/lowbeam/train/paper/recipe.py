@@ -14,6 +14,7 @@ SYSTEMS = Path(__file__).parent / "systems"
 EXPERIMENTS = Path(__file__).parent / "experiments"
 LR_SCALES = SCALES[2:]  # 3 to 16: at s = 2 a FER+ face has lost nothing
 
+RestoringKind = Literal["sr-fcn", "face-restorer"]
 Mixture = Annotated[tuple[Scale, ...], Field(min_length=1)]
 
 
@@ -23,6 +24,7 @@ class System(Strict):
     name: str
     about: str
     learns_to: Literal["restore", "recognize"] = "recognize"
+    restorer: RestoringKind = "sr-fcn"  # the network that restores, where it learns to
     mixtures: tuple[Mixture, ...]  # scales at which its faces are met in training, in equal shares
     tested_at: Literal["its scales", "every scale"]
     starts_from: str | None = None  # system whose convolutions, trained for the largest scale, it takes over
@@ -56,6 +58,7 @@ class Restoring(Training):
     weight_decay: float = Field(default=0.0, ge=0)
     init: Literal["gaussian", "xavier"] = "gaussian"  # gaussian: of deviation 0.001
     learns: Literal["face", "detail"] = "face"
+    mirror: bool = False  # every batch at even odds
     patch_px: int | None = Field(default=None, ge=17, le=96)  # side of the random part of a face; None: all of it
 
 
