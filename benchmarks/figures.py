@@ -18,9 +18,11 @@ from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline import video_sights
 from lowbeam.recognize import WEIGHTS
+from lowbeam.restore import DEFAULT_RESTORER, RESTORERS
 from lowbeam.scale import SCALES, shrink, side_of
 
 ROOT = Path(__file__).parents[1]
+REPLICATION = ROOT / "docs" / "replication"
 RESULTS = Path(__file__).parent / "results"
 SHOWN = (1, 3, 4, 6, 8, 12, 16)
 MOMENT_S = 6.6  # of the clip: a smile at its height
@@ -86,6 +88,22 @@ def demo_table(points: list[dict[str, Any]]) -> str:
     return markdown_table(["operating point", "kbit/s, every byte", "valence CCC", "arousal CCC"], rows)
 
 
+def restorer_table(results: list[dict[str, Any]]) -> str:
+    """PSNR and SSIM of the restorers that serve every scale, and of bicubic interpolation."""
+    networks = {
+        job["name"]: job["restoration"] for result in results for job in result["jobs"] if len(job["mixture"]) > 1
+    }
+    scales = [scale for scale in next(iter(networks.values())) if scale != "1"]
+    rows = []
+    for key, shown, form in (("psnr_db", "PSNR, dB", ".2f"), ("ssim", "SSIM", ".3f")):
+        first = next(iter(networks.values()))
+        rows.append([f"bicubic, {shown}", *(f"{first[s][f'bicubic_{key}']:{form}}" for s in scales)])
+        rows += [
+            [f"{name}, {shown}", *(f"{measured[s][key]:{form}}" for s in scales)] for name, measured in networks.items()
+        ]
+    return markdown_table(["test faces", *(f"{side_of(int(s))} px" for s in scales)], rows)
+
+
 def ccc_picture(results: dict[str, Any]) -> Figure:
     """A face as each scale leaves it, over the CCC that is kept there."""
     with VideoSource(ASSETS / "clip.mp4") as video:
@@ -133,8 +151,9 @@ def main() -> None:
     blocks = {
         "ccc": ccc_table(table), "card": card_table(table), "speed": speed_table(speed),
         "memory": memory_table(memory), "demo": demo_table(demo),
+        "restorer": restorer_table([_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration")]),
     }  # fmt: skip
-    for path in (ROOT / "README.md", WEIGHTS / "one-for-all.md"):
+    for path in (ROOT / "README.md", WEIGHTS / "one-for-all.md", RESTORERS / f"{DEFAULT_RESTORER}.md"):
         fill(path, blocks)
     ccc_picture(table).savefig(ROOT / "docs" / "what-is-left.png", dpi=110)
 

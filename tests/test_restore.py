@@ -40,7 +40,7 @@ def test_faces_of_every_side_are_restored_one_as_many(hr_faces: Faces) -> None:
 
 
 def test_what_ships_is_small_and_has_a_card() -> None:
-    assert shipped_restorers() == ["sr-fcn-oa"]
+    assert shipped_restorers() == ["face-restorer"]
     for name in shipped_restorers():
         assert (RESTORERS / f"{name}.onnx").stat().st_size <= 5_000_000
         assert (RESTORERS / f"{name}.md").stat().st_size > 500

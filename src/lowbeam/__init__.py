@@ -19,6 +19,7 @@ from lowbeam.errors import (
 )  # fmt: skip
 from lowbeam.pipeline import Packed, pack, read
 from lowbeam.recognize import Reading, Recognizer, shipped_models
+from lowbeam.restore import Restorer
 from lowbeam.trace import Trace, load_csv
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "Packed",
     "Reading",
     "Recognizer",
+    "Restorer",
     "SourceError",
     "StreamError",
     "Trace",

@@ -1,4 +1,4 @@
-"""Faces in, restored faces out: the shipped SR-FCN under ONNX Runtime."""
+"""Faces in, restored faces out: the shipped restorer under ONNX Runtime."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from lowbeam.errors import ModelError, UsageError
 from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, resample_matrix
 
 RESTORERS = Path(__file__).parent / "weights" / "restorers"
-DEFAULT_RESTORER = "sr-fcn-oa"
+DEFAULT_RESTORER = "face-restorer"
 RESTORER_FORMAT = 1
 MAX_BATCH = 8  # faces at a time: its inner pictures are large
 
