@@ -32,9 +32,10 @@ REPLICATE := GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4294967296:glibc.malloc.
 	$(BIN)/lowbeam replicate
 RESULTS := -o runs/paper --results docs/replication
 paper: $(VENV)/.dev
+	$(REPLICATE) restorer --corpus faces96:$(FACES96) $(RESULTS)
 	$(REPLICATE) restoration --corpus faces96:$(FACES96) $(RESULTS)
-	$(REPLICATE) as-published --corpus ferplus:$(FERPLUS) $(RESULTS) --scale 1 --scale 3
-	$(REPLICATE) reduced-tenth --corpus ferplus:$(FERPLUS) $(RESULTS) --scale 3
+	$(REPLICATE) as-published --corpus ferplus:$(FERPLUS) $(RESULTS)
+	$(REPLICATE) reduced-tenth --corpus ferplus:$(FERPLUS) $(RESULTS)
 	$(REPLICATE) reduced --corpus ferplus:$(FERPLUS) $(RESULTS)
 	$(BIN)/lowbeam evaluate paper --results docs/replication -o docs/replication.md
 

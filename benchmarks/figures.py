@@ -88,19 +88,16 @@ def demo_table(points: list[dict[str, Any]]) -> str:
     return markdown_table(["operating point", "kbit/s, every byte", "valence CCC", "arousal CCC"], rows)
 
 
-def restorer_table(results: list[dict[str, Any]]) -> str:
-    """PSNR and SSIM of the restorers that serve every scale, and of bicubic interpolation."""
-    networks = {
-        job["name"]: job["restoration"] for result in results for job in result["jobs"] if len(job["mixture"]) > 1
-    }
-    scales = [scale for scale in next(iter(networks.values())) if scale != "1"]
+def restorer_table(one_for_all: dict[str, Any], by_scale: dict[str, Any]) -> str:
+    """PSNR and SSIM of the restorer that ships, of SR-FCN with a network a scale, and of bicubic interpolation."""
+    ours = one_for_all["jobs"][0]["restoration"]
+    sr_fcn = {scale: found for job in by_scale["jobs"] for scale, found in job["restoration"].items()}
+    scales = [scale for scale in ours if scale in sr_fcn]
     rows = []
     for key, shown, form in (("psnr_db", "PSNR, dB", ".2f"), ("ssim", "SSIM", ".3f")):
-        first = next(iter(networks.values()))
-        rows.append([f"bicubic, {shown}", *(f"{first[s][f'bicubic_{key}']:{form}}" for s in scales)])
-        rows += [
-            [f"{name}, {shown}", *(f"{measured[s][key]:{form}}" for s in scales)] for name, measured in networks.items()
-        ]
+        rows.append([f"bicubic, {shown}", *(f"{ours[s][f'bicubic_{key}']:{form}}" for s in scales)])
+        rows.append([f"SR-FCN, one a scale, {shown}", *(f"{sr_fcn[s][key]:{form}}" for s in scales)])
+        rows.append([f"lowbeam's restorer, {shown}", *(f"{ours[s][key]:{form}}" for s in scales)])
     return markdown_table(["test faces", *(f"{side_of(int(s))} px" for s in scales)], rows)
 
 
@@ -151,7 +148,7 @@ def main() -> None:
     blocks = {
         "ccc": ccc_table(table), "card": card_table(table), "speed": speed_table(speed),
         "memory": memory_table(memory), "demo": demo_table(demo),
-        "restorer": restorer_table([_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration")]),
+        "restorer": restorer_table(*(_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration"))),
     }  # fmt: skip
     for path in (ROOT / "README.md", WEIGHTS / "one-for-all.md", RESTORERS / f"{DEFAULT_RESTORER}.md"):
         fill(path, blocks)

@@ -9,7 +9,15 @@ pytest.importorskip("pydantic", reason="pydantic comes with the train extra")
 pytest.importorskip("torch", reason="PyTorch comes with the train extra")
 
 from lowbeam.evaluate.metrics import cc, ccc, rmse
-from lowbeam.evaluate.paper.bootstrap import interval, over_seeds, reliability, replicate, resampling
+from lowbeam.evaluate.paper.bootstrap import (
+    Resampling,
+    interval,
+    means_over_seeds,
+    reliability,
+    replicate,
+    resampled_reliability,
+    resampling,
+)
 from lowbeam.evaluate.paper.claims import CLAIMS, Contrast, verdict_of
 from lowbeam.train.paper.jobs import jobs_of
 from lowbeam.train.paper.recipe import load_experiment
@@ -19,34 +27,53 @@ from lowbeam.train.paper.recipe import load_experiment
 def test_a_face_drawn_twice_counts_twice(seed: int) -> None:
     rng = np.random.default_rng(seed)
     p, t, counts = rng.normal(size=30), rng.normal(size=30), rng.integers(0, 4, 30)
-    found = replicate(p, t, counts[None].astype(np.float32))
+    draws = Resampling(np.arange(30), counts[None].astype(float))
+    found = replicate(p, t, draws)
     p, t = np.repeat(p, counts), np.repeat(t, counts)
     for name, metric in (("rmse", rmse), ("cc", cc), ("ccc", ccc)):
         assert found[name][0] == pytest.approx(metric(p, t), abs=1e-9)
 
 
 def test_recordings_are_drawn_whole_and_the_first_draw_is_the_data() -> None:
-    draws = resampling(np.array([4, 4, 4, 9, 9, 2], np.int32), seeds=3, replicates=50)
-    assert (draws.weights[:, [0]] == draws.weights[:, :3]).all()
-    assert (draws.weights[:, 3] == draws.weights[:, 4]).all()
-    assert (draws.weights[0] == 1).all()
-    assert draws.seeds[0].tolist() == [0, 1, 2]
-    assert (draws.weights[:, [0, 3, 5]].sum(1) == 3).all()
-    assert len({tuple(row) for row in draws.weights.tolist()}) > 5
+    draws = resampling(np.array([4, 4, 4, 9, 9, 2], np.int32), replicates=50)
+    assert draws.recording.tolist() == [1, 1, 1, 2, 2, 0]
+    assert draws.counts.shape == (50, 3)
+    assert (draws.counts[0] == 1).all()
+    assert (draws.counts.sum(1) == 3).all()
+    assert len({tuple(row) for row in draws.counts.tolist()}) > 5
 
 
 def test_an_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
     rng = np.random.default_rng(1)
     t = rng.normal(size=2000)
-    draws = resampling(np.arange(2000, dtype=np.int32), seeds=1, replicates=1000)
-    value, low, high = interval(replicate(t + rng.normal(size=2000), t, draws.weights)["rmse"])
+    draws = resampling(np.arange(2000, dtype=np.int32), replicates=1000)
+    value, low, high = interval(replicate(t + rng.normal(size=2000), t, draws)["rmse"])
     assert low < value < high
     assert (high - low) / 2 == pytest.approx(1.96 / np.sqrt(2 * 2000), rel=0.15)
 
 
-def test_seeds_are_drawn_too() -> None:
-    replicates = np.array([[1.0, 1, 1], [2.0, 2, 2]])
-    assert over_seeds(replicates, np.array([[0, 1], [0, 0], [1, 1]])).tolist() == [1.5, 1, 2]
+def test_an_interval_over_three_seeds_holds_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        seeds = rng.normal(size=(3, 1)) + np.zeros((3, 2000))  # three seeds around a true difference of 0
+        _, low, high = interval(means_over_seeds([seeds])[0])
+        held += low < 0 < high
+    assert 0.92 < held / 400 < 0.98
+
+
+def test_intervals_that_hold_together_are_wider() -> None:
+    replicates = np.random.default_rng(0).normal(size=4000)
+    _, low, high = interval(replicates)
+    _, lower, higher = interval(replicates, contrasts=18)
+    assert lower < low < high < higher
+
+
+def test_the_correlation_of_a_constant_has_no_value() -> None:
+    draws = resampling(np.arange(20, dtype=np.int32), replicates=5)
+    found = replicate(np.full(20, 0.3), np.linspace(-1, 1, 20), draws)
+    assert np.isnan(found["cc"]).all()
+    assert np.allclose(found["ccc"], 0)
 
 
 def test_reliability_is_one_where_seeds_agree_and_none_where_only_they_differ() -> None:
@@ -54,6 +81,9 @@ def test_reliability_is_one_where_seeds_agree_and_none_where_only_they_differ() 
     assert reliability(systems)[0] == pytest.approx(1)
     seeds = np.zeros((3, 1, 1)) + np.array([1.0, 2.0, 3.0, 4.0])[None, :, None]
     assert reliability(seeds)[0] < 0
+    drawn = resampled_reliability(np.random.default_rng(0).normal(size=(6, 3, 1)) + np.zeros((6, 3, 50)))
+    assert drawn.shape == (50,)
+    assert drawn.std() > 0.01
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "trace": {"errors", "files"},
     "faces": {"errors", "media", "scale"}, "codec": {"errors", "files", "media", "scale", "faces"},
     "recognize": {"errors", "scale"}, "restore": {"errors", "scale"}, "overlay": {"faces", "media", "scale", "trace"},
-    "corpora": {"errors", "media", "scale", "faces"}, "models": {"scale", "recognize", "restore"},
+    "corpora": {"errors", "files", "media", "scale", "faces"}, "models": {"scale", "recognize", "restore"},
     "train": {"errors", "files", "scale", "recognize", "corpora", "models"},
     "evaluate": {"errors", "files", "scale", "recognize", "corpora", "models", "train"},
     "pipeline": FLOOR_1 | {"faces", "codec", "recognize", "restore", "overlay"},

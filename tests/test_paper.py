@@ -1,8 +1,8 @@
 """The paper's experiment: its networks, what is handed from stage to stage, and the whole of it in small."""
 
 import json
-import multiprocessing
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ pytest.importorskip("torchmetrics", reason="torchmetrics comes with the train ex
 
 from test_evaluate import write_ferplus  # noqa: E402
 
-from lowbeam.errors import CorpusError, OutputError, UsageError  # noqa: E402
+from lowbeam.errors import CorpusError, UsageError  # noqa: E402
 from lowbeam.evaluate.paper import run as running  # noqa: E402
 from lowbeam.evaluate.paper.page import write_page  # noqa: E402
 from lowbeam.evaluate.paper.replicate import replicate  # noqa: E402
@@ -21,7 +21,7 @@ from lowbeam.models.normalised import normalise  # noqa: E402
 from lowbeam.models.paper import BORDER, CnnD, SrFcn, parameter_count  # noqa: E402
 from lowbeam.scale import SCALES, Faces, resample, shrink, side_of  # noqa: E402
 from lowbeam.train.paper import loop  # noqa: E402
-from lowbeam.train.paper.jobs import claimed, jobs_of  # noqa: E402
+from lowbeam.train.paper.jobs import jobs_of  # noqa: E402
 from lowbeam.train.paper.networks import draw_scales, interpolated, make_cnn_d, make_sr_fcn, mixed  # noqa: E402
 from lowbeam.train.paper.recipe import EXPERIMENTS, SYSTEMS, Experiment, load_experiment, load_system  # noqa: E402
 
@@ -339,38 +339,28 @@ def test_what_is_finished_is_skipped_and_a_stopped_run_ends_as_if_it_had_not_bee
     assert (tmp_path / "straight" / job / "weights.pt").stat().st_mtime_ns == before
 
 
-def _hold(folder: str, held: "multiprocessing.synchronize.Event") -> None:
-    with claimed(Path(folder)) as ours:
-        if ours:
-            held.set()
-            time.sleep(60)
+def test_two_processes_share_an_experiment(corpus: Path, tmp_path: Path, run_cli) -> None:  # type: ignore[no-untyped-def]
+    recipe = write_recipe(tiny(seeds=(0,)), tmp_path)
+    command = [sys.executable, "-m", "lowbeam.cli", "replicate", recipe, "--corpus", corpus, "-o", tmp_path / "runs",
+               "--threads", "1", "--system", "lr", "--system", "joint"]  # fmt: skip
+    processes = [subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    trained = [line.partition(":")[0] for text in said for line in text.splitlines() if "seed0: " in line]
+    assert sorted(trained) == sorted(job.name for job in jobs_of(tiny(seeds=(0,)), systems=["lr", "joint"]))
 
 
-def test_a_job_belongs_to_one_process_until_it_ends(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    process = context.Process(target=_hold, args=(str(tmp_path / "job"), held))
-    process.start()
-    try:
-        assert held.wait(30)
-        with claimed(tmp_path / "job") as ours:
-            assert not ours
-    finally:
-        process.kill()
-        process.join()
-    with claimed(tmp_path / "job") as ours:
-        assert ours
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError), claimed(tmp_path / "file" / "job"):
-        pass
-
-
-def test_networks_of_other_settings_are_never_taken_for_this_experiment_s(corpus: Path, tmp_path: Path) -> None:
+def test_networks_of_other_settings_or_faces_are_never_taken_for_this_experiment_s(
+    corpus: Path, hr_faces: Faces, tmp_path: Path
+) -> None:
     choice = {"systems": ["hr"], "seeds": [0], "say": lambda text: None}
     replicate(write_recipe(tiny(), tmp_path), corpus, tmp_path / "runs", **choice)  # type: ignore[arg-type]
     other = write_recipe(tiny(channels=(2, 3, 5)), tmp_path)
     with pytest.raises(UsageError, match="was made with another channels"):
         replicate(other, corpus, tmp_path / "runs", **choice)  # type: ignore[arg-type]
+    relabelled = write_ferplus(tmp_path / "relabelled", hr_faces[:24], seed=1)
+    with pytest.raises(UsageError, match="was made with another faces"):
+        replicate(write_recipe(tiny(), tmp_path), relabelled, tmp_path / "runs", **choice)  # type: ignore[arg-type]
 
 
 def test_only_restoration_is_learned_from_faces_without_labels(hr_faces: Faces, tmp_path: Path) -> None:
@@ -412,7 +402,7 @@ def test_the_page_says_only_what_the_result_files_say(whole: tuple[Path, Path]) 
     for link in ("reduced-systems.png", "reduced-mixtures.png", "reduced-contrasts.png", "reduced-faces.png"):
         assert f"(results/{link})" in page
         assert (whole[1] / link).stat().st_size > 5000
-    assert page.count("| LR-S |") == 6
+    assert page.count("| LR-S |") == 7  # of six tables, and of the list of systems
     assert "not measured" not in page
 
 

@@ -65,18 +65,17 @@ def test_an_overlay_shows_the_restored_face_beside_what_was_received(
     source = face_stream if kind == "stream" else short_clip
     plain = lowbeam.read(source, overlay=tmp_path / "plain.mp4")
     trace = lowbeam.read(source, overlay=tmp_path / "both.mp4", restore=True)
-    assert trace == plain or np.array_equal(trace.valence, plain.valence)  # what is read is what was received
+    assert np.array_equal(trace.valence, plain.valence)  # what is read is what was received
     pictures = []
     for name in ("plain", "both"):
         with VideoSource(tmp_path / f"{name}.mp4") as video:
             pictures.append(next(iter(video)).rgb.astype(int))
     differs = np.abs(pictures[1] - pictures[0]).max(axis=2) > 60
-    side = round(float(trace.side[0]) * pictures[0].shape[1] / 640)
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
-    assert abs(np.ptp(columns) - side) < 16
-    assert abs(np.ptp(rows) - side) < 16
+    assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=16)  # a square, beside the face or in the corner
+    assert np.ptp(rows) > 100
     yellow = (np.abs(pictures[1] - np.array(RESTORED)) < 50).all(axis=2)
-    assert yellow.sum() > 2 * side
+    assert yellow.sum() > 2 * np.ptp(rows)
     assert not (np.abs(pictures[0] - np.array(RESTORED)) < 50).all(axis=2).any()
 
 

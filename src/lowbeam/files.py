@@ -77,3 +77,33 @@ class _Tried(Exception):  # noqa: N818
 
 def _is_device(path: str) -> bool:
     return Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()
+
+
+@contextmanager
+def exclusive(path: Path, wait: bool) -> Iterator[bool]:
+    """Hold the file at `path` against other processes: yields whether it is ours, after waiting for it or at once. The
+    system lets go of it when this process ends, in whatever way.
+
+    Raises `OutputError` where it cannot be made, or the file system has no locks.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {reason(error)}") from error
+    with file:
+        yield _lock(file.fileno(), wait, path)
+
+
+def _lock(file: int, wait: bool, path: Path) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows: one process at a time
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise OutputError(f"{path} cannot be locked: {reason(error)}") from error
+    return True

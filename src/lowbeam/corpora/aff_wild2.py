@@ -35,7 +35,7 @@ def recordings(root: Path, split: str) -> list[Recording]:
         raise CorpusError(f"{root} is not Aff-Wild2: it has no VA_Estimation_Challenge/{folder} with text files")
     if split != "test":
         found = [path for path in found if split_of(path.stem, TRAIN_SHARES) == split]
-    crops = [path for path in root.rglob("*") if path.name in CROPS and path.is_dir()]
+    crops = [path for name in CROPS for path in sorted(root.rglob(name)) if path.is_dir()]
     videos = {path.stem: path for path in sorted(root.rglob("*")) if path.suffix.lower() in VIDEOS}
     return [_recording(path, crops, videos) for path in found]
 
@@ -43,7 +43,8 @@ def recordings(root: Path, split: str) -> list[Recording]:
 def _recording(path: Path, crops: list[Path], videos: dict[str, Path]) -> Recording:
     affect = _affect(path)
     for folder in crops:
-        pictures = {int(p.stem) - 1: p for p in (folder / path.stem).glob("*.jpg") if p.stem.isdecimal()}
+        numbered = ((int(p.stem), p) for p in (folder / path.stem).glob("*.jpg") if p.stem.isdecimal())
+        pictures = {number - 1: p for number, p in numbered if number > 0}
         if pictures:
             files = (path, *(pictures[index] for index in sorted(pictures)))
             return Recording(path.stem, files, picture_frames(pictures), affect, cropped=True)

@@ -57,11 +57,13 @@ def _recording(root: Path, name: str) -> Recording:
         path = root / "bbox" / f"{name}.csv"
         boxes = _boxes(path, frame_s)
         files.append(path)
-    return Recording(name, tuple(files), video_frames(video), affect, boxes)
+    return Recording(name, tuple(files), video_frames(video), affect, boxes=boxes, exact=True)
 
 
 def _below_heading(path: Path, columns: tuple[int, ...]) -> NDArray:
-    _, _, text = read_text(path).partition("\n")
+    heading, _, text = read_text(path).partition("\n")
+    if heading.strip().replace(";", "").replace(".", "").isdigit():
+        raise CorpusError(f"{path} begins with numbers, not with a heading: its first row would be lost")
     return read_columns(path, text, ";", columns, first_line=2)
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from lowbeam.corpora.cut import cut
 from lowbeam.corpora.labelled import LabelledFaces, Recording
 from lowbeam.errors import CorpusError, OutputError, reason
 from lowbeam.faces.crop import FRAMING_VERSION
+from lowbeam.files import exclusive
 from lowbeam.scale import FACE_SIDE
 
 CACHE_VERSION = 1  # of the files' layout
@@ -34,19 +34,19 @@ def cached_faces(
     """
     folder = cache / name
     fingerprint = _fingerprint(recordings)
-    if not _is_current(folder, fingerprint):
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            beside = cache / f".{name}-{secrets.token_hex(6)}"
-            beside.mkdir()
+    with exclusive(cache / f".{name}.lock", wait=True):  # another process may be at it: then it need not be done again
+        if not _is_current(folder, fingerprint):
+            beside = cache / f".{name}.part"
             try:
+                shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+                beside.mkdir()
                 _build(recordings, beside, fingerprint, progress)
                 shutil.rmtree(folder, ignore_errors=True)
                 beside.rename(folder)
+            except OSError as error:
+                raise OutputError(f"cache {folder} cannot be written: {reason(error)}") from error
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
-        except OSError as error:
-            raise OutputError(f"cache {folder} cannot be written: {reason(error)}") from error
     try:
         pixels = np.load(folder / "faces.npy", mmap_mode="r")
         with np.load(folder / "labels.npz") as labels:
@@ -68,7 +68,8 @@ def _fingerprint(recordings: list[Recording]) -> str:
     for recording in recordings:
         digest.update(json.dumps([recording.name, recording.cropped]).encode())
         digest.update(recording.affect.tobytes())
-        digest.update(b"" if recording.boxes is None else recording.boxes.tobytes())
+        for array in (recording.boxes, recording.label_s):
+            digest.update(b"" if array is None else array.tobytes())
         for file in recording.files:
             try:
                 found = file.stat()
@@ -84,11 +85,11 @@ def _build(
     affect, numbers, count = [], [], 0
     with (folder / "faces.raw").open("wb") as raw:  # a corpus may be larger than the memory
         for number, recording in enumerate(recordings):
-            pixels, indices = cut(recording)
-            raw.write(pixels.tobytes())
-            affect.append(recording.affect[indices])
-            numbers.append(np.full(len(indices), number, np.int32))
-            count += len(indices)
+            pixels, labels = cut(recording)
+            raw.write(pixels.data)
+            affect.append(labels)
+            numbers.append(np.full(len(labels), number, np.int32))
+            count += len(labels)
             if progress is not None:
                 progress(number + 1, len(recordings))
     if count == 0:

@@ -6,30 +6,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lowbeam.corpora.labelled import Recording
+from lowbeam.corpora.labelled import Affect, Recording
+from lowbeam.corpora.labels import at_times
 from lowbeam.errors import CorpusError
 from lowbeam.faces import FaceTracker, crop, make_detector
 from lowbeam.faces.crop import Box
 from lowbeam.media import Grey
 from lowbeam.scale import FACE_SIDE, Faces
 
+MOST_GAP_S = 1.0  # between two labels in time, to take it that affect went straight from one to the other
+SPARE_FRAMES = 5  # that a video may have beyond its labels
+NO_LABEL = np.full(2, np.nan, np.float32)
 MIN_BOX_PX = 100  # sides of a given box under which a frame is left out, as the authors' release does
 
 
-def cut(recording: Recording) -> tuple[Faces, NDArray[np.int64]]:
-    """The HR faces uint8 (k, 96, 96) of the frames that have a label and a face, and which frames those are (k,).
+def cut(recording: Recording) -> tuple[Faces, Affect]:
+    """The HR faces uint8 (k, 96, 96) of the frames that have a label and a face, and their labels (k, 2).
 
-    Raises `CorpusError` where the video ends before its labels, or cannot be decoded.
+    Raises `CorpusError` where the video does not go with its labels, or cannot be decoded.
     """
     tracker = None if recording.cropped or recording.boxes is not None else FaceTracker(make_detector())
-    faces, indices, last = [], [], -1
+    faces, labels, count, last_s = [], [], 0, 0.0
     with recording.frames() as frames:
         for index, time_s, grey in frames:
-            last = index
-            if index >= len(recording.affect):
-                break
+            count, last_s = index + 1, time_s
             sighted = tracker.update(grey, time_s) if tracker is not None else []
-            if np.isnan(recording.affect[index]).any():
+            affect = _label(recording, index, time_s)
+            if np.isnan(affect).any():
                 continue
             if recording.cropped:
                 faces.append(_whole(grey))
@@ -42,12 +45,31 @@ def cut(recording: Recording) -> tuple[Faces, NDArray[np.int64]]:
                 faces.append(crop(grey, sighted[0].box))
             else:
                 continue
-            indices.append(index)
-    labelled = np.flatnonzero(~np.isnan(recording.affect).any(1))
-    if not recording.cropped and len(labelled) and last < labelled[-1]:
-        raise CorpusError(f"{recording.name}: the video has {last + 1} frames, its labels reach to {labelled[-1] + 1}")
+            labels.append(affect)
+    _check_length(recording, count, last_s)
     pixels = np.stack(faces) if faces else np.empty((0, FACE_SIDE, FACE_SIDE), np.uint8)
-    return pixels, np.array(indices, np.int64)
+    return pixels, np.array(labels, np.float32).reshape(-1, 2)
+
+
+def _label(recording: Recording, index: int, time_s: float) -> Affect:
+    if recording.label_s is not None:
+        return at_times(np.array([time_s]), recording.label_s, recording.affect, MOST_GAP_S)[0]
+    return recording.affect[index] if index < len(recording.affect) else NO_LABEL
+
+
+def _check_length(recording: Recording, count: int, last_s: float) -> None:
+    """Labels beyond the video's end, or frames beyond exact labels, mean that the two do not belong together."""
+    if recording.label_s is not None:
+        if recording.label_s[-1] > last_s + MOST_GAP_S:
+            raise CorpusError(f"{recording.name} ends at {last_s:g} s, its labels at {recording.label_s[-1]:g} s")
+        return
+    labelled = np.flatnonzero(~np.isnan(recording.affect).any(1))
+    if not recording.cropped and len(labelled) and count <= labelled[-1]:
+        raise CorpusError(f"{recording.name}: the video has {count} frames, its labels reach to {labelled[-1] + 1}")
+    if recording.exact and count > len(recording.affect) + SPARE_FRAMES:
+        raise CorpusError(
+            f"{recording.name}: the video has {count} frames, but there are {len(recording.affect)} labels"
+        )
 
 
 def given_box(box: NDArray[np.float32]) -> Box | None:

@@ -8,7 +8,6 @@ On disk either ``train.npz``, ``valid.npz`` and ``test.npz``, each with ``pixels
 in whose CSV files, without a heading, each row has the picture's name, its box in brackets, and ten votes.
 """
 
-import csv
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from lowbeam.corpora.frames import read_picture
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces
-from lowbeam.corpora.labels import read_text
+from lowbeam.corpora.labels import read_rows, read_text
 from lowbeam.errors import CorpusError
 from lowbeam.scale import Faces
 
@@ -82,10 +81,10 @@ def _read_npz(path: Path) -> tuple[Faces, NDArray[np.uint8]]:
 
 def _read_public(path: Path) -> tuple[Faces, NDArray[np.uint8]]:
     pixels, votes = [], []
-    for number, row in enumerate(csv.reader(read_text(path).splitlines()), 1):
+    for number, row in read_rows(path, read_text(path)):
         try:
-            name, counts = row[0], [int(cell) for cell in row[-len(VOTES) :]]
-        except (ValueError, IndexError) as error:
+            name, counts = row[0], np.array(row[-len(VOTES) :], np.uint8)
+        except (ValueError, IndexError, OverflowError) as error:
             raise CorpusError(f"{path}, line {number}: not a name, a box and {len(VOTES)} votes") from error
         picture = read_picture(path.parent / name)
         if len(counts) < len(VOTES) or picture.shape != (NATIVE_SIDE, NATIVE_SIDE):

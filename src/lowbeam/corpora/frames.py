@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from lowbeam.corpora.labelled import Frames
 from lowbeam.errors import CorpusError, SourceError
@@ -43,5 +43,5 @@ def read_picture(path: Path) -> Grey:
     try:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("L"))
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises them all
         raise CorpusError(f"{path} is missing or no picture") from error

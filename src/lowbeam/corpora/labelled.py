@@ -40,11 +40,14 @@ Frames = Iterator[tuple[int, float, Grey]]  # index from 0, time in seconds, gre
 class Recording:
     """A labelled video, not yet cut. `files` is all that it is made from. `affect` (n, 2) and `boxes` (n, 4: left,
     top, width and height in pixels) are those of each frame, nan where there is none; without `boxes` the faces are
-    looked for, and where frames are `cropped` each is a face already."""
+    looked for, and where frames are `cropped` each is a face already. With `label_s` (n,), rising seconds, `affect` is
+    that of these times instead. `exact`: there is a row for every frame of the video."""
 
     name: str
     files: tuple[Path, ...]
     frames: Callable[[], AbstractContextManager[Frames]]
     affect: Affect
+    label_s: NDArray[np.float64] | None = None
     boxes: NDArray[np.float32] | None = None
     cropped: bool = False
+    exact: bool = False

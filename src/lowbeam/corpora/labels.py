@@ -1,6 +1,7 @@
 """Label files: numbers in columns, and labels in time brought to frames."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,23 @@ def read_text(path: Path) -> str:
         raise CorpusError(f"{path} is not a text file") from error
 
 
+def read_rows(path: Path, text: str, delimiter: str = ",", first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """The rows of CSV `text` that are not empty, with their line numbers. Raises `CorpusError`."""
+    try:
+        for number, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), first_line):
+            if row:
+                yield number, row
+    except csv.Error as error:
+        raise CorpusError(f"{path} is no CSV file: {error}") from error
+
+
 def read_columns(path: Path, text: str, delimiter: str, columns: tuple[int, ...], first_line: int = 1) -> NDArray:
     """Numbers float64 (n, k) in the given `columns` of the lines of `text`; empty lines are passed over.
 
     Raises `CorpusError` naming the first line that is no such row; `first_line` is the number of the first.
     """
     rows = []
-    for number, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), first_line):
-        if not row:
-            continue
+    for number, row in read_rows(path, text, delimiter, first_line):
         try:
             rows.append([float(row[column]) for column in columns])
         except (ValueError, IndexError) as error:
@@ -44,7 +53,9 @@ def read_columns(path: Path, text: str, delimiter: str, columns: tuple[int, ...]
 
 
 def check_times(path: Path, times: NDArray) -> None:
-    """Raise `CorpusError` where `times` (n,) do not rise."""
+    """Raise `CorpusError` where `times` (n,) do not rise, or are no numbers."""
+    if not np.isfinite(times).all():
+        raise CorpusError(f"{path}: a time is no finite number")
     wrong = np.flatnonzero(np.diff(times) <= 0)
     if len(wrong):
         at = int(wrong[0])

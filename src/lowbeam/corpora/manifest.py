@@ -8,8 +8,6 @@ recording; times are seconds from its first frame, and rise; valence and arousal
 at most one second apart they are interpolated; other frames have none.
 """
 
-import csv
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +15,20 @@ from numpy.typing import NDArray
 
 from lowbeam.corpora.frames import video_frames
 from lowbeam.corpora.labelled import SPLITS, Recording
-from lowbeam.corpora.labels import at_times, check_affect, check_times, read_text
-from lowbeam.errors import CorpusError, SourceError
-from lowbeam.media import VideoSource
+from lowbeam.corpora.labels import check_affect, check_times, read_rows, read_text
+from lowbeam.errors import CorpusError
 
 COLUMNS = ("recording", "split", "time_s", "valence", "arousal")
-MOST_GAP_S = 1.0
 
 
 def recordings(path: Path, split: str) -> list[Recording]:
     """The recordings of a split. Raises `CorpusError` where a row is wrong or a video is missing."""
-    rows = list(csv.reader(read_text(path).splitlines()))
-    if not rows or tuple(cell.strip() for cell in rows[0]) != COLUMNS:
+    rows = read_rows(path, read_text(path))
+    if tuple(cell.strip() for cell in next(rows, (1, []))[1]) != COLUMNS:
         raise CorpusError(f"{path} does not begin with {','.join(COLUMNS)}")
     labels: dict[str, list[tuple[float, ...]]] = {}
     splits: dict[str, str] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
+    for number, row in rows:
         try:
             name, its_split, *cells = row
             time_s, valence, arousal = map(float, cells)
@@ -57,20 +51,4 @@ def _recording(path: Path, name: str, labels: NDArray) -> Recording:
         raise CorpusError(f"{video} is missing, but {path.name} labels it")
     check_times(path, labels[:, 0])
     affect = check_affect(path, labels[:, 1:])
-    frame_s = np.fromiter(_frame_times(video), np.float64)
-    if not len(frame_s) or labels[-1, 0] > frame_s[-1] + MOST_GAP_S:
-        end = f"{frame_s[-1]:g} s" if len(frame_s) else "its beginning"
-        raise CorpusError(f"{video} ends at {end}, its labels at {labels[-1, 0]:g} s")
-    return Recording(
-        name, (path, video), video_frames(video),
-        at_times(frame_s, labels[:, 0], affect, MOST_GAP_S).astype(np.float32),
-    )  # fmt: skip
-
-
-def _frame_times(video: Path) -> Iterable[float]:
-    try:
-        with VideoSource(video) as source:
-            for frame in source:
-                yield frame.time_s
-    except SourceError as error:
-        raise CorpusError(str(error)) from error
+    return Recording(name, (path, video), video_frames(video), affect, label_s=labels[:, 0].copy())

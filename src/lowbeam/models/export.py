@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -53,10 +54,26 @@ def export_restorer(network: RestoringNetwork, path: str | Path) -> None:
     """Write `network` to `path`.
 
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (96, d) (`lowbeam.scale.resample_matrix`); output
-    ``restored`` uint8 (n, 96, 96).
+    ``restored`` uint8 (n, 96, 96). Weights are stored in float16 and computed with in float32: half the size, and the
+    pictures are the same to a grey level.
     """
     _export(_Restoring(network.cpu()), path, FACE_SIDE, ["restored"])
+    _halve_weights(path)
     _set_about(path, "lowbeam-restorer", {"format": RESTORER_FORMAT})
+
+
+def _halve_weights(path: str | Path) -> None:
+    model = onnx.load(str(path))
+    graph = model.graph
+    for weight in [w for w in graph.initializer if w.data_type == onnx.TensorProto.FLOAT and len(w.dims) > 1]:
+        half = onnx.numpy_helper.from_array(
+            onnx.numpy_helper.to_array(weight).astype(np.float16), f"{weight.name}_half"
+        )
+        graph.initializer.remove(weight)
+        graph.initializer.append(half)
+        graph.node.insert(0, onnx.helper.make_node("Cast", [half.name], [weight.name], to=onnx.TensorProto.FLOAT))
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
 
 
 def _export(module: nn.Module, path: str | Path, side: int, outputs: list[str]) -> None:

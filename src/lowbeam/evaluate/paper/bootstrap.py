@@ -1,44 +1,48 @@
-"""How sure a figure is: test recordings and seeds, drawn again and again (Efron & Tibshirani 1993, ch. 6 and 13)."""
+"""How sure a figure is: test recordings drawn again and again (Efron & Tibshirani 1993, ch. 6 and 13), and the spread
+of the seeds under Student's t, since three seeds are too few to be drawn from."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-REPLICATES = 2000
+REPLICATES = 4000
 LEVEL = 0.95  # of the intervals
 METRICS = ("rmse", "cc", "ccc")
+
+Replicates = NDArray[np.float64]  # (b,), the first of the data as they are
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """The same draws for every system, so that differences are of pairs. `weights` float32 (b, n): how often each test
-    face is drawn; `seeds` (b, k): which seeds are."""
+    """The same draws for every system, so that differences are of pairs. `recording` (n,): which of the test
+    recordings, from 0, each face is of; `counts` (b, recordings): how often each is drawn."""
 
-    weights: NDArray[np.float32]
-    seeds: NDArray[np.int64]
+    recording: NDArray[np.int64]
+    counts: NDArray[np.float64]
 
 
-def resampling(recording: NDArray[np.int32], seeds: int, replicates: int = REPLICATES) -> Resampling:
-    """Draw whole recordings with replacement, since the frames of one are alike (a still is its own), and seeds. The
-    first replicate is the data as they are."""
+def resampling(recording: NDArray[np.int32], replicates: int = REPLICATES) -> Resampling:
+    """Draw whole recordings with replacement, since the frames of one are alike (a still is its own). The first draw is
+    the data as they are."""
     generator = np.random.default_rng(0)
     _, number = np.unique(recording, return_inverse=True)
     count = int(number.max()) + 1
-    drawn = np.stack([np.bincount(generator.integers(0, count, count), minlength=count) for _ in range(replicates)])
-    chosen = generator.integers(0, seeds, (replicates, seeds))
-    drawn[0], chosen[0] = 1, np.arange(seeds)
-    return Resampling(drawn[:, number].astype(np.float32), chosen)
+    counts = np.stack([np.bincount(generator.integers(0, count, count), minlength=count) for _ in range(replicates)])
+    counts[0] = 1
+    return Resampling(number, counts.astype(np.float64))
 
 
-def replicate(predicted: NDArray, truth: NDArray, weights: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-    """RMSE, CC and CCC, each (b,), of `predicted` and `truth` (n,) under each row of `weights` (b, n)."""
+def replicate(predicted: NDArray, truth: NDArray, draws: Resampling) -> dict[str, Replicates]:
+    """RMSE, CC and CCC of `predicted` and `truth` (n,) in every draw. CC is nan where one of the two is constant."""
     p, t = predicted.astype(np.float64), truth.astype(np.float64)
-    sums = weights.astype(np.float64) @ np.stack([np.ones_like(p), p, t, p * p, t * t, p * t], 1)
+    moments = (np.ones_like(p), p, t, p * p, t * t, p * t)
+    recordings = draws.counts.shape[1]
+    sums = draws.counts @ np.stack([np.bincount(draws.recording, m, recordings) for m in moments], 1)
     mean_p, mean_t, pp, tt, pt = (sums[:, i] / sums[:, 0] for i in range(1, 6))
     var_p, var_t, covariance = pp - mean_p**2, tt - mean_t**2, pt - mean_p * mean_t
     with np.errstate(divide="ignore", invalid="ignore"):
-        cc = covariance / np.sqrt(var_p * var_t)
+        cc = np.where(np.minimum(var_p, var_t) > 1e-12, covariance / np.sqrt(var_p * var_t), np.nan)
     return {
         "rmse": np.sqrt(np.maximum(pp - 2 * pt + tt, 0)),
         "cc": cc,
@@ -46,22 +50,41 @@ def replicate(predicted: NDArray, truth: NDArray, weights: NDArray[np.float32]) 
     }
 
 
-def over_seeds(replicates: NDArray[np.float64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean over the drawn `seeds` (b, k) of `replicates` (k, b): (b,)."""
-    return np.take_along_axis(replicates.T, seeds, axis=1).mean(axis=1)
+def means_over_seeds(alike: list[NDArray[np.float64]]) -> list[Replicates]:
+    """The mean over seeds of each of several `alike` contrasts, (seeds, b), with how far another set of seeds might lie
+    from it: Student's t, with the variance between seeds pooled over the contrasts, as three seeds alone tell little
+    of it. With one seed there is no such noise, and the interval is that of these networks."""
+    seeds, replicates = alike[0].shape
+    if seeds == 1:
+        return [by_seed[0] for by_seed in alike]
+    error = np.sqrt(np.mean([by_seed[:, 0].var(ddof=1) for by_seed in alike]) / seeds)
+    noise = error * np.random.default_rng(2).standard_t(len(alike) * (seeds - 1), replicates)
+    noise[0] = 0
+    return [by_seed.mean(axis=0) + noise for by_seed in alike]
 
 
-def interval(replicates: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The value of the data as they are, and the ends of its percentile interval."""
-    low, high = np.nanquantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def interval(replicates: Replicates, contrasts: int = 1) -> tuple[float, float, float]:
+    """The value of the data as they are, and the ends of its percentile interval; of each of several `contrasts`, so
+    wide that all hold together (Bonferroni)."""
+    outside = (1 - LEVEL) / contrasts
+    low, high = np.quantile(replicates, [outside / 2, 1 - outside / 2])
     return float(replicates[0]), float(low), float(high)
 
 
-def reliability(replicates: NDArray[np.float64]) -> NDArray[np.float64]:
+def reliability(by_seed: NDArray[np.float64]) -> NDArray[np.float64]:
     """How well a metric tells systems apart from seeds: the intraclass correlation ICC(1) (Shrout & Fleiss 1979) of
-    `replicates` (systems, seeds, b), for each replicate (b,). 1: the seed does not matter; 0: nothing but it does."""
-    systems, seeds, _ = replicates.shape
-    means = replicates.mean(axis=1)
+    `by_seed` (systems, seeds, b), (b,). 1: the seed does not matter; 0: nothing but the seed does."""
+    systems, seeds = by_seed.shape[:2]
+    means = by_seed.mean(axis=1)
     between = seeds * means.var(axis=0, ddof=1)
-    within = ((replicates - means[:, None]) ** 2).sum(axis=(0, 1)) / (systems * (seeds - 1))
-    return (between - within) / (between + (seeds - 1) * within)
+    within = ((by_seed - means[:, None]) ** 2).sum(axis=(0, 1)) / (systems * (seeds - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (between - within) / (between + (seeds - 1) * within)
+
+
+def resampled_reliability(by_seed: NDArray[np.float64]) -> Replicates:
+    """`reliability` with the systems, each with its seeds, drawn again in every draw: the noise of seeds is in it."""
+    systems, _, replicates = by_seed.shape
+    chosen = np.random.default_rng(1).integers(0, systems, (systems, replicates))
+    chosen[:, 0] = np.arange(systems)
+    return reliability(by_seed[chosen, :, np.arange(replicates)].transpose(0, 2, 1))

@@ -69,7 +69,7 @@ CLAIMS = (
         tuple(_minus(f"LR-{a} − LR-{b}", _one("lr", a), _one("lr", b)) for a, b in pairwise(ALL)),
     ),
     Claim(
-        f"Non-Joint-S gains little over LR-S (less than {LITTLE} CCC at every S; both forms)", "paper",
+        f"Non-Joint-S gains less than {LITTLE} CCC over LR-S at every S (both forms)", "paper",
         tuple(
             _minus(f"{name}, S={s}", _one(system, s), _one("lr", s), above=None, below=LITTLE)
             for system, name in (("non-joint", "frozen − LR-S"), ("non-joint-two-stage", "two networks − LR-S"))

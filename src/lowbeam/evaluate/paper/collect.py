@@ -1,8 +1,8 @@
 """The finished jobs of an experiment in one: their figures, what they cost, and how sure the claims' contrasts are."""
 
 import json
-import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,21 @@ import torch
 from numpy.typing import NDArray
 
 from lowbeam.errors import UsageError
-from lowbeam.evaluate.paper.bootstrap import METRICS, interval, over_seeds, reliability, replicate, resampling
-from lowbeam.evaluate.paper.claims import CLAIMS, Cell, Contrast
+from lowbeam.evaluate.paper.bootstrap import (
+    METRICS,
+    Replicates,
+    interval,
+    means_over_seeds,
+    replicate,
+    resampled_reliability,
+    resampling,
+)  # fmt: skip
+from lowbeam.evaluate.paper.claims import ALL, CLAIMS, Cell
 from lowbeam.train.paper.jobs import jobs_of
-from lowbeam.train.paper.recipe import LR_SCALES, Experiment
+from lowbeam.train.paper.recipe import Experiment
 
 AFFECT = ("valence", "arousal")
-Replicates = dict[Cell, dict[str, NDArray[np.float64]]]  # metric to (seeds, b)
-RATIO_OF = ("lr-oa", "joint-oa")  # how much of the second's gain the first has
+BySeed = dict[Cell, dict[str, NDArray[np.float64]]]  # metric to (seeds, b)
 
 
 def collect(
@@ -35,9 +42,11 @@ def collect(
         raise UsageError(f"nothing of {experiment.name} in {folder} is finished")
     results = [json.loads((folder / job.name / "result.json").read_text()) for job in jobs]
     every = jobs_of(experiment)
+    settings = json.loads((folder / "settings.json").read_text())
     whole = [seed for seed in experiment.seeds if all(j in jobs for j in every if j.seed == seed)]
     collected = {
-        **about, "experiment": experiment.model_dump(mode="json"), "machine": machine(), "test_faces": len(truth),
+        **about, "experiment": experiment.model_dump(mode="json"), "machine": settings["machine"],
+        "test_faces": len(truth),
         "unfinished": [job.name for job in every if job not in jobs], "jobs": results, "seeds_whole": whole,
     }  # fmt: skip
     if whole and any("scores" in result for result in results):
@@ -51,7 +60,7 @@ def collect(
 def machine() -> dict[str, Any]:
     """What the training ran on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"gpu": gpu, "cpu": _cpu(), "cores": os.cpu_count(), "torch": torch.__version__}
+    return {"gpu": gpu, "cpu": _cpu(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def _cpu() -> str:
@@ -66,70 +75,69 @@ def _sureness(
     experiment: Experiment, folder: Path, truth: NDArray[np.float32], recording: NDArray[np.int32], seeds: list[int],
     column: int,
 ) -> dict[str, Any]:  # fmt: skip
-    draws = resampling(recording, len(seeds))
-    each: dict[Cell, list[dict[str, NDArray[np.float64]]]] = {}
+    draws = resampling(recording)
+    each: dict[Cell, list[dict[str, Replicates]]] = {}
     for job in jobs_of(experiment, seeds=seeds):
         if job.system.learns_to == "restore":
             continue
         predictions = np.load(folder / job.name / "predictions.npy")[:, :, column]
         for scale, predicted in zip(job.test_scales, predictions, strict=True):
-            found = replicate(predicted, truth, draws.weights)
-            each.setdefault((job.key, job.mixture, scale), []).append(found)
-    replicates = {
-        cell: {metric: np.stack([found[metric] for found in by_seed]) for metric in METRICS}
-        for cell, by_seed in each.items()
+            each.setdefault((job.key, job.mixture, scale), []).append(replicate(predicted, truth, draws))
+    by_seed = {
+        cell: {metric: np.stack([found[metric] for found in seed]) for metric in METRICS} for cell, seed in each.items()
     }
-    ccc = {cell: over_seeds(found["ccc"], draws.seeds) for cell, found in replicates.items()}
     return {
         "seeds": seeds,
-        "contrasts": _contrasts(ccc),
-        "ratio": _gain_ratio(ccc),
-        "reliability": _reliability(replicates) if len(seeds) > 1 else {},
+        "contrasts": _contrasts(by_seed),
+        "gains": _gains(by_seed),
+        "reliability": _reliability(by_seed) if len(seeds) > 1 else {},
     }
 
 
-def _contrasts(ccc: dict[Cell, NDArray[np.float64]]) -> list[dict[str, Any]]:
-    """Those of `CLAIMS` whose cells were all measured, by the claims' and their own numbers."""
+def _contrasts(by_seed: BySeed) -> list[dict[str, Any]]:
+    """Those of the `CLAIMS` whose cells were all measured, by the claims' and their own numbers."""
     found = []
     for number, claim in enumerate(CLAIMS):
-        for place, contrast in enumerate(claim.contrasts):
-            if all(cell in ccc for _, cell in contrast.terms):
-                value, low, high = interval(_sum(contrast, ccc))
+        if all(cell in by_seed for contrast in claim.contrasts for _, cell in contrast.terms):
+            sums = [_sum(contrast.terms, by_seed) for contrast in claim.contrasts]
+            for place, replicates in enumerate(means_over_seeds(sums)):
+                value, low, high = interval(replicates, len(sums))
                 found.append({"claim": number, "contrast": place, "value": value, "low": low, "high": high})
     return found
 
 
-def _sum(contrast: Contrast, ccc: dict[Cell, NDArray[np.float64]]) -> NDArray[np.float64]:
-    total = np.zeros_like(next(iter(ccc.values())))
-    for weight, cell in contrast.terms:
-        total += weight * ccc[cell]
-    return total
+def _sum(terms: Iterable[tuple[float, Cell]], by_seed: BySeed) -> NDArray[np.float64]:
+    """The weighted sum of CCCs, (seeds, b): a seed's networks are held against the same seed's."""
+    return np.sum([weight * by_seed[cell]["ccc"] for weight, cell in terms], axis=0)
 
 
-def _gain_ratio(ccc: dict[Cell, NDArray[np.float64]]) -> dict[str, Any]:
-    """Mean gain in CCC over LR-S of Joint-OA, of LR-OA, and their ratio, over all scales."""
-    mixture = tuple(LR_SCALES)
-    needed = [(key, mixture, s) for key in RATIO_OF for s in mixture] + [("lr", (s,), s) for s in mixture]
-    if any(cell not in ccc for cell in needed):
-        return {}
-    base = np.mean([ccc["lr", (s,), s] for s in mixture], axis=0)
-    gains = [np.mean([ccc[key, mixture, s] for s in mixture], axis=0) - base for key in RATIO_OF]
-    names = ("lr_oa_gain", "joint_oa_gain")
-    return {name: interval(gain) for name, gain in zip(names, gains, strict=True)}
+def _gains(by_seed: BySeed) -> dict[str, Any]:
+    """Mean gain in CCC over LR-S of Joint-OA and of LR-OA with the mixture of all scales, over all scales."""
+    share = 1 / len(ALL)
+    found = {}
+    for system in ("joint-oa", "lr-oa"):
+        terms = [(share, (system, ALL, s)) for s in ALL] + [(-share, ("lr", (s,), s)) for s in ALL]
+        if any(cell not in by_seed for _, cell in terms):
+            return {}
+        found[system] = interval(means_over_seeds([_sum(terms, by_seed)])[0])
+    return found
 
 
-def _reliability(replicates: Replicates) -> dict[str, Any]:
-    """Of each metric among the systems that were trained for one scale, the mean over scales; and by how much the other
-    two exceed RMSE's."""
+def _reliability(by_seed: BySeed) -> dict[str, Any]:
+    """Of each metric among the networks that have met a scale in training, the mean over scales; and by how much the
+    other two exceed RMSE's. Empty where a metric has no value."""
     by_metric = {}
     for metric in METRICS:
         each = []
-        for scale in LR_SCALES:
-            cells = [found[metric] for (_, mixture, s), found in replicates.items() if s == scale and scale in mixture]
+        for scale in ALL:
+            cells = [found[metric] for (_, mixture, s), found in by_seed.items() if s == scale and scale in mixture]
             if len(cells) > 1:
-                each.append(reliability(np.stack(cells)))
-        if not each:
+                each.append(resampled_reliability(np.stack(cells)))
+        if not each or not np.isfinite(each).all():
             return {}
         by_metric[metric] = np.mean(each, axis=0)
     found = {metric: interval(value) for metric, value in by_metric.items()}
-    return found | {f"{metric}_minus_rmse": interval(by_metric[metric] - by_metric["rmse"]) for metric in ("cc", "ccc")}
+    others = ("cc", "ccc")
+    return found | {
+        f"{metric}_minus_rmse": interval(by_metric[metric] - by_metric["rmse"], len(others)) for metric in others
+    }

@@ -1,6 +1,7 @@
 """The page of the experiment, written from its result files alone: tables, verdicts, and plots beside it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lowbeam.evaluate.table import markdown_table
 from lowbeam.files import whole_file
 from lowbeam.train.paper.recipe import LR_SCALES
 
+ORDER = ("full", "reduced", "as-published", "reduced-tenth", "restoration", "restorer")  # then others by name
 METRICS = {"ccc": "CCC", "cc": "CC", "rmse": "RMSE"}
 SCALES = (1, *LR_SCALES)
 Scores = dict[tuple[str, tuple[int, ...]], dict[int, list[dict[str, Any]]]]  # (name, mixture): scale: of each seed
@@ -24,7 +26,7 @@ def write_page(results: str | Path, page: str | Path) -> Path:
     Raises `UsageError` where there is no result file, or one is damaged; `OutputError` where it cannot be written.
     """
     folder, page = Path(results), Path(page)
-    found = sorted(folder.glob("*.json"))
+    found = sorted(folder.glob("*.json"), key=lambda path: (_place(path.stem), path.stem))
     if not found:
         raise UsageError(f"{folder} holds no results: lowbeam replicate writes them")
     parts = [HEAD.read_text(encoding="utf-8").rstrip()]
@@ -43,6 +45,14 @@ def write_page(results: str | Path, page: str | Path) -> Path:
     return page
 
 
+def _place(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)
+
+
+def _link(path: Path, beside: Path) -> str:
+    return Path(os.path.relpath(path, beside)).as_posix()
+
+
 HEAD = Path(__file__).parent / "page_head.md"
 
 
@@ -54,7 +64,7 @@ def _section(result: dict[str, Any], folder: Path, beside: Path) -> str:
     restorers = [job for job in result["jobs"] if "restoration" in job]
     if recognizers:
         parts.append(_tables(_by_system(recognizers)))
-    if result.get("sureness"):
+    if any(_is_decided(result, number) for number in range(len(CLAIMS))):
         parts += _curves(_by_system(recognizers), name, folder, beside)
         parts.append(_verdicts(result, name, folder, beside))
     if restorers:
@@ -62,12 +72,21 @@ def _section(result: dict[str, Any], folder: Path, beside: Path) -> str:
     return "\n\n".join(parts)
 
 
+def _is_decided(result: dict[str, Any], number: int) -> bool:
+    """Whether all contrasts of a claim were measured."""
+    if not result.get("sureness"):
+        return False
+    found = [c for c in result["sureness"]["valence"]["contrasts"] if c["claim"] == number]
+    return len(found) == len(CLAIMS[number].contrasts)
+
+
 def _about(result: dict[str, Any]) -> str:
     experiment, machine = result["experiment"], result["machine"]
+    about = experiment["about"].strip()
     hours = sum(job["wall_s"] for job in result["jobs"]) / 3600
-    where = machine["gpu"] or f"one core of {machine['cores']} of {machine['cpu']}, each"
+    where = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)} a network"
     lines = [
-        experiment["about"].strip().capitalize() + ".",
+        f"{about[0].upper()}{about[1:]}.",
         "",
         f"- **Data**: {result['corpus']}; {result['train_faces']:,} training, {result['valid_faces']:,} validation and "
         f"{result['test_faces']:,} test faces.",
@@ -137,7 +156,7 @@ def _curves(scores: Scores, name: str, folder: Path, beside: Path) -> list[str]:
         }
         path = folder / f"{name}-{kind}.png"
         plot_by_scale(path, curves, "CCC of valence (mean and deviation of seeds)")
-        parts.append(f"![{text}]({path.relative_to(beside)})")
+        parts.append(f"![{text}]({_link(path, beside)})")
     return parts
 
 
@@ -163,10 +182,10 @@ def _verdicts(result: dict[str, Any], name: str, folder: Path, beside: Path) -> 
     rows.append(_reliability_row(sure))
     table = markdown_table(["claim (whose)", "valence", "arousal", "evidence (valence)"], rows)
     path = folder / f"{name}-contrasts.png"
-    plot_contrasts(path, shown, "difference in CCC of valence, 95 % interval")
+    plot_contrasts(path, shown, "difference in CCC of valence; intervals hold together, at 95 %, within a claim")
     return "\n\n".join([
         "### The claims", table, _ratio(sure),
-        f"![Every contrast behind the verdicts, with its interval]({path.relative_to(beside)})",
+        f"![Every contrast behind the verdicts, with its interval]({_link(path, beside)})",
     ])  # fmt: skip
 
 
@@ -194,10 +213,10 @@ def _reliability_row(sure: dict[str, Any]) -> list[str]:
 
 
 def _ratio(sure: dict[str, Any]) -> str:
-    found = sure["valence"]["ratio"]
+    found = sure["valence"]["gains"]
     if not found:
         return ""
-    (lr, lr_low, lr_high), (joint, joint_low, joint_high) = found["lr_oa_gain"], found["joint_oa_gain"]
+    (lr, lr_low, lr_high), (joint, joint_low, joint_high) = found["lr-oa"], found["joint-oa"]
     text = (
         f"Mean gain in CCC of valence over LR-S, over all S, with the mixture {{{', '.join(map(str, LR_SCALES))}}}: "
         f"Joint-OA {joint:+.3f} ({joint_low:+.3f} to {joint_high:+.3f}), "
@@ -227,5 +246,5 @@ def _restoration(jobs: list[dict[str, Any]], name: str, folder: Path, beside: Pa
     parts = ["### Restoration", markdown_table(["", *("HR" if s == 1 else f"S={s}" for s in scales)], rows)]
     sheet = folder / f"{name}-faces.png"
     if sheet.is_file():
-        parts.append(f"![HR, received, interpolated and restored faces at every S]({sheet.relative_to(beside)})")
+        parts.append(f"![HR, received, interpolated and restored faces at every S]({_link(sheet, beside)})")
     return "\n\n".join(parts)

@@ -1,5 +1,6 @@
 """`replicate`: an experiment from a corpus to its result file."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from lowbeam.corpora.choose import corpus_name, kind_and_place, load_faces
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces
 from lowbeam.errors import CorpusError, OutputError, UsageError, reason
-from lowbeam.evaluate.paper.collect import collect
+from lowbeam.evaluate.paper.collect import collect, machine
 from lowbeam.evaluate.paper.run import Say, Splits, load_network, run_experiment
 from lowbeam.evaluate.paper.sheet import write_sheet
 from lowbeam.files import whole_file
@@ -41,7 +42,7 @@ def replicate(
     """
     recipe = load_experiment(experiment)
     systems, scales, seeds = tuple(systems), tuple(scales), tuple(seeds)
-    if minutes is not None and minutes < 0:
+    if minutes is not None and not minutes >= 0:
         raise UsageError(f"minutes must be 0 or more, not {minutes:g}")
     place = _device(device)
     recognizes = any(job.system.learns_to == "recognize" for job in jobs_of(recipe, systems, scales, seeds))
@@ -49,7 +50,7 @@ def replicate(
     if recognizes and any(np.isnan(faces.affect).any() for faces in labelled.values()):
         raise CorpusError(f"{corpus} has no valence and arousal: only restoration can be learned from it")
     folder = Path(out) / recipe.name
-    _check_settings(recipe, corpus_name(corpus), folder)
+    _check_settings(recipe, labelled, corpus_name(corpus), folder)
     splits = Splits(*(
         _on_device(labelled[split], 1 if split == "test" else recipe.every_nth_face, place) for split in SPLITS
     ))  # fmt: skip
@@ -57,7 +58,7 @@ def replicate(
         recipe, splits, folder, systems=systems, scales=scales, seeds=seeds,
         budget_s=None if minutes is None else 60 * minutes, say=say,
     )  # fmt: skip
-    if results is not None:
+    if results is not None and _something_is_finished(recipe, folder):
         about = {
             "title": recipe.title, "corpus": corpus_name(corpus),
             "train_faces": len(splits.train), "valid_faces": len(splits.valid),
@@ -65,6 +66,10 @@ def replicate(
         }  # fmt: skip
         _gather(recipe, splits, folder, labelled["test"], about, Path(results))
     return finished
+
+
+def _something_is_finished(experiment: Experiment, folder: Path) -> bool:
+    return any((folder / job.name / "result.json").exists() for job in jobs_of(experiment))
 
 
 def _device(name: str | None) -> torch.device:
@@ -82,17 +87,18 @@ def _on_device(faces: LabelledFaces, every_nth: int, device: torch.device) -> De
     return DeviceFaces(pixels.to(device), torch.from_numpy(faces.affect[::every_nth].copy()).to(device))
 
 
-def _check_settings(experiment: Experiment, corpus: str, folder: Path) -> None:
-    """Results of other settings or another corpus are never taken for this experiment's."""
+def _check_settings(experiment: Experiment, labelled: dict[str, LabelledFaces], corpus: str, folder: Path) -> None:
+    """Results of other settings, or of other faces or labels, are never taken for this experiment's."""
     path = folder / "settings.json"
-    settings = {"corpus": corpus, **experiment.model_dump(mode="json", include=set(SETTINGS))}
+    faces = {split: _digest(found) for split, found in labelled.items()}
+    settings = {"corpus": corpus, "faces": faces, **experiment.model_dump(mode="json", include=set(SETTINGS))}
     if not path.exists():
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written: {reason(error)}") from error
         with whole_file(path) as beside:
-            beside.write_text(json.dumps(settings, indent=1) + "\n")
+            beside.write_text(json.dumps({**settings, "machine": machine()}, indent=1) + "\n")
         return
     try:
         before = json.loads(path.read_text())
@@ -101,6 +107,14 @@ def _check_settings(experiment: Experiment, corpus: str, folder: Path) -> None:
         raise UsageError(f"{path} is damaged; name another folder, or delete it") from error
     if other:
         raise UsageError(f"{folder} was made with another {other[0]}; name another folder, or delete it")
+
+
+def _digest(faces: LabelledFaces) -> str:
+    """Of how many faces there are, and of what."""
+    digest = hashlib.sha256(np.array(faces.pixels.shape).tobytes())
+    for array in (faces.affect, faces.recording):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _command(
@@ -123,7 +137,7 @@ def _gather(
     except OSError as error:
         raise OutputError(f"{results} cannot be written: {reason(error)}") from error
     with whole_file(results / f"{experiment.name}.json") as beside:
-        beside.write_text(json.dumps(found, indent=1) + "\n")
+        beside.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     _export(experiment, folder)
     write_sheet(experiment, folder, splits.test.pixels, results / f"{experiment.name}-faces.png")
 

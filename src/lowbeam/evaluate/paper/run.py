@@ -13,10 +13,10 @@ import torch
 from lowbeam.errors import UsageError
 from lowbeam.evaluate.paper.restoration import measure_restoration
 from lowbeam.evaluate.table import scores
-from lowbeam.files import whole_file
+from lowbeam.files import exclusive, whole_file
 from lowbeam.models.normalised import RestoringNetwork
 from lowbeam.models.paper import CnnD, parameter_count
-from lowbeam.train.paper.jobs import Job, claimed, jobs_of
+from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.loop import Deadline, OutOfTime
 from lowbeam.train.paper.networks import (
     DeviceFaces,
@@ -55,13 +55,16 @@ def run_experiment(
     """
     deadline = Deadline(time.monotonic() + budget_s) if budget_s is not None else Deadline()
     waiting = jobs_of(experiment, systems, scales, seeds)
-    every = len(waiting)
+    every, told = len(waiting), False
     try:
         while waiting:
             finished = [job for job in waiting if _try(job, experiment, splits, folder, deadline, say)]
             waiting = [job for job in waiting if job not in finished]
             if not finished:
                 deadline.check()
+                if not told:
+                    say(f"waiting for another process, which is at what {waiting[0].name} needs, or at it")
+                    told = True
                 time.sleep(WAIT_S)  # another process is at what the rest needs
     except OutOfTime:
         left = sum(not (folder / job.name / "result.json").exists() for job in waiting)
@@ -77,7 +80,7 @@ def _try(job: Job, experiment: Experiment, splits: Splits, folder: Path, deadlin
         return True
     if job.needs is not None and not (folder / job.needs / "result.json").exists():
         return False
-    with claimed(place) as ours:
+    with exclusive(place / "lock", wait=False) as ours:
         if not ours:
             return False
         if not (place / "result.json").exists():

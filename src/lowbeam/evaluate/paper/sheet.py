@@ -16,11 +16,13 @@ from lowbeam.train.paper.networks import interpolated, restored
 from lowbeam.train.paper.recipe import LR_SCALES, Experiment
 
 FACES = 8
+FEW = (6, 8, 12)  # scales of the short sheet
 
 
 def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path) -> None:
     """Draw it from evenly chosen native faces, uint8 (n, d, d), by the restoring networks in `folder`: at each scale by
-    the one for all scales where there is one, else by that scale's. Nothing is drawn where a scale has none."""
+    the one for all scales where there is one, else by that scale's. Nothing is drawn where a scale has none. Beside it
+    goes a short one, ``-few``, of some scales."""
     restorers = [
         job for job in jobs_of(experiment)
         if job.system.learns_to == "restore" and (folder / job.name / "result.json").exists()
@@ -29,14 +31,16 @@ def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path
         return
     chosen = pixels[:: max(1, len(pixels) // FACES)][:FACES].cpu()
     rows = [("HR", _grey(native_to_hr(chosen)))]
+    few = rows[:]
     for scale in LR_SCALES:
         job = max((job for job in restorers if scale in job.mixture), key=lambda job: len(job.mixture))
-        rows += [
-            (f"S={scale}\n{side_of(scale)} px", _grey(resample(native_to_hr(chosen), side_of(scale)))),
-            ("bicubic", _grey(interpolated(chosen, scale))),
-            ("restored", _grey(_restored(job, experiment, folder, chosen, scale))),
-        ]
+        received = (f"S={scale}\n{side_of(scale)} px", _grey(resample(native_to_hr(chosen), side_of(scale))))
+        bicubic = ("bicubic", _grey(interpolated(chosen, scale)))
+        back = ("restored", _grey(_restored(job, experiment, folder, chosen, scale)))
+        rows += [received, bicubic, back]
+        few += [received, back] if scale in FEW else []
     plot_faces(path, rows)
+    plot_faces(path.with_stem(f"{path.stem}-few"), few)
 
 
 def _restored(job: Job, experiment: Experiment, folder: Path, pixels: Tensor, scale: int) -> Tensor:

@@ -1,12 +1,9 @@
 """An experiment as a list of jobs: one network each, of one system, for one mixture of scales, from one seed."""
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from lowbeam.errors import OutputError, UsageError, reason
+from lowbeam.errors import UsageError
 from lowbeam.train.paper.recipe import Experiment, System, load_system
 
 
@@ -53,12 +50,16 @@ def jobs_of(
     for name in systems:
         if name not in experiment.systems:
             raise UsageError(f"system {name} is not in {experiment.name}: {', '.join(experiment.systems)}")
+    for seed in seeds:
+        if seed not in experiment.seeds:
+            raise UsageError(f"seed {seed} is not in {experiment.name}: {', '.join(map(str, experiment.seeds))}")
     loaded = {key: load_system(key) for key in experiment.systems}
     every = [
         Job(key, system, mixture, seed)
-        for seed in dict.fromkeys((*experiment.seeds, *seeds))
+        for seed in experiment.seeds
         for key, system in loaded.items()
         for mixture in system.mixtures
+        if set(mixture) <= set(experiment.scales)
     ]
     chosen = {
         job.name for job in every
@@ -69,31 +70,3 @@ def jobs_of(
         raise UsageError(f"nothing of {experiment.name} is left by this choice of systems and scales")
     chosen |= {job.needs for job in every if job.name in chosen and job.needs is not None}
     return [job for job in every if job.name in chosen]
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
-    """Make `folder`, and hold it against other processes on the same list of jobs: yields whether it is ours. The
-    system lets go of it when the process ends, in whatever way.
-
-    Raises `OutputError` where it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {reason(error)}") from error
-    with lock:
-        yield _lock(lock.fileno())
-
-
-def _lock(file: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows: one process at a time
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return os.fstat(file).st_nlink > 0

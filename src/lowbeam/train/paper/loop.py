@@ -79,27 +79,30 @@ def fit(
     epoch, ended, seconds = 0, False, 0.0
     last = folder / "last.pt"
     if last.exists():
-        state = torch.load(last, weights_only=False)
+        state = torch.load(last, weights_only=False, map_location="cpu")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"])
         torch.set_rng_state(state["dropout"])
+        if torch.cuda.is_available() and state["dropout_cuda"] is not None:
+            torch.cuda.set_rng_state(state["dropout_cuda"])
         schedule, best = state["schedule"], state["best"]
         epoch, ended, seconds = state["epoch"], state["ended"], state["seconds"]
     while not ended:
         deadline.check()
-        started, epoch, total = time.monotonic(), epoch + 1, 0.0
+        started, epoch, losses = time.monotonic(), epoch + 1, []
         network.train()
         for batch in torch.randperm(faces, generator=generator).split(training.batch):
             loss = train_loss(batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            total += float(loss.detach()) * len(batch)
+            losses.append(loss.detach() * len(batch))  # on the device: to look at each would wait for it
         network.eval()
         with torch.no_grad():
             valid = valid_loss()
-        if not math.isfinite(total):
+        total = float(torch.stack(losses).sum())
+        if not math.isfinite(total) or not math.isfinite(valid):
             raise UsageError(f"{folder.name}: the loss is no number any more; lower the learning rate")
         rate = optimizer.param_groups[0]["lr"]
         if valid < schedule.best_loss:
@@ -109,12 +112,14 @@ def fit(
         _log(folder / "log.csv", (epoch, total / faces, valid, rate, seconds))
         state = {
             "network": network.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule, "best": best,
-            "generator": generator.get_state(), "dropout": torch.get_rng_state(), "epoch": epoch, "ended": ended,
-            "seconds": seconds,
+            "generator": generator.get_state(), "dropout": torch.get_rng_state(),
+            "dropout_cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+            "epoch": epoch, "ended": ended, "seconds": seconds,
         }  # fmt: skip
         torch.save(state, last.with_suffix(".tmp"))
         last.with_suffix(".tmp").replace(last)
     network.load_state_dict(best)
+    network.eval()
     return {
         "epochs": epoch,
         "faces_seen": epoch * faces,

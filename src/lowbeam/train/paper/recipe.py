@@ -78,6 +78,7 @@ class Experiment(Strict):
     title: str
     about: str
     systems: tuple[str, ...] = Field(min_length=1)  # names of files in `systems/`
+    scales: tuple[Scale, ...] = (1, *LR_SCALES)  # only networks for mixtures of these; 1 is HR
     channels: tuple[int, int, int] = PAPER_CHANNELS
     pooling: Pooling = "quadrant"
     every_nth_face: int = Field(default=1, ge=1)  # of the training and validation faces; every test face is read
