@@ -1,9 +1,13 @@
 """How sure figures are, and how claims are decided by them."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 pytest.importorskip("pydantic", reason="pydantic comes with the train extra")
 pytest.importorskip("torch", reason="PyTorch comes with the train extra")
@@ -19,7 +23,8 @@ from lowbeam.evaluate.paper.bootstrap import (
     resampling,
 )
 from lowbeam.evaluate.paper.claims import CLAIMS, Contrast, verdict_of
-from lowbeam.train.paper.jobs import jobs_of
+from lowbeam.evaluate.paper.collect import collect
+from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.recipe import load_experiment
 
 
@@ -109,3 +114,40 @@ def test_every_cell_of_every_claim_is_measured_by_the_experiment(name: str) -> N
         for contrast in claim.contrasts:
             assert all(cell in cells for _, cell in contrast.terms), contrast.label
             assert sum(weight for weight, _ in contrast.terms) == pytest.approx(0)
+
+
+def write_job(folder: Path, job: Job, noise_std: float, truth: NDArray[np.float32]) -> None:
+    """A finished job whose readings are the truth under noise, at every scale that it is tested at alike."""
+    rng = np.random.default_rng([job.seed, *job.mixture, len(job.key)])
+    noise = rng.normal(size=(len(job.test_scales), *truth.shape)) * noise_std
+    (folder / job.name).mkdir()
+    np.save(folder / job.name / "predictions.npy", (truth + noise).astype(np.float16))
+    (folder / job.name / "result.json").write_text('{"scores": {"8": {"valence": {"cc": NaN}}}}')
+
+
+def test_verdicts_follow_from_predictions_that_are_known(tmp_path: Path) -> None:
+    experiment = load_experiment("reduced")
+    truth = np.random.default_rng(0).normal(size=(800, 2)).astype(np.float32) * 0.4
+    (tmp_path / "settings.json").write_text('{"machine": {}}')
+    for job in jobs_of(experiment):
+        spread = {"lr": 0.1 * max(job.mixture), "joint": 0.05 * max(job.mixture), "lr-oa": 0.3, "joint-oa": 0.9}
+        if job.system.learns_to == "recognize":
+            write_job(tmp_path, job, spread.get(job.key, 0.15 * max(job.mixture)), truth)
+        else:
+            (tmp_path / job.name).mkdir()
+            (tmp_path / job.name / "result.json").write_text('{"restoration": {}}')
+    found = collect(experiment, tmp_path, truth, np.arange(800, dtype=np.int32), {})
+    assert found["seeds_whole"] == [0, 1, 2]
+    for affect in ("valence", "arousal"):
+        verdicts: dict[str, list[str]] = {}
+        for contrast in found["sureness"][affect]["contrasts"]:
+            claim = CLAIMS[contrast["claim"]]
+            said = claim.contrasts[contrast["contrast"]].verdict(contrast["low"], contrast["high"])
+            verdicts.setdefault(claim.text, []).append(said)
+        decided = {text: verdict_of(said) for text, said in verdicts.items()}  # type: ignore[arg-type]
+        assert decided["LR-S degrades as S grows"] == "holds"
+        assert decided["Joint-S beats LR-S and Non-Joint-S at every S"] == "holds"
+        assert decided["Joint-OA, tuned on the released mixture {3, 4, 6}, beats Joint-S at each S of it"] == "fails"
+        assert decided["the handed-over convolutions add to the mix: Joint-OA beats LR-OA"] == "fails"
+        assert decided["Non-Joint-S gains less than 0.05 CCC over LR-S at every S (both forms)"] == "holds"
+    assert json.dumps(found, allow_nan=False)

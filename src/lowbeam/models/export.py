@@ -1,6 +1,8 @@
 """A trained network to the ONNX file that the street runs."""
 
 import json
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +82,14 @@ def _export(module: nn.Module, path: str | Path, side: int, outputs: list[str]) 
     """Write `module` to `path`; it takes ``faces`` (n, d, d) and ``resample`` (`side`, d)."""
     example = (torch.zeros(2, 24, 24, dtype=torch.uint8), torch.zeros(side, 24))
     faces, faces_side = torch.export.Dim("n"), torch.export.Dim("d")
-    program = torch.onnx.export(
-        module.eval(), example, input_names=["faces", "resample"], output_names=outputs, dynamo=True,
-        dynamic_shapes={"faces": {0: faces, 1: faces_side, 2: faces_side}, "resample": {1: faces_side}}, verbose=False,
-    )  # fmt: skip
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells what of torchvision it does without
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module.eval(), example, input_names=["faces", "resample"], output_names=outputs, dynamo=True,
+            dynamic_shapes={"faces": {0: faces, 1: faces_side, 2: faces_side}, "resample": {1: faces_side}},
+            verbose=False,
+        )  # fmt: skip
     assert program is not None  # it is None only where dynamo=False
     program.save(str(path), external_data=False)
 

@@ -40,7 +40,9 @@ def collect(
     jobs = [job for job in jobs_of(experiment) if (folder / job.name / "result.json").exists()]
     if not jobs:
         raise UsageError(f"nothing of {experiment.name} in {folder} is finished")
-    results = [json.loads((folder / job.name / "result.json").read_text()) for job in jobs]
+    # The correlation of a network that reads the same from every face has no value: nan, which JSON calls null.
+    texts = [(folder / job.name / "result.json").read_text() for job in jobs]
+    results = [json.loads(text, parse_constant=lambda _: None) for text in texts]
     every = jobs_of(experiment)
     settings = json.loads((folder / "settings.json").read_text())
     whole = [seed for seed in experiment.seeds if all(j in jobs for j in every if j.seed == seed)]

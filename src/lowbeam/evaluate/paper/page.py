@@ -90,14 +90,24 @@ def _about(result: dict[str, Any]) -> str:
         "",
         f"- **Data**: {result['corpus']}; {result['train_faces']:,} training, {result['valid_faces']:,} validation and "
         f"{result['test_faces']:,} test faces.",
-        f"- **Networks**: channels {' / '.join(map(str, experiment['channels']))}, {experiment['pooling']} pooling, "
-        f"{experiment['precision']} arithmetic in the convolutions; seeds {', '.join(map(str, experiment['seeds']))}.",
-        f"- **Cost**: {len(result['jobs'])} networks, {hours:.2f} h in all on {where}.",
+        f"- **Networks**: {_parameters(result['jobs'])}; {experiment['precision']} arithmetic in the convolutions; "
+        f"seeds {', '.join(map(str, experiment['seeds']))}.",
+        f"- **Cost**: {len(result['jobs'])} network{'s' * (len(result['jobs']) > 1)}, {hours:.2f} h in all on {where}.",
         f"- **Command**: `{result['command']}`",
     ]
     if result["unfinished"]:
         lines.append(f"- **Not finished**: {', '.join(result['unfinished'])}.")
     return "\n".join(lines)
+
+
+def _parameters(jobs: list[dict[str, Any]]) -> str:
+    """How large the networks of each kind are."""
+    sizes: dict[str, set[int]] = {}
+    for job in jobs:
+        sizes.setdefault("CNN+D" if "scores" in job else job["name"], set()).add(job["parameters"])
+    return ", ".join(
+        f"{kind} of {' or '.join(f'{n:,}' for n in sorted(found))} parameters" for kind, found in sizes.items()
+    )
 
 
 def _by_system(jobs: list[dict[str, Any]]) -> Scores:
@@ -130,7 +140,8 @@ def _tables(scores: Scores) -> str:
             for (name, mixture), cells in scores.items():
                 row = [system_name(name, mixture)]
                 for scale in SCALES:
-                    values = [scored[affect][metric] for scored in cells.get(scale, [])]
+                    found = [scored[affect][metric] for scored in cells.get(scale, [])]
+                    values = [value for value in found if value is not None]
                     row.append(mean_and_deviation(values) if values else "")
                 rows.append(row)
             table = markdown_table(["", "HR", *(f"S={s}" for s in LR_SCALES)], rows)
