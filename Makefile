@@ -36,6 +36,7 @@ paper: $(VENV)/.dev
 	$(REPLICATE) restoration --corpus faces96:$(FACES96) $(RESULTS)
 	$(REPLICATE) as-published --corpus ferplus:$(FERPLUS) $(RESULTS)
 	$(REPLICATE) reduced-tenth --corpus ferplus:$(FERPLUS) $(RESULTS)
+	$(REPLICATE) reduced-every-scale --corpus ferplus:$(FERPLUS) $(RESULTS)
 	$(REPLICATE) reduced --corpus ferplus:$(FERPLUS) $(RESULTS)
 	$(BIN)/lowbeam evaluate paper --results docs/replication -o docs/replication.md
 

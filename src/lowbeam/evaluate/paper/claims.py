@@ -72,7 +72,9 @@ CLAIMS = (
         f"Non-Joint-S gains less than {LITTLE} CCC over LR-S at every S (both forms)", "paper",
         tuple(
             _minus(f"{name}, S={s}", _one(system, s), _one("lr", s), above=None, below=LITTLE)
-            for system, name in (("non-joint", "frozen − LR-S"), ("non-joint-two-stage", "two networks − LR-S"))
+            for system, name in (
+                ("non-joint", "Non-Joint-S − LR-S"), ("non-joint-two-stage", "Non-Joint-S (two networks) − LR-S")
+            )
             for s in ALL
         ),
     ),
@@ -88,16 +90,19 @@ CLAIMS = (
     ),
     Claim(
         "Joint-OA, tuned on the released mixture {3, 4, 6}, beats Joint-S at each S of it", "paper",
-        tuple(_minus(f"Joint-OA − Joint-S, S={s}", ("joint-oa", RELEASED, s), _one("joint", s)) for s in RELEASED),
+        tuple(
+            _minus(f"Joint-OA {{3, 4, 6}} − Joint-S, S={s}", ("joint-oa", RELEASED, s), _one("joint", s))
+            for s in RELEASED
+        ),
     ),
     Claim(
         "Joint-OA, tuned on the mixture {3, …, 16}, beats Joint-S at every S", "paper",
-        tuple(_minus(f"Joint-OA − Joint-S, S={s}", ("joint-oa", ALL, s), _one("joint", s)) for s in ALL),
+        tuple(_minus(f"Joint-OA {{3, …, 16}} − Joint-S, S={s}", ("joint-oa", ALL, s), _one("joint", s)) for s in ALL),
     ),
     Claim(
         "Joint-OA {3, …, 16} gains most over Joint-S at large S", "paper",
         (Contrast(
-            f"gain at {_LARGEST} − gain at {_SMALLEST}",
+            f"Joint-OA − Joint-S: at {_LARGEST} less that at {_SMALLEST}",
             ((1.0, ("joint-oa", ALL, _LARGEST)), (-1.0, _one("joint", _LARGEST)),
              (-1.0, ("joint-oa", ALL, _SMALLEST)), (1.0, _one("joint", _SMALLEST))),
         ),),
@@ -109,8 +114,8 @@ CLAIMS = (
     ),
     Claim(
         "mixing very small faces into the tuning hurts at the larger faces (mean of S = 3, 4, 6)", "paper",
-        (_mean_minus("{3, 4, 6} − {3, 4, 6, 8}", RELEASED, (3, 4, 6, 8), RELEASED),
-         _mean_minus("{3, 4, 6} − {3, …, 16}", RELEASED, ALL, RELEASED)),
+        (_mean_minus("Joint-OA {3, 4, 6} − {3, 4, 6, 8}", RELEASED, (3, 4, 6, 8), RELEASED),
+         _mean_minus("Joint-OA {3, 4, 6} − {3, …, 16}", RELEASED, ALL, RELEASED)),
     ),
     Claim(
         "the handed-over convolutions add to the mix: Joint-OA beats LR-OA", "ours",
@@ -122,6 +127,6 @@ CLAIMS = (
     ),
     Claim(
         "the mix alone helps: LR-OA {3, …, 16} beats LR-S at every S", "ours",
-        tuple(_minus(f"LR-OA − LR-S, S={s}", ("lr-oa", ALL, s), _one("lr", s)) for s in ALL),
+        tuple(_minus(f"LR-OA {{3, …, 16}} − LR-S, S={s}", ("lr-oa", ALL, s), _one("lr", s)) for s in ALL),
     ),
 )  # fmt: skip

@@ -14,7 +14,15 @@ from lowbeam.evaluate.table import markdown_table
 from lowbeam.files import whole_file
 from lowbeam.train.paper.recipe import LR_SCALES
 
-ORDER = ("full", "reduced", "as-published", "reduced-tenth", "restoration", "restorer")  # then others by name
+ORDER = (
+    "full",
+    "reduced",
+    "reduced-every-scale",
+    "reduced-tenth",
+    "as-published",
+    "restoration",
+    "restorer",
+)  # then others by name
 METRICS = {"ccc": "CCC", "cc": "CC", "rmse": "RMSE"}
 SCALES = (1, *LR_SCALES)
 Scores = dict[tuple[str, tuple[int, ...]], dict[int, list[dict[str, Any]]]]  # (name, mixture): scale: of each seed

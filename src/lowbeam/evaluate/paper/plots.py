@@ -43,6 +43,10 @@ def plot_contrasts(path: Path, contrasts: list[dict[str, Any]], title: str) -> N
         colour = colours[found["verdict"]]
         axes.plot([found["low"], found["high"]], [place, place], color=colour, linewidth=2)
         axes.plot(found["value"], place, "o", color=colour, markersize=4)
+    for verdict, colour in colours.items():
+        axes.plot([], [], "o-", color=colour, label=verdict)
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.set_ylim(-1, len(contrasts))
     axes.axvline(0, color="#111827", linewidth=0.8)
     axes.set_yticks(range(len(contrasts)), [found["label"] for found in reversed(contrasts)], fontsize=7)
     axes.set_xlabel(title)

@@ -21,8 +21,8 @@ FEW = (6, 8, 12)  # scales of the short sheet
 
 def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path) -> None:
     """Draw it from evenly chosen native faces, uint8 (n, d, d), by the restoring networks in `folder`: at each scale by
-    the one for all scales where there is one, else by that scale's. Nothing is drawn where a scale has none. Beside it
-    goes a short one, ``-few``, of some scales."""
+    the one for all scales where there is one, else by that scale's. Nothing is drawn where a scale has none. Of a
+    network for all scales there is a short sheet too, ``-few``."""
     restorers = [
         job for job in jobs_of(experiment)
         if job.system.learns_to == "restore" and (folder / job.name / "result.json").exists()
@@ -40,7 +40,8 @@ def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path
         rows += [received, bicubic, back]
         few += [received, back] if scale in FEW else []
     plot_faces(path, rows)
-    plot_faces(path.with_stem(f"{path.stem}-few"), few)
+    if any(set(job.mixture) >= set(LR_SCALES) for job in restorers):
+        plot_faces(path.with_stem(f"{path.stem}-few"), few)
 
 
 def _restored(job: Job, experiment: Experiment, folder: Path, pixels: Tensor, scale: int) -> Tensor:

@@ -59,7 +59,7 @@ def jobs_of(
         for seed in experiment.seeds
         for key, system in loaded.items()
         for mixture in system.mixtures
-        if set(mixture) <= set(experiment.scales)
+        if not experiment.mixtures or mixture in experiment.mixtures
     ]
     chosen = {
         job.name for job in every

@@ -171,7 +171,10 @@ def train_cnn_d(
     def train_loss(batch: Tensor) -> Tensor:
         if id(train) in kept:
             return loss(kept[id(train)][batch], train.affect[batch])
-        drawn = draw_scales(len(batch), mixture, generator)
+        if settings.each_face_at == "every scale":
+            drawn, batch = batch // len(train), batch % len(train)
+        else:
+            drawn = draw_scales(len(batch), mixture, generator)
         return loss(features(train.pixels[batch], drawn), train.affect[batch])
 
     def valid_loss() -> float:
@@ -188,8 +191,9 @@ def train_cnn_d(
     if not frozen:
         share = 1.0 if convolutions is None else settings.transferred_rate
         groups.append((list(network.convolutions.parameters()), share))
-    cost = fit(network, make_optimizer(settings, groups), settings, folder, faces=len(train), train_loss=train_loss,
-               valid_loss=valid_loss, generator=generator, deadline=deadline)  # fmt: skip
+    meetings = len(mixture) if settings.each_face_at == "every scale" else 1  # with each face in an epoch
+    cost = fit(network, make_optimizer(settings, groups), settings, folder, faces=meetings * len(train),
+               train_loss=train_loss, valid_loss=valid_loss, generator=generator, deadline=deadline)  # fmt: skip
     return network, cost
 
 

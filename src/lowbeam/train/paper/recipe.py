@@ -45,7 +45,7 @@ class Training(Strict):
     momentum: Fraction = 0.9
     weight_decay: float = Field(ge=0)
     batch: int = Field(default=128, ge=1)
-    epochs: int = Field(default=100, ge=1)  # at most; one shows each face once
+    epochs: int = Field(default=100, ge=1)  # at most
     patience: int = Field(default=3, ge=0)  # epochs without a better valid loss before the rates are divided by ten
     divisions: int = Field(default=2, ge=0)  # how often they are divided before training ends
     divide_at: tuple[Fraction, ...] = ()  # shares of `epochs` after which they are divided at the latest
@@ -67,6 +67,7 @@ class Recognizing(Training):
 
     learning_rate: float = Field(default=0.01, gt=0)
     weight_decay: float = Field(default=5e-4, ge=0)
+    each_face_at: Literal["every scale", "one scale"] = "every scale"  # of its mixture, in an epoch
     transferred_rate: Fraction = 0.1  # of the learning rate, for convolutions that were handed over
     dropout: Fraction = 0.5
 
@@ -78,7 +79,7 @@ class Experiment(Strict):
     title: str
     about: str
     systems: tuple[str, ...] = Field(min_length=1)  # names of files in `systems/`
-    scales: tuple[Scale, ...] = (1, *LR_SCALES)  # only networks for mixtures of these; 1 is HR
+    mixtures: tuple[Mixture, ...] = ()  # only networks for these; none named: for all of the systems'
     channels: tuple[int, int, int] = PAPER_CHANNELS
     pooling: Pooling = "quadrant"
     every_nth_face: int = Field(default=1, ge=1)  # of the training and validation faces; every test face is read
