@@ -27,7 +27,7 @@ app = typer.Typer(
     name="lowbeam", add_completion=False, rich_markup_mode=None,
     help="Read emotion (valence and arousal over time) from face video that a thin link can carry.",
 )  # fmt: skip
-evaluate = typer.Typer(help="Measure systems, and write what was found.", no_args_is_help=True)
+evaluate = typer.Typer(help="Measure systems, and write what was found.")
 app.add_typer(evaluate, name="evaluate")
 DEFAULT_POINT = OperatingPoint()
 INTERRUPTED = 130  # exit status after Ctrl-C: 128 and the signal's number

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from lowbeam.errors import ModelError, UsageError
-from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, resample_matrix
+from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_matrix
 
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "one-for-all"
@@ -80,11 +80,7 @@ class Recognizer:
 
         Raises `UsageError` for another shape or dtype.
         """
-        if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1] != faces.shape[2]:
-            raise UsageError(f"faces must be uint8 (n, d, d), not {faces.dtype} {faces.shape}")
-        side = faces.shape[1]
-        if not MIN_SIDE <= side <= FACE_SIDE:
-            raise UsageError(f"faces of {side} px cannot be read: {MIN_SIDE} to {FACE_SIDE} px can")
+        side = checked_side(faces)
         matrix = resample_matrix(side, self._grid)
         parts = [
             self._session.run(["affect", "std"], {"faces": faces[i : i + MAX_BATCH], "resample": matrix})

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from lowbeam.errors import ModelError, UsageError
-from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, resample_matrix
+from lowbeam.errors import ModelError
+from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_matrix
 
 RESTORERS = Path(__file__).parent / "weights" / "restorers"
 DEFAULT_RESTORER = "face-restorer"
@@ -50,11 +50,7 @@ class Restorer:
 
         Raises `UsageError` for another shape or dtype.
         """
-        if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1] != faces.shape[2]:
-            raise UsageError(f"faces must be uint8 (n, d, d), not {faces.dtype} {faces.shape}")
-        side = faces.shape[1]
-        if not MIN_SIDE <= side <= FACE_SIDE:
-            raise UsageError(f"faces of {side} px cannot be restored: {MIN_SIDE} to {FACE_SIDE} px can")
+        side = checked_side(faces)
         matrix = resample_matrix(side, FACE_SIDE)
         parts = [
             self._session.run(["restored"], {"faces": faces[i : i + MAX_BATCH], "resample": matrix})[0]

@@ -55,6 +55,16 @@ def resample_matrix(side_in: int, side_out: int) -> NDArray[np.float32]:
     return matrix
 
 
+def checked_side(faces: Faces) -> int:
+    """The side of square grey `faces` of 6 to 96 pixels; raises `UsageError` for another shape, dtype or side."""
+    if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1] != faces.shape[2]:
+        raise UsageError(f"faces must be uint8 (n, d, d), not {faces.dtype} {faces.shape}")
+    side = faces.shape[1]
+    if not MIN_SIDE <= side <= FACE_SIDE:
+        raise UsageError(f"faces of {side} px are not {MIN_SIDE} to {FACE_SIDE} px")
+    return side
+
+
 def resample(faces: Faces, side: int) -> Faces:
     """Resample square grey `faces`, uint8 (n, d, d), to uint8 (n, side, side), rounded and clipped to 0..255."""
     if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1] != faces.shape[2]:

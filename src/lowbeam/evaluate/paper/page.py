@@ -91,7 +91,7 @@ def _is_decided(result: dict[str, Any], number: int) -> bool:
 def _about(result: dict[str, Any]) -> str:
     experiment, machine = result["experiment"], result["machine"]
     about = experiment["about"].strip()
-    hours = sum(job["wall_s"] for job in result["jobs"]) / 3600
+    hours = sum(job["train_s"] for job in result["jobs"]) / 3600
     where = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)} a network"
     lines = [
         f"{about[0].upper()}{about[1:]}.",
@@ -100,7 +100,8 @@ def _about(result: dict[str, Any]) -> str:
         f"{result['test_faces']:,} test faces.",
         f"- **Networks**: {_parameters(result['jobs'])}; {experiment['precision']} arithmetic in the convolutions; "
         f"seeds {', '.join(map(str, experiment['seeds']))}.",
-        f"- **Cost**: {len(result['jobs'])} network{'s' * (len(result['jobs']) > 1)}, {hours:.2f} h in all on {where}.",
+        f"- **Cost**: {hours:.2f} h of training in all, for {len(result['jobs'])} network"
+        f"{'s' * (len(result['jobs']) > 1)}, on {where}.",
         f"- **Command**: `{result['command']}`",
     ]
     if result["unfinished"]:

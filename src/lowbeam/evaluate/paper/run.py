@@ -88,6 +88,7 @@ def _try(job: Job, experiment: Experiment, splits: Splits, folder: Path, deadlin
             result = _carry_out(job, experiment, splits, folder, deadline)
             with whole_file(place / "result.json") as beside:
                 beside.write_text(json.dumps(result, indent=1) + "\n")
+            (place / "last.pt").unlink()  # optimizer and all; the log and the weights stay
             say(f"{job.name}: {result['train_s']:.0f} s, {summary(result)}")
     return True
 
@@ -109,7 +110,6 @@ def _carry_out(job: Job, experiment: Experiment, splits: Splits, folder: Path, d
         "experiment": experiment.name, "system": job.key, "name": job.system.name, "mixture": list(job.mixture),
         "seed": job.seed,
     }  # fmt: skip
-    started = time.monotonic()
     network: RestoringNetwork | CnnD
     if job.system.learns_to == "restore":
         network = restorer = make_restorer(experiment, job.system.restorer).to(splits.train.pixels.device)
@@ -127,11 +127,7 @@ def _carry_out(job: Job, experiment: Experiment, splits: Splits, folder: Path, d
         truth = splits.test.affect.cpu().numpy()
         pairs = zip(job.test_scales, read, strict=True)
         measured = {"scores": {str(scale): scores(affect, None, truth) for scale, affect in pairs}}
-    (place / "last.pt").unlink()  # optimizer and all; the log and the weights stay
-    return {
-        **about, "parameters": parameter_count(network), **cost, **measured,
-        "wall_s": round(time.monotonic() - started, 1),
-    }  # fmt: skip
+    return {**about, "parameters": parameter_count(network), **cost, **measured}
 
 
 def _train_recognizer(
@@ -141,7 +137,7 @@ def _train_recognizer(
     mixture, convolutions = job.mixture, None
     if job.needs is not None:
         handed = make_sr_fcn(experiment).to(splits.train.pixels.device)
-        handed.load_state_dict(torch.load(folder / job.needs / "weights.pt", weights_only=True))
+        handed.load_state_dict(torch.load(folder / job.needs / "weights.pt", weights_only=True, map_location="cpu"))
         if job.system.reads == "restored":
             (scale,) = mixture
             splits = Splits(*(
