@@ -13,8 +13,9 @@ from lowbeam.errors import CorpusError, ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer
 from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
-from lowbeam.scale import SCALES, Faces, shrink
+from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 
+PART = 1024  # faces in memory at a time
 Reader = Callable[[Faces], tuple[Affect, Affect | None]]  # LR faces to affect and, where there is one, its deviation
 
 
@@ -46,15 +47,23 @@ def measure(
     labelled: LabelledFaces, systems: dict[str, Reader], progress: Callable[[], None] | None = None
 ) -> dict[str, Any]:
     """`scores` of each system at each scale: ``{system: {scale: {"valence": {"rmse": …}, …}}}``."""
-    hr = labelled.faces()
     results: dict[str, Any] = {name: {} for name in systems}
     for scale in SCALES:
-        lr = shrink(hr, scale)
         for name, read in systems.items():
-            results[name][str(scale)] = scores(*read(lr), labelled.affect)
+            results[name][str(scale)] = scores(*_read_all(read, labelled.pixels, scale), labelled.affect)
             if progress is not None:
                 progress()
     return results
+
+
+def _read_all(read: Reader, pixels: Faces, scale: int) -> tuple[Affect, Affect | None]:
+    """Read native faces after a trip at `scale`, a part at a time: a corpus may be larger than the memory."""
+    parts = [
+        read(shrink(resample(np.asarray(pixels[start : start + PART]), FACE_SIDE), scale))
+        for start in range(0, len(pixels), PART)
+    ]
+    deviations = [std for _, std in parts if std is not None]
+    return np.concatenate([affect for affect, _ in parts]), np.concatenate(deviations) if deviations else None
 
 
 def table(
