@@ -17,7 +17,6 @@ from lowbeam.train.paper.loop import Deadline, fit, make_optimizer
 from lowbeam.train.paper.recipe import Experiment, Restoring, RestoringKind
 
 CHUNK = 64  # faces that are read or restored at a time outside training: what two cores' caches hold
-LEAST_ERROR = 0.002  # of interpolation, squared, in contrasts: at s = 1 it makes none
 GAUSSIAN_STD = 0.001  # of SR-FCN's published initial weights
 
 
@@ -109,11 +108,7 @@ def train_restorer(
         both = patch(torch.cat([small, target], 1))
         with autocast(experiment, device):
             restored = network(both[:, :1])
-        if not settings.relative:
-            return F.mse_loss(restored.float(), network.inner(both[:, 1:]))
-        error = (restored.float() - network.inner(both[:, 1:])).square().mean(dim=(1, 2, 3))
-        before = (network.inner(both[:, :1]) - network.inner(both[:, 1:])).square().mean(dim=(1, 2, 3))
-        return (error / (before + LEAST_ERROR)).mean()
+        return F.mse_loss(restored.float(), network.inner(both[:, 1:]))
 
     def train_loss(batch: Tensor) -> Tensor:
         drawn = draw_scales(len(batch), mixture, generator)

@@ -58,7 +58,6 @@ class Restoring(Training):
     weight_decay: float = Field(default=0.0, ge=0)
     init: Literal["gaussian", "xavier"] = "gaussian"  # gaussian: of deviation 0.001
     learns: Literal["face", "detail"] = "face"
-    relative: bool = False  # each face's error counts relative to interpolation's, so that no scale drowns another
     mirror: bool = False  # every batch at even odds
     patch_px: int | None = Field(default=None, ge=17, le=96)  # side of the random part of a face; None: all of it
 
