@@ -1,5 +1,6 @@
 """Frames in and out of files, cameras and URLs, with exact times."""
 
+import errno
 import os
 import signal
 import sys
@@ -31,6 +32,12 @@ MAX_TIME_S = 1e7  # seconds, 115 days: a frame that claims to be later is damage
 MAX_SIDE = 16384  # pixels: larger frames are refused before they are allocated
 HEAD_BYTES = 1024  # of standard input, by which its kind is told
 TEXT_ART_FORMATS = ("tty", "bin", "adf", "idf", "xbin")  # FFmpeg draws texts in these as if on a terminal
+BROKEN_OFF = {
+    errno.EIO,
+    errno.ECONNRESET,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+}  # how a URL that breaks off shows
 OPEN_TIMEOUT_S = 10.0  # for URLs, to connect and between packets
 
 av.logging.set_level(av.logging.PANIC)  # FFmpeg's own words never reach the terminal; ours do
@@ -236,6 +243,9 @@ class VideoSource:
         except av.error.ExitError:  # nothing came for OPEN_TIMEOUT_S
             self._stalled = True
         except (av.FFmpegError, OSError) as error:
+            if self.is_live and error.errno in BROKEN_OFF:
+                self._stalled = True
+                return
             raise SourceError(f"{self.name} is damaged after {time_s:.2f} s: {reason(error)}") from error
 
 
