@@ -17,12 +17,11 @@ from lowbeam.errors import CorpusError, UsageError  # noqa: E402
 from lowbeam.evaluate.paper import run as running  # noqa: E402
 from lowbeam.evaluate.paper.page import write_page  # noqa: E402
 from lowbeam.evaluate.paper.replicate import replicate  # noqa: E402
-from lowbeam.models.normalised import normalise  # noqa: E402
-from lowbeam.models.paper import BORDER, CnnD, SrFcn, parameter_count  # noqa: E402
-from lowbeam.scale import SCALES, Faces, resample, shrink, side_of  # noqa: E402
-from lowbeam.train.paper import loop  # noqa: E402
+from lowbeam.models.paper import CnnD, SrFcn, parameter_count  # noqa: E402
+from lowbeam.scale import Faces, resample, side_of  # noqa: E402
+from lowbeam.train.paper import loop, networks  # noqa: E402
 from lowbeam.train.paper.jobs import jobs_of  # noqa: E402
-from lowbeam.train.paper.networks import draw_scales, interpolated, make_cnn_d, make_sr_fcn, mixed  # noqa: E402
+from lowbeam.train.paper.networks import interpolated, make_cnn_d, make_sr_fcn, mixed  # noqa: E402
 from lowbeam.train.paper.recipe import EXPERIMENTS, SYSTEMS, Experiment, load_experiment, load_system  # noqa: E402
 
 SHIPPED = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
@@ -46,79 +45,6 @@ def write_recipe(experiment: Experiment, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def corpus(hr_faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_ferplus(tmp_path_factory.mktemp("ferplus"), hr_faces[:24])
-
-
-# --- the networks ------------------------------------------------------------------------------------------------
-
-
-def test_the_recognizer_is_the_paper_s() -> None:
-    network = CnnD()
-    shapes = [tuple(p.shape) for p in network.parameters() if p.dim() > 1]
-    assert shapes == [(64, 1, 5, 5), (128, 64, 5, 5), (256, 128, 5, 5), (300, 1024), (2, 300)]
-    assert network.features(torch.zeros(1, 1, 96, 96)).shape == (1, 1024)
-    assert network(torch.zeros(3, 1, 96, 96)).shape == (3, 2)
-
-
-def test_the_released_pooling_costs_the_parameters_that_its_docstring_states() -> None:
-    released = CnnD(pooling="stride4")
-    assert released.features(torch.zeros(1, 1, 96, 96)).shape == (1, 25 * 256)
-    assert parameter_count(released) - parameter_count(CnnD()) == 1_612_800
-    assert "1,612,800" in (CnnD.__doc__ or "")
-
-
-def test_quadrant_pooling_keeps_the_largest_of_each_quarter() -> None:
-    network = CnnD((1, 1, 1))
-    with torch.no_grad():
-        for convolution in (network.convolutions.first, network.convolutions.second, network.convolutions.third):
-            convolution.weight.zero_()
-            convolution.weight[0, 0, 2, 2] = 1.0
-            convolution.bias.zero_()
-    faces = torch.zeros(1, 1, 96, 96)
-    faces[0, 0, 30, 70] = 5.0  # upper right
-    assert network.features(faces).tolist() == [[0.0, 5.0, 0.0, 0.0]]
-
-
-def test_sr_fcn_is_the_paper_s_and_shares_the_recognizer_s_convolutions() -> None:
-    network = SrFcn()
-    assert [tuple(p.shape) for p in network.parameters() if p.dim() > 1][3] == (1, 256, 5, 5)
-    assert network(torch.zeros(1, 1, 40, 40)).shape == (1, 1, 40 - 2 * BORDER, 40 - 2 * BORDER)
-    CnnD().convolutions.load_state_dict(network.convolutions.state_dict())
-
-
-def test_a_network_that_paints_nothing_restores_the_interpolated_face(hr_faces: Faces) -> None:
-    network = SrFcn((2, 3, 4))
-    torch.nn.init.zeros_(network.paint.weight)
-    torch.nn.init.zeros_(network.paint.bias)
-    faces = torch.from_numpy(hr_faces[:3]).float()
-    assert torch.allclose(network.restore(faces), faces, atol=1e-3)
-    normalised, _, _ = normalise(faces)
-    assert torch.allclose(network(normalised), network.inner(normalised))
-
-
-def test_normalised_faces_have_no_mean_and_a_contrast_below_one(hr_faces: Faces) -> None:
-    faces, mean, contrast = normalise(torch.from_numpy(hr_faces))
-    assert float(faces.mean((2, 3)).abs().max()) < 1e-4
-    assert 0.5 < float(faces.std()) < 1
-    assert torch.allclose(faces * contrast + mean, torch.from_numpy(hr_faces)[:, None].float(), atol=1e-3)
-
-
-def test_faces_are_interpolated_exactly_as_the_sender_s_come_back(hr_faces: Faces) -> None:
-    native = shrink(hr_faces, 2)
-    for scale in SCALES:
-        sent = resample(shrink(resample(native, 96), scale), 96)
-        got = interpolated(torch.from_numpy(native), scale).numpy()
-        assert np.abs(got - sent).max() <= 2, scale  # a rounding may fall the other way, once or twice
-        assert np.abs(got - sent).mean() < 0.01
-
-
-def test_max_mix_gives_each_face_the_scale_drawn_for_it(hr_faces: Faces) -> None:
-    pixels = torch.from_numpy(hr_faces[:6])
-    drawn = torch.tensor([0, 1, 2, 2, 1, 0])
-    faces = mixed(pixels, (3, 8, 16), drawn)
-    for index, scale in enumerate((3, 8, 16, 16, 8, 3)):
-        assert torch.equal(faces[index], interpolated(pixels[index : index + 1], scale)[0])
-    counts = torch.bincount(draw_scales(6000, (3, 4, 6), torch.Generator().manual_seed(0)))
-    assert counts.min() > 1850
 
 
 # --- recipes and jobs --------------------------------------------------------------------------------------------
@@ -161,6 +87,8 @@ def test_a_part_of_an_experiment_brings_what_it_needs() -> None:
     assert names == ["sr-fcn-4-seed1", "joint-oa-3.4-seed1"]
     with pytest.raises(UsageError, match="system best is not in full"):
         jobs_of(experiment, systems=["best"])
+    with pytest.raises(UsageError, match="seed 9 is not in full: 0, 1, 2"):
+        jobs_of(experiment, seeds=[9])
     with pytest.raises(UsageError, match="nothing of full is left"):
         jobs_of(experiment, systems=["lr"], scales=[2])
 
@@ -210,6 +138,31 @@ def test_a_loss_that_is_no_number_ends_a_run_with_one_clear_error(corpus: Path, 
     wild = experiment.model_copy(update={"recognize": experiment.recognize.model_copy(update={"learning_rate": 1e30})})
     with pytest.raises(UsageError, match="the loss is no number any more"):
         replicate(write_recipe(wild, tmp_path), corpus, tmp_path / "runs", systems=["hr"], seeds=[0])
+
+
+@pytest.mark.parametrize(("each_face_at", "meetings"), [("every scale", 3), ("one scale", 1)])
+def test_an_epoch_meets_each_face_at_every_scale_of_the_mixture_or_at_one(
+    each_face_at: str, meetings: int, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[tuple[bytes, int]] = []
+
+    def look(pixels: torch.Tensor, mixture: tuple[int, ...], drawn: torch.Tensor) -> torch.Tensor:
+        met.extend(zip((face.numpy().tobytes() for face in pixels), drawn.tolist(), strict=True))
+        return mixed(pixels, mixture, drawn)
+
+    monkeypatch.setattr(networks, "mixed", look)
+    experiment = tiny()
+    settings = experiment.recognize.model_copy(update={"each_face_at": each_face_at})
+    recipe = write_recipe(experiment.model_copy(update={"recognize": settings}), tmp_path)
+    choice = {"systems": ["lr-oa"], "scales": [3, 4, 6], "seeds": [0], "say": lambda text: None}
+    assert replicate(recipe, corpus, tmp_path / "runs", **choice)  # type: ignore[arg-type]
+    with np.load(corpus / "train.npz") as archive:
+        faces = {face.tobytes() for face in archive["pixels"][::2]}
+    in_training = met[: meetings * 12]
+    assert {face for face, _ in in_training} == faces
+    assert len(set(in_training)) == meetings * len(faces)
+    result = json.loads((tmp_path / "runs" / "reduced" / "lr-oa-3.4.6-seed0" / "result.json").read_text())
+    assert result["faces_seen"] == meetings * 12
 
 
 # --- the whole of it ---------------------------------------------------------------------------------------------

@@ -95,9 +95,9 @@ def _build(
     if count == 0:
         raise CorpusError(f"no face with a label in {len(recordings)} recordings, the first {recordings[0].name}")
     shape = (count, FACE_SIDE, FACE_SIDE)
-    header = np.lib.format.open_memmap(folder / "faces.npy", mode="w+", dtype=np.uint8, shape=shape)
-    header[:] = np.memmap(folder / "faces.raw", np.uint8, "r", shape=shape)
-    header.flush()
+    faces = np.lib.format.open_memmap(folder / "faces.npy", mode="w+", dtype=np.uint8, shape=shape)
+    faces[:] = np.memmap(folder / "faces.raw", np.uint8, "r", shape=shape)
+    faces.flush()
     (folder / "faces.raw").unlink()
     np.savez(folder / "labels.npz", affect=np.concatenate(affect), recording=np.concatenate(numbers))
     about = {"fingerprint": fingerprint, "faces": count, "recordings": [r.name for r in recordings]}

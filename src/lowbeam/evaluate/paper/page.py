@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lowbeam.errors import OutputError, UsageError, reason
-from lowbeam.evaluate.paper.claims import CLAIMS, Verdict, verdict_of
+from lowbeam.evaluate.paper.claims import ALL, CLAIMS, RELEASED, Contrast, Verdict, verdict_of
 from lowbeam.evaluate.paper.plots import plot_by_scale, plot_contrasts
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.files import whole_file
@@ -23,6 +23,7 @@ ORDER = (
     "restoration",
     "restorer",
 )  # then others by name
+HEAD = Path(__file__).parent / "page_head.md"  # what does not change with the results
 METRICS = {"ccc": "CCC", "cc": "CC", "rmse": "RMSE"}
 SCALES = (1, *LR_SCALES)
 Scores = dict[tuple[str, tuple[int, ...]], dict[int, list[dict[str, Any]]]]  # (name, mixture): scale: of each seed
@@ -59,9 +60,6 @@ def _place(name: str) -> int:
 
 def _link(path: Path, beside: Path) -> str:
     return Path(os.path.relpath(path, beside)).as_posix()
-
-
-HEAD = Path(__file__).parent / "page_head.md"
 
 
 def _section(result: dict[str, Any], folder: Path, beside: Path) -> str:
@@ -162,13 +160,12 @@ def _tables(scores: Scores) -> str:
 
 
 def _curves(scores: Scores, name: str, folder: Path, beside: Path) -> list[str]:
-    released, every = (3, 4, 6), tuple(LR_SCALES)
-    main = {key: cells for key, cells in scores.items() if key[1] in ((), (1,), released)}
+    main = {key: cells for key, cells in scores.items() if key[1] in ((), (1,), RELEASED)}
     mixtures = {key: cells for key, cells in scores.items() if len(key[1]) > 1}
     parts = []
     for kind, chosen, text in (
         ("systems", main, "Systems of Table I; one model each with a mixture in brackets"),
-        ("mixtures", mixtures, f"What the mixture does, {{3, 4}} to {{{', '.join(map(str, every))}}}"),
+        ("mixtures", mixtures, f"What the mixture does, {{3, 4}} to {{{', '.join(map(str, ALL))}}}"),
     ):
         curves = {
             system_name(*key): {s: [scored["valence"]["ccc"] for scored in cells[s]] for s in cells}
@@ -224,7 +221,7 @@ def _reliability_row(sure: dict[str, Any]) -> list[str]:
         if not found:
             return [*cells, "not measured", "not measured", ""]
         bounds = [found[f"{metric}_minus_rmse"][1:] for metric in ("cc", "ccc")]
-        verdicts: list[Verdict] = ["holds" if low > 0 else "fails" if high < 0 else "undecided" for low, high in bounds]
+        verdicts = [Contrast("", ()).verdict(low, high) for low, high in bounds]
         cells.append(f"**{verdict_of(verdicts)}**")
         if affect == "valence":
             parts = (f"{METRICS[m]} {found[m][0]:.2f} ({found[m][1]:.2f} to {found[m][2]:.2f})" for m in METRICS)

@@ -50,7 +50,7 @@ def mixed(pixels: Tensor, mixture: tuple[int, ...], drawn: Tensor) -> Tensor:
 
 
 def draw_scales(count: int, mixture: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Which scale of the `mixture` each of `count` faces is met at (max-mix): indices (n,), in equal shares."""
+    """Which scale of the `mixture` each of `count` faces is met at (max-mix): indices (n,), at even odds."""
     return torch.randint(len(mixture), (count,), generator=generator)
 
 
