@@ -127,7 +127,7 @@ def test_a_face_of_another_size_is_refused(hr_faces: Faces) -> None:
 def test_damaged_packets_raise_stream_errors_or_decode_to_faces(face_stream: Path) -> None:
     rng = np.random.default_rng(0)
     with av.open(str(face_stream)) as container:
-        decoder = StandardDecoder(container.streams.video[0], side=12)
+        decoder = StandardDecoder(container.streams.video[0].codec_context, side=12)
         seen = 0
         for packet in container.demux(video=0):
             damaged = bytearray(bytes(packet))

@@ -74,7 +74,8 @@ def test_avec_without_boxes_is_cut_by_lowbeam_s_own_faces(avec: Path, hr_faces: 
         path.unlink()
     (avec / "bbox").rmdir()
     (recording,) = avec2016.recordings(avec, "test")
-    pixels, affect = cut(recording)
+    found = cut(recording)
+    pixels, affect = found.pixels, found.affect
     assert np.allclose(affect, ramp(), atol=1e-5)
     assert np.array_equal(pixels, hr_faces)
 

@@ -60,7 +60,7 @@ def test_a_video_of_ones_own_is_held_against_its_uncompressed_face(
 
 
 def test_the_truth_that_ships_is_the_script_s() -> None:
-    clip = pytest.importorskip("lowbeam.corpora.clip", reason="the renderer needs the render extra")
+    clip = pytest.importorskip("lowbeam.corpora.rendered.clip", reason="the renderer needs the render extra")
     table = np.loadtxt(ASSETS / "clip.csv", delimiter=",", skiprows=1)
     assert np.allclose(table[:, 1:], clip.truth(table[:, 0]), atol=1e-4)
     assert len(table) == 600

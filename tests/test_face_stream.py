@@ -132,7 +132,7 @@ def remuxed(face_stream: Path, out: Path, tags: dict[str, str], track_tags: dict
 @pytest.mark.parametrize(
     ("tags", "track_tags", "reason"),
     [
-        ({"LOWBEAM": "2"}, {}, "has LOWBEAM=2; this lowbeam reads 1"),
+        ({"LOWBEAM": "3"}, {}, "has LOWBEAM=3; this lowbeam reads 1 and 2"),
         ({"LOWBEAM_FRAMING": "9"}, {}, "has LOWBEAM_FRAMING=9"),
         ({}, {"LOWBEAM_SCALE": "5"}, "scale or padding that cannot be"),
         ({}, {"LOWBEAM_SCALE": "1000000000000"}, "scale or padding that cannot be"),

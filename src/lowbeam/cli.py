@@ -18,8 +18,8 @@ from typer.exceptions import TyperException
 import lowbeam
 from lowbeam.codec import OperatingPoint, available_codecs
 from lowbeam.errors import LowbeamError, UsageError
-from lowbeam.files import check_outputs, whole_file
-from lowbeam.pipeline import FacesChoice
+from lowbeam.files import check_outputs, make_folder, whole_file
+from lowbeam.pipeline import FacesChoice, Kept
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.trace import check_figure_format, check_format
 
@@ -29,6 +29,8 @@ app = typer.Typer(
 )  # fmt: skip
 evaluate = typer.Typer(help="Measure systems, and write what was found.")
 app.add_typer(evaluate, name="evaluate")
+corpus_app = typer.Typer(help="Make corpora.")
+app.add_typer(corpus_app, name="corpus")
 DEFAULT_POINT = OperatingPoint()
 INTERRUPTED = 130  # exit status after Ctrl-C: 128 and the signal's number
 
@@ -49,22 +51,36 @@ Corpus = Annotated[
 def pack(
     source: Source,
     out: Annotated[str, typer.Option("-o", "--out", help="the face stream (Matroska), or - for standard output")],
-    scale: Annotated[int, typer.Option(help="downsampling factor: 1, 2, 3, 4, 6, 8, 12 or 16")] = DEFAULT_POINT.scale,
-    codec: Annotated[str, typer.Option(help="hevc, avc, av1 or vp9")] = DEFAULT_POINT.codec,
-    qp: Annotated[int, typer.Option(help="quantisation: 0 to 51 (hevc, avc) or 63 (av1, vp9)")] = DEFAULT_POINT.qp,
-    fps: Annotated[float, typer.Option(help="most frames a second that are sent")] = DEFAULT_POINT.fps,
+    scale: Annotated[
+        int | None,
+        typer.Option(help=f"downsampling factor: 1, 2, 3, 4, 6, 8, 12 or 16 [default: {DEFAULT_POINT.scale}]"),
+    ] = None,
+    codec: Annotated[str | None, typer.Option(help=f"hevc, avc, av1 or vp9 [default: {DEFAULT_POINT.codec}]")] = None,
+    qp: Annotated[
+        int | None, typer.Option(help=f"quantisation: 0 to 51 (hevc, avc) or 63 [default: {DEFAULT_POINT.qp}]")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help=f"most frames a second that are sent [default: {DEFAULT_POINT.fps:g}]")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="choose and go on choosing so that no ten seconds hold more: 3kbps, 800bps")
+    ] = None,
+    budget_of: Annotated[str, typer.Option(help="wire: RTP/UDP/IPv4 packets; payload: the video alone")] = "wire",
     faces: Faces = "primary",
     detector: DetectorName = "dlib",
 ) -> None:
     """Find the face in a video, shrink it, and code it to a few kilobits a second."""
     with progress_bar("packing") as progress:
         packed = lowbeam.pack(
-            source, out, scale=scale, codec=codec, qp=qp, fps=fps, faces=faces, detector=detector, progress=progress
-        )
+            source, out, scale=scale, codec=codec, qp=qp, fps=fps, budget=budget, budget_of=budget_of, faces=faces,
+            detector=detector, progress=progress,
+        )  # fmt: skip
     say(
         f"{out}: {packed.coded} faces in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "
         f"{packed.rate_bps / 1000:.2f} kbit/s"
     )
+    if packed.kept is not None:
+        say_kept(packed.kept)
     if packed.left_out:
         say(f"{packed.left_out} faces of the least presence were left out: a face stream holds {packed.tracks}")
 
@@ -193,14 +209,31 @@ def train(
     recipe: Annotated[str, typer.Argument(help="a recipe file (YAML), or the name of one that ships")],
     corpus: FerPlus,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for checkpoints, logs and the ONNX file")],
+    video: Annotated[
+        list[str] | None, typer.Option(help="recordings, KIND:PATH, of a recipe for video; may be given again")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="of a recipe for video: folder of a finished run of one-for-all to start from")
+    ] = None,
 ) -> None:
     """Train a model; a run that was killed goes on where it was."""
-    with _needs_training():
+    with _needs("train"):
         from lowbeam.train.recipe import load_recipe
+        from lowbeam.train.video.recipe import load_video_recipe, video_recipe_path
 
-        loaded = load_recipe(recipe)
-        from lowbeam.train.run import train as run_training  # Lightning takes seconds to import: not before a mistake
-    print(run_training(loaded, corpus, out))
+        video_recipe = video_recipe_path(recipe)
+        if video_recipe is None and (video or start):
+            raise UsageError(f"recipe {recipe} is not one for video: --video and --start are not for it")
+        if video_recipe is None:
+            loaded = load_recipe(recipe)
+            from lowbeam.train.run import train as run_training  # Lightning takes seconds to import
+
+            print(run_training(loaded, corpus, out))
+            return
+        for_video = load_video_recipe(video_recipe)
+        from lowbeam.train.video.run import train_video
+    with progress_bar("preparing") as progress:
+        print(train_video(for_video, corpus, video or [], out, start=start, say=say, progress=progress))
 
 
 @app.command(epilog="Example: lowbeam replicate reduced --corpus ../shared/data/ferplus -o runs/paper --minutes 110")
@@ -217,7 +250,7 @@ def replicate(
     threads: Annotated[int | None, typer.Option(min=1, help="cores that training may use on the CPU")] = None,
 ) -> None:
     """Carry out the experiment of Cheng et al. 2017, or a part of it, or go on with it."""
-    with _needs_training():
+    with _needs("train"):
         import torch
 
         from lowbeam.evaluate.paper.replicate import replicate as run_replication
@@ -230,23 +263,80 @@ def replicate(
         )  # fmt: skip
 
 
+@app.command(epilog="Example: lowbeam curve avec2016:people --codecs hevc --fps 25,5,1 --workers 2 -o runs/curve")
+def curve(
+    corpus: Annotated[str, typer.Argument(help="recordings with labels, KIND:PATH")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for results.json and curve.html")],
+    codecs: Annotated[str, typer.Option(help="commas between")] = "hevc,avc,av1,vp9",
+    scales: Annotated[str, typer.Option(help="commas between")] = "1,2,3,4,6,8,12,16",
+    qps: Annotated[str, typer.Option(help="commas between; each on its codec's own scale")] = "22,27,32,37,42,47",
+    fps: Annotated[str, typer.Option(help="commas between")] = "25,12.5,5,2.5,1",
+    models: Annotated[
+        str, typer.Option(help="MODEL or NAME=MODEL, commas between: a name, MODEL/each, an ONNX file, fer")
+    ] = f"{DEFAULT_MODEL},{DEFAULT_MODEL}/each",
+    split: Annotated[str, typer.Option(help="test for reporting; valid for choosing")] = "test",
+    cache: Annotated[Path | None, typer.Option(help="folder for what is coded and read; else ~/.cache/lowbeam")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="processes that share the work")] = 1,
+) -> None:
+    """Measure what emotion costs: CCC over bits at every operating point; goes on where it was stopped."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.results import write_results
+    from lowbeam.evaluate.curve.sweep import sweep
+    from lowbeam.evaluate.curve.systems import parse_systems
+
+    grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models)
+    with _needs("curve"):
+        from lowbeam.evaluate.curve.interactive import write_interactive
+    make_folder(out)
+    with progress_bar("measuring") as progress:
+        results = sweep(corpus, grid, systems, split=split, cache=cache, workers=workers, progress=progress)
+        write_results(results, out / "results.json")
+        write_interactive(results, out / "curve.html")
+    for failure in results["failed"]:
+        say(f"not measured: {failure['point']}: {failure['reason']}")
+    say(f"{out}: {len(results['points'])} points over {results['seconds'] / 60:.1f} minutes; open {out / 'curve.html'}")
+
+
 @evaluate.command("paper", epilog="Example: lowbeam evaluate paper --results docs/replication -o docs/replication.md")
 def evaluate_paper(
     results: Annotated[Path, typer.Option(help="folder that lowbeam replicate gathered results in")],
     out: Annotated[Path, typer.Option("-o", "--out", help="the page (Markdown); its plots go beside the results")],
 ) -> None:
     """Judge the paper's claims by what was measured, and write the page."""
-    with _needs_training():
+    with _needs("train"):
         from lowbeam.evaluate.paper.page import write_page
     print(write_page(results, out))
 
 
+@corpus_app.command(
+    "render", epilog="Example: lowbeam corpus render people --face-model ../shared/data/ict_face.npz --workers 2"
+)
+def corpus_render(
+    out: Annotated[Path, typer.Argument(help="folder for the corpus, in the layout of AVEC 2016")],
+    face_model: Annotated[str, typer.Option(help="ict_face.npz, or a clone of the public ICT-FaceKit")],
+    subjects: Annotated[int, typer.Option(help="people; train, dev and test share none")] = 24,
+    minutes: Annotated[float, typer.Option(help="minutes of each person")] = 2.0,
+    fps: Annotated[float, typer.Option(help="frames a second")] = 25.0,
+    size: Annotated[int, typer.Option(help="side of the picture in pixels")] = 192,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same corpus")] = 7,
+    workers: Annotated[int, typer.Option(help="processes that share the work")] = 1,
+) -> None:
+    """Render talking people with the valence and arousal that move their faces."""
+    with _needs("render"):
+        from lowbeam.corpora.rendered.write import Settings, render_corpus
+    with progress_bar("rendering") as progress:
+        manifest = render_corpus(
+            out, face_model, Settings(subjects, minutes, fps, size, seed), workers=workers, progress=progress
+        )
+    say(f"{out}: {len(manifest['people'])} people, {subjects * minutes:g} minutes; open it as --corpus avec2016:{out}")
+
+
 @contextmanager
-def _needs_training() -> Iterator[None]:
+def _needs(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise UsageError(f"this needs {error.name}: pip install 'lowbeam[train]'") from error
+        raise UsageError(f"this needs {error.name}: pip install 'lowbeam[{extra}]'") from error
 
 
 class _FramesPerSecond(ProgressColumn):
@@ -278,6 +368,21 @@ def say(text: str) -> None:
     """A note to the user, on standard error."""
     with suppress(OSError):
         print(text, file=sys.stderr)
+
+
+def say_kept(kept: Kept) -> None:
+    """How a budget was kept, on standard error."""
+    counted = "on the wire" if kept.budget.counts == "wire" else "of video"
+    asked, most = f"{kept.budget.bps / 1000:g} kbit/s {counted}", f"{kept.most_bps / 1000:.2f} kbit/s"
+    if not kept.is_reachable:
+        say(f"{asked} is below what standard codecs reach; this is the nearest, at up to {most}")
+    else:
+        say(f"{asked}: at most {most} in any ten seconds")
+    for time_s, point in kept.chosen:
+        say(f"from {time_s:.1f} s: {point}")
+    if kept.held_back:
+        say(f"{kept.held_back} faces were held back")
+    say(f"CCC to expect, by the operating table: {kept.expected_ccc:.2f}")
 
 
 def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from lowbeam.codec.face_stream import FaceStreamReader
 from lowbeam.codec.operating_point import OperatingPoint
-from lowbeam.errors import OutputError
 from lowbeam.evaluate.metrics import ccc
 from lowbeam.faces import Face
-from lowbeam.files import whole_file
+from lowbeam.files import make_folder, whole_file
 from lowbeam.media import VideoSource
 from lowbeam.overlay import OverlayWriter
 from lowbeam.pipeline import Packed, Progress, pack, read
@@ -79,11 +78,7 @@ def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-
     source = os.fspath(video if video is not None else ASSETS / "clip.mp4")
     with VideoSource(source):  # a mistake leaves no empty folder
         pass
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
+    folder = make_folder(out)
     reference = _truth(ASSETS / "clip.csv") if video is None else _uncompressed(source, progress)
     results = [_run(source, point, folder / f"point-{i}", reference, progress) for i, point in enumerate(POINTS, 1)]
     save_figure(plot_results(results, reference), folder / "traces.png")

@@ -27,6 +27,16 @@ class Pipe:
         return len(data)
 
 
+def make_folder(path: str | os.PathLike) -> Path:
+    """Make a folder, and those above it, where it is not there. Raises `OutputError`."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{folder} cannot be made: {reason(error)}") from error
+    return folder
+
+
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Write to the path that this yields: it becomes `path` when the block ends, and is gone when the block fails. What

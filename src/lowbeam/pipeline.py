@@ -10,19 +10,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from lowbeam.codec.face_stream import FaceStreamReader, is_face_stream
-from lowbeam.codec.operating_point import OperatingPoint
+from lowbeam.codec.budget import WINDOW_S, Budget, parse_budget
+from lowbeam.codec.budget_packer import BudgetPacker
+from lowbeam.codec.face_stream import FaceStreamReader, Target, is_face_stream
+from lowbeam.codec.operating_point import OperatingPoint, Pacer
+from lowbeam.codec.operating_table import ladder
 from lowbeam.codec.packer import AllPacker, PrimaryPacker
 from lowbeam.errors import NoFaceError, StreamError, UsageError
 from lowbeam.faces import Face, FaceTracker, crop, make_detector
 from lowbeam.files import Pipe, check_outputs, whole_file
 from lowbeam.media import Frame, VideoSource, opened
 from lowbeam.overlay import OverlayWriter
-from lowbeam.recognize import DEFAULT_MODEL, Recognizer
+from lowbeam.recognize import DEFAULT_MODEL, Memory, Recognizer
 from lowbeam.restore import Restorer
 from lowbeam.scale import FACE_SIDE, Faces
 from lowbeam.trace import Row, Trace
@@ -32,7 +35,7 @@ Progress = Callable[[int, int | None], None]  # frames done, frames in all where
 
 BATCH = 32  # faces read at a time from a file
 OVERLAY_BATCH = 8  # with an overlay whole frames wait for their batch
-EARLY_S = 0.01  # a frame that is this early is in time: clocks round, and cameras jitter
+FORGET_S = 300.0  # after which what is remembered of a person who is away is let go of
 MAX_WAITING = 128  # frames that may wait for their batch to fill
 
 
@@ -47,9 +50,24 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """How a budget was kept. `most_bps` is the most that any ten seconds came to, of what the budget counts;
+    `is_reachable` whether the leanest point is within it at all; `chosen` the points that were used, each with the time
+    in seconds from which on; `held_back` faces that were due and not sent; `expected_ccc` the CCC to expect."""
+
+    budget: Budget
+    most_bps: float
+    is_reachable: bool
+    chosen: list[tuple[float, OperatingPoint]]
+    held_back: int
+    expected_ccc: float
+
+
+@dataclass(frozen=True)
 class Packed:
     """What `pack` did. `coded` faces in `tracks` tracks over `duration_s` seconds of video made `size_bytes`, container
-    and all; `left_out` faces found no place, since a face stream holds a limited number of tracks."""
+    and all; `left_out` faces found no place, since a face stream holds a limited number of tracks. With a budget `kept`
+    tells how it was, and `point` is the first that was used."""
 
     point: OperatingPoint
     coded: int
@@ -57,6 +75,7 @@ class Packed:
     duration_s: float
     size_bytes: int
     left_out: int = 0
+    kept: Kept | None = None
 
     @property
     def rate_bps(self) -> float:
@@ -65,19 +84,27 @@ class Packed:
 
 
 def pack(
-    source: str | os.PathLike, out: str | os.PathLike, *, scale: int = 8, codec: str = "hevc", qp: int = 32,
-    fps: float = 12.5, faces: FacesChoice = "primary", detector: str = "dlib", progress: Progress | None = None,
+    source: str | os.PathLike, out: str | os.PathLike, *, scale: int | None = None, codec: str | None = None,
+    qp: int | None = None, fps: float | None = None, budget: str | None = None, budget_of: str = "wire",
+    faces: FacesChoice = "primary", detector: str = "dlib", progress: Progress | None = None,
 ) -> Packed:  # fmt: skip
     """Find the face in a video, shrink it by `scale`, code it, and write a face stream to `out` (``-``: standard
     output).
 
-    `source` is as for `lowbeam.media.VideoSource`; the other arguments are those of `OperatingPoint` and
-    `make_detector`. With ``faces="all"`` every face has a track of its own, and the file is written at the end.
+    `source` is as for `lowbeam.media.VideoSource`; scale, codec, QP and frame rate are those of `OperatingPoint`, which
+    has the values of what is not given; `detector` is that of `make_detector`. With ``faces="all"`` every face has a
+    track of its own, and the file is written at the end.
+
+    With a `budget` such as ``"3kbps"`` the operating table chooses instead, of all codecs or of the one given, and
+    goes on choosing, so that no ten seconds hold more: of what goes on the wire as RTP, or with
+    ``budget_of="payload"`` of the video alone. A budget below the leanest point is not kept: that point is used, and
+    `Packed.kept` says so.
 
     Raises `UsageError`, `SourceError`, `NoFaceError`, `CodecError` or `OutputError`; then `out` is not touched.
     """
-    point = OperatingPoint(codec, scale, qp, fps)
     _check_choice(faces)
+    given = {"codec": codec, "scale": scale, "qp": qp, "fps": fps}
+    make_packer = _packer(given, budget, budget_of, faces)
     check_outputs(source, out)
     tracker = FaceTracker(make_detector(detector))
     with ExitStack() as stack:
@@ -85,9 +112,9 @@ def pack(
         to_stdout = os.fspath(out) == "-"
         target = Pipe(sys.stdout.buffer) if to_stdout else stack.enter_context(whole_file(out))
         frames = _Counted(video, progress, video.frame_count)
-        packer = (AllPacker if faces == "all" else PrimaryPacker)(point, target)
+        packer, most_fps = make_packer(target)
         try:
-            for sight in video_sights(frames, tracker, faces, fps):
+            for sight in video_sights(frames, tracker, faces, most_fps):
                 for face in sight.faces:
                     packer.add(face, sight.source_size)
             packer.finish()
@@ -97,7 +124,38 @@ def pack(
         if not packer.coded:
             raise NoFaceError(f"{video.name} shows no face")
         size = target.size if isinstance(target, Pipe) else target.stat().st_size
-    return Packed(point, packer.coded, packer.tracks, frames.last_s + 1 / video.fps, size, packer.left_out)
+    point, kept = packer.point, None
+    if isinstance(packer, BudgetPacker):
+        kept = Kept(
+            packer.budget, 8 * packer.most_bytes / WINDOW_S, packer.is_reachable, packer.chosen, packer.held_back,
+            packer.expected_ccc,
+        )  # fmt: skip
+    return Packed(point, packer.coded, packer.tracks, frames.last_s + 1 / video.fps, size, packer.left_out, kept)
+
+
+Packer = PrimaryPacker | AllPacker | BudgetPacker
+
+
+def _packer(
+    given: dict[str, Any], budget: str | None, budget_of: str, faces: FacesChoice
+) -> Callable[[Target], tuple[Packer, float]]:
+    """What makes the packer of a target, with the most frames a second that it takes. `given` are the settings of the
+    operating point that are not None."""
+    set_by_hand = {name: value for name, value in given.items() if value is not None}
+    if budget is None:
+        point = OperatingPoint(**set_by_hand)
+        return lambda target: ((AllPacker if faces == "all" else PrimaryPacker)(point, target), point.fps)
+    wanted = parse_budget(budget, budget_of)
+    if faces != "primary":
+        raise UsageError("a budget is for the primary face alone")
+    if set_by_hand.keys() - {"codec"}:
+        raise UsageError("a budget chooses scale, QP and frame rate: give it, or them")
+    if "codec" in set_by_hand:
+        OperatingPoint(codec=set_by_hand["codec"])  # is it one?
+    rungs = ladder(wanted.counts, set_by_hand.get("codec"))
+    if not rungs:
+        raise UsageError(f"the operating table has nothing of {set_by_hand['codec']}")
+    return lambda target: (BudgetPacker(wanted, rungs, target), max(rung.point.fps for rung in rungs))
 
 
 def read(
@@ -156,13 +214,10 @@ def video_sights(
     frames: Iterable[Frame], tracker: FaceTracker, faces: FacesChoice, fps: float = math.inf
 ) -> Iterator[Sight]:
     """Find and cut the faces of each frame, of at most `fps` frames a second."""
-    period_s = 1 / fps
-    early_s = min(EARLY_S, period_s / 4)
-    due_s = 0.0
+    pacer = Pacer(fps)
     for frame in frames:
-        if frame.time_s < due_s - early_s:
+        if not pacer.takes(frame.time_s):
             continue
-        due_s = max(due_s, frame.time_s - period_s / 2) + period_s
         sightings = tracker.update(frame.grey, frame.time_s)
         if faces == "primary":
             sightings = sightings[:1]
@@ -184,28 +239,49 @@ def stream_sights(faces: Iterable[Face], fps: float) -> Iterator[Sight]:
 def readings(
     sights: Iterable[Sight], recognizer: Recognizer, batch: int, keep_frames: bool
 ) -> Iterator[tuple[Sight, list[Row]]]:
-    """Read the faces of each sight, `batch` faces at a time; frames are let go of early unless they are kept."""
+    """Read the faces of each sight, `batch` faces at a time, each person's in the light of what came before; frames are
+    let go of early unless they are kept."""
+    people: dict[int, Memory] = {}
     waiting: list[Sight] = []
     count = 0
     for sight in sights:
         waiting.append(sight if keep_frames else Sight(sight.time_s, sight.faces))
         count += len(sight.faces)
         if count >= batch or len(waiting) >= (batch if keep_frames else MAX_WAITING):
-            yield from _read_batch(waiting, recognizer)
+            yield from _read_batch(waiting, recognizer, people)
             waiting, count = [], 0
-    yield from _read_batch(waiting, recognizer)
+    yield from _read_batch(waiting, recognizer, people)
 
 
-def _read_batch(sights: list[Sight], recognizer: Recognizer) -> Iterator[tuple[Sight, list[Row]]]:
+def _read_batch(
+    sights: list[Sight], recognizer: Recognizer, people: dict[int, Memory]
+) -> Iterator[tuple[Sight, list[Row]]]:
+    """Read the faces of `sights`; `people` is what is remembered of each, by id."""
     values: dict[int, tuple[float, float, float, float]] = {}  # by the identity of each face
     faces = [face for sight in sights for face in sight.faces]
-    for side in {len(face.pixels) for face in faces}:
-        alike = [face for face in faces if len(face.pixels) == side]
-        reading = recognizer(np.stack([face.pixels for face in alike]))
+    for run in _runs(faces, by_person=recognizer.remembers):
+        pixels = np.stack([face.pixels for face in run])
+        if recognizer.remembers:
+            reading, memory = recognizer.follow(pixels, [face.time_s for face in run], people.get(run[0].id))
+            if memory is not None:
+                people[run[0].id] = memory
+        else:
+            reading = recognizer(pixels)
         columns = (reading.valence, reading.arousal, reading.valence_std, reading.arousal_std)
-        values |= zip(map(id, alike), zip(*(column.tolist() for column in columns), strict=True), strict=True)
+        values |= zip(map(id, run), zip(*(column.tolist() for column in columns), strict=True), strict=True)
+    if faces:
+        for person in [p for p, memory in people.items() if memory.time_s < faces[-1].time_s - FORGET_S]:
+            del people[person]
     for sight in sights:
         yield sight, [(f.time_s, f.id, *values[id(f)], f.box.x, f.box.y, f.box.side) for f in sight.faces]
+
+
+def _runs(faces: list[Face], by_person: bool) -> list[list[Face]]:
+    """Faces that are read together, in order: those of one side, and with `by_person` of one person."""
+    runs: dict[tuple[int, int], list[Face]] = {}
+    for face in faces:
+        runs.setdefault((len(face.pixels), face.id if by_person else 0), []).append(face)
+    return list(runs.values())
 
 
 def _restored(faces: list[Face], restorer: Restorer) -> Faces:

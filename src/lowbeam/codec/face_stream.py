@@ -2,15 +2,16 @@
 
 Any player opens it. What the far side needs stands in tags:
 
-- of the file: ``LOWBEAM`` (format version), ``LOWBEAM_FRAMING`` (framing version), ``LOWBEAM_SOURCE`` (``WIDTHxHEIGHT``
-  of the source, pixels);
+- of the file: ``LOWBEAM`` (format version: 1, or 2 where a track may change its form), ``LOWBEAM_FRAMING`` (framing
+  version), ``LOWBEAM_SOURCE`` (``WIDTHxHEIGHT`` of the source, pixels);
 - of each video track: ``LOWBEAM_SCALE``, ``LOWBEAM_PADDING`` (pixels added right and below), ``LOWBEAM_POINT`` (for
   people: codec, scale, QP, fps).
 
 Tracks are in the order of presence (area summed over time), the primary first. The n-th text track belongs to the
 n-th video track. A cue ``FACE X Y SIDE`` holds from its time on: id and box in
 source pixels. It is sent when the box has moved by more than `BOX_TOLERANCE`, not with every frame: boxes would
-cost more than the faces. The last cue is ``end COUNT``; a stream without it was cut.
+cost more than the faces. In version 2 a cue ``at SCALE PADDING`` says that from its time on, which is a key face's, the
+track goes on at another scale. The last cue is ``end COUNT``; a stream without it was cut.
 """
 
 import math
@@ -18,6 +19,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +36,7 @@ from lowbeam.files import Pipe
 from lowbeam.media import HEAD_BYTES, MAX_SIDE, MAX_TIME_S, PipeInput, Source, name_of
 from lowbeam.scale import SCALES, side_of
 
-STREAM_VERSION = 1
+STREAM_VERSION, CHANGING_VERSION = 1, 2
 Target = str | os.PathLike | BinaryIO | Pipe  # what a face stream is written to
 BOX_TOLERANCE = 0.04  # of the box's side: on a moving head half the cues that 0.02 costs
 FINE_BELOW = 50  # pixels: boxes with a smaller side are sent to a tenth of a pixel
@@ -49,15 +51,16 @@ TITLE = "lowbeam face stream"  # stands early in the file, so that a pipe's kind
 
 
 class FaceStreamWriter:
-    """Writes a face stream to a path or a binary file, which need not be seekable. Tracks are added first."""
+    """Writes a face stream to a path or a binary file, which need not be seekable. Tracks are added first; with
+    `may_change` they may go on at another scale."""
 
-    def __init__(self, out: Target, source_size: tuple[int, int]) -> None:
+    def __init__(self, out: Target, source_size: tuple[int, int], may_change: bool = False) -> None:
         options = {"max_interleave_delta": "1", "cluster_time_limit": str(CLUSTER_MS)}
         self._container: OutputContainer = av.open(
             out, "w", format="matroska", container_options=options, buffer_size=IO_BUFFER
         )
         self._container.metadata["title"] = TITLE
-        self._container.metadata["LOWBEAM"] = str(STREAM_VERSION)
+        self._container.metadata["LOWBEAM"] = str(CHANGING_VERSION if may_change else STREAM_VERSION)
         self._container.metadata["LOWBEAM_FRAMING"] = str(FRAMING_VERSION)
         self._container.metadata["LOWBEAM_SOURCE"] = f"{source_size[0]}x{source_size[1]}"
         self.tracks: list[TrackWriter] = []
@@ -72,7 +75,7 @@ class FaceStreamWriter:
         video.metadata["LOWBEAM_SCALE"] = str(point.scale)
         video.metadata["LOWBEAM_PADDING"] = str(encoder.padding)
         video.metadata["LOWBEAM_POINT"] = str(point)
-        track = TrackWriter(self._container, video, cues)
+        track = TrackWriter(self._container, video, cues, (point.scale, encoder.padding))
         self.tracks.append(track)
         return track
 
@@ -89,21 +92,49 @@ class FaceStreamWriter:
             self._container.close()
 
 
+Form = tuple[int, int]  # scale and padding
+
+
+@dataclass(frozen=True)
+class Cues:
+    """What is to be said before a face: `texts`, and what they say."""
+
+    texts: tuple[str, ...]
+    face: int
+    box: Box
+    form: Form
+
+
 class TrackWriter:
     """One face's track: boxes and coded faces, each in order of time."""
 
-    def __init__(self, container: OutputContainer, video: VideoStream, cues: Stream) -> None:
+    def __init__(self, container: OutputContainer, video: VideoStream, cues: Stream, form: Form) -> None:
         self._container, self._video, self._cues = container, video, cues
         self._sent: tuple[int, Box] | None = None
+        self._form = form
         self._count = 0
         self.last_ms = 0
 
     def write_box(self, time_ms: int, face: int, box: Box) -> None:
         """Say where the face is from `time_ms` on, if it has moved."""
-        if self._sent is None or self._sent[0] != face or _moved(self._sent[1], box):
-            self._sent = (face, box)
-            digits = 0 if box.side >= FINE_BELOW else 1
-            self._cue(time_ms, f"{face} {box.x:.{digits}f} {box.y:.{digits}f} {box.side:.{digits}f}")
+        self.write_cues(time_ms, self.cues_before(face, box))
+
+    def cues_before(self, face: int, box: Box, form: Form | None = None) -> Cues:
+        """What is to be said before the next face, which may be of another `form`."""
+        form, texts = form or self._form, []
+        if form != self._form:
+            texts.append(f"at {form[0]} {form[1]}")
+        if self._sent is None or self._sent[0] != face or has_moved(self._sent[1], box):
+            texts.append(cue_text(face, box))
+        return Cues(tuple(texts), face, box, form)
+
+    def write_cues(self, time_ms: int, cues: Cues) -> None:
+        """Say what is to be said, from `time_ms` on."""
+        for text in cues.texts:
+            self._cue(time_ms, text)
+        self._form = cues.form
+        if cues.texts and not cues.texts[-1].startswith("at "):
+            self._sent = (cues.face, cues.box)
 
     def write_face(self, coded: CodedFace) -> None:
         """Send a coded face."""
@@ -131,7 +162,14 @@ class TrackWriter:
             raise OutputError(f"the face stream cannot be written: {reason(error)}") from error
 
 
-def _moved(sent: Box, now: Box) -> bool:
+def cue_text(face: int, box: Box) -> str:
+    """How a face's id and box are written."""
+    digits = 0 if box.side >= FINE_BELOW else 1
+    return f"{face} {box.x:.{digits}f} {box.y:.{digits}f} {box.side:.{digits}f}"
+
+
+def has_moved(sent: Box, now: Box) -> bool:
+    """Whether a box is to be sent anew."""
     shift = max(abs(a - b) for a, b in zip(sent.centre, now.centre, strict=True))
     return max(shift, abs(sent.side - now.side)) > BOX_TOLERANCE * sent.side
 
@@ -172,9 +210,12 @@ class FaceStreamReader:
         tags = self._container.metadata
         if "LOWBEAM" not in tags:
             raise StreamError(f"{self.name} is not a face stream")
-        for tag, known in (("LOWBEAM", STREAM_VERSION), ("LOWBEAM_FRAMING", FRAMING_VERSION)):
-            if tags.get(tag) != str(known):
-                raise StreamError(f"{self.name} has {tag}={tags.get(tag)}; this lowbeam reads {known}")
+        versions = {"LOWBEAM": (STREAM_VERSION, CHANGING_VERSION), "LOWBEAM_FRAMING": (FRAMING_VERSION,)}
+        for tag, known in versions.items():
+            if tags.get(tag) not in [str(version) for version in known]:
+                reads = " and ".join(map(str, known))
+                raise StreamError(f"{self.name} has {tag}={tags.get(tag)}; this lowbeam reads {reads}")
+        self._may_change = tags["LOWBEAM"] == str(CHANGING_VERSION)
         width, x, height = tags.get("LOWBEAM_SOURCE", "").partition("x")
         size = (_whole(width, 1, MAX_SIDE), _whole(height, 1, MAX_SIDE))
         if not x or None in size:
@@ -187,13 +228,13 @@ class FaceStreamReader:
             raise StreamError(f"{self.name} has {len(videos)} face tracks and {len(texts)} tracks of boxes")
         tracks: dict[int, _TrackReader] = {}
         for video, text in zip(videos[:count], texts[:count], strict=True):
-            scale = _whole(video.metadata.get("LOWBEAM_SCALE", ""), 1, max(SCALES))
-            padding = _whole(video.metadata.get("LOWBEAM_PADDING", ""), 0, MAX_CODED_SIDE)
-            if scale not in SCALES or padding is None:
+            form = _form(video.metadata.get("LOWBEAM_SCALE", ""), video.metadata.get("LOWBEAM_PADDING", ""))
+            if form is None:
                 raise StreamError(f"{self.name} states a scale or padding that cannot be")
-            if {video.width, video.height} != {side_of(scale) + padding}:
-                raise StreamError(f"{self.name} holds frames of {video.width}×{video.height} at scale {scale}")
-            tracks[video.index] = tracks[text.index] = _TrackReader(video, side_of(scale))
+            if {video.width, video.height} != {side_of(form[0]) + form[1]}:
+                raise StreamError(f"{self.name} holds frames of {video.width}×{video.height} at scale {form[0]}")
+            track = _TrackReader(video, side_of(form[0]), self._may_change)
+            tracks[video.index] = tracks[text.index] = track
         return tracks
 
     def __iter__(self) -> Iterator[Face]:
@@ -216,8 +257,9 @@ class FaceStreamReader:
 class _TrackReader:
     """Brings a track's faces and cues together."""
 
-    def __init__(self, video: VideoStream, side: int) -> None:
-        self._decoder = StandardDecoder(video, side)
+    def __init__(self, video: VideoStream, side: int, may_change: bool) -> None:
+        self._decoder = StandardDecoder(video.codec_context, side)
+        self._may_change = may_change
         self._cues: deque[tuple[float, int, Box]] = deque()
         self._place: tuple[int, Box] | None = None
         self._last_s = -math.inf
@@ -247,8 +289,11 @@ class _TrackReader:
             return
         if packet.pts is None or packet.size > MAX_CUE_BYTES or len(self._cues) >= MAX_CUES_AHEAD:
             raise StreamError("a cue is damaged")
-        words = bytes(packet).decode("ascii", "replace").split()
+        words, time_s = bytes(packet).decode("ascii", "replace").split(), float(packet.pts * packet.time_base)
         try:
+            if words[0] == "at":
+                self._take_form(time_s, words[1:])
+                return
             if words[0] == "end":
                 self._stated_count = int(words[1])
                 return
@@ -257,7 +302,19 @@ class _TrackReader:
             raise StreamError("a cue is damaged") from error
         if not 0 <= face < MAX_FACE_ID or not (math.hypot(x, y) < 4 * MAX_SIDE and 0 < side < 4 * MAX_SIDE):
             raise StreamError("a cue states a box that cannot be")
-        self._cues.append((float(packet.pts * packet.time_base), face, Box(x, y, side)))
+        self._cues.append((time_s, face, Box(x, y, side)))
+
+    def _take_form(self, time_s: float, words: list[str]) -> None:
+        form = _form(*words) if len(words) == 2 and self._may_change else None
+        if form is None or self._decoder.changes_ahead >= MAX_CUES_AHEAD:
+            raise StreamError("a cue states a form that cannot be")
+        self._decoder.change_side(time_s, side_of(form[0]))
+
+
+def _form(scale: str, padding: str) -> Form | None:
+    """Scale and padding as they are written; None where they cannot be."""
+    found = (_whole(scale, 1, max(SCALES)), _whole(padding, 0, MAX_CODED_SIDE))
+    return found if found[0] in SCALES and found[1] is not None else None  # type: ignore[return-value]
 
 
 def _whole(text: str, low: int, high: int) -> int | None:

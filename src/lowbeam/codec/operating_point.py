@@ -1,5 +1,6 @@
 """The operating point: codec, scale, QP and frames a second."""
 
+import math
 from dataclasses import dataclass
 
 from lowbeam.errors import UsageError
@@ -7,6 +8,7 @@ from lowbeam.scale import side_of
 
 CODECS = {"hevc": 51, "avc": 51, "av1": 63, "vp9": 63}  # name: largest QP
 MAX_FPS = 120.0
+EARLY_S = 0.01  # a frame that is this early is in time: clocks round, and cameras jitter
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,19 @@ class OperatingPoint:
 
     def __str__(self) -> str:
         return f"{self.codec} s={self.scale} QP {self.qp} {self.fps:g} fps"
+
+
+class Pacer:
+    """Chooses which frames of a source are coded, so that there are at most `fps` a second."""
+
+    def __init__(self, fps: float = math.inf) -> None:
+        self._period_s = 1 / fps
+        self._early_s = min(EARLY_S, self._period_s / 4)
+        self._due_s = 0.0
+
+    def takes(self, time_s: float) -> bool:
+        """Whether the frame at `time_s`, later than the last, is coded."""
+        if time_s < self._due_s - self._early_s:
+            return False
+        self._due_s = max(self._due_s, time_s - self._period_s / 2) + self._period_s
+        return True

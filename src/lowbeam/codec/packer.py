@@ -19,7 +19,7 @@ class PrimaryPacker:
     left_out = 0
 
     def __init__(self, point: OperatingPoint, target: Target) -> None:
-        self._point, self._target = point, target
+        self.point, self._target = point, target
         self._writer: FaceStreamWriter | None = None
         self._encoder = StandardEncoder(point)
         self._last_ms = -1
@@ -35,10 +35,10 @@ class PrimaryPacker:
         Raises `CodecError` or `OutputError`."""
         if self._writer is None:
             self._writer = FaceStreamWriter(self._target, source_size)
-            self._track = self._writer.add_track(self._encoder, self._point)
+            self._track = self._writer.add_track(self._encoder, self.point)
         time_ms = self._last_ms = max(round(face.time_s * 1000), self._last_ms + 1)
         self._track.write_box(time_ms, face.id, face.box)
-        self._write(self._encoder.encode(shrink(face.pixels[None], self._point.scale)[0], time_ms))
+        self._write(self._encoder.encode(shrink(face.pixels[None], self.point.scale)[0], time_ms))
         self.coded += 1
 
     def _write(self, coded: list[CodedFace]) -> None:
@@ -77,7 +77,7 @@ class AllPacker:
     face first; the least present are left out where there are more than `MAX_TRACKS`."""
 
     def __init__(self, point: OperatingPoint, target: Target) -> None:
-        self._point, self._target = point, target
+        self.point, self._target = point, target
         self._spools: dict[int, _Spool] = {}
         self._source_size = (1, 1)
         self._writer: FaceStreamWriter | None = None
@@ -90,12 +90,12 @@ class AllPacker:
             if len(self._spools) >= MAX_SPOOLS:
                 del self._spools[min(self._spools, key=lambda known: self._spools[known].presence)]
                 self.left_out += 1
-            self._spools[face.id] = _Spool(StandardEncoder(self._point))
+            self._spools[face.id] = _Spool(StandardEncoder(self.point))
         spool = self._spools[face.id]
         time_ms = spool.last_ms = max(round(face.time_s * 1000), spool.last_ms + 1)
         spool.presence += face.box.side**2
         spool.boxes.append((time_ms, face.id, face.box))
-        spool.coded += spool.encoder.encode(shrink(face.pixels[None], self._point.scale)[0], time_ms)
+        spool.coded += spool.encoder.encode(shrink(face.pixels[None], self.point.scale)[0], time_ms)
 
     def finish(self) -> None:
         """Write the file."""
@@ -107,7 +107,7 @@ class AllPacker:
         self.tracks, self.coded = len(spools), sum(len(spool.coded) for spool in spools)
         if spools:
             self._writer = FaceStreamWriter(self._target, self._source_size)
-            tracks = [self._writer.add_track(spool.encoder, self._point) for spool in spools]
+            tracks = [self._writer.add_track(spool.encoder, self.point) for spool in spools]
             events = (spool.events(track) for spool, track in zip(spools, tracks, strict=True))
             for _, track, box, coded in heapq.merge(*events, key=lambda event: event[0]):
                 track.write_box(*box)

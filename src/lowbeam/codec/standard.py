@@ -5,6 +5,7 @@ Anything with the same `encode`, `decode` and `flush` can stand in their place.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,7 @@ import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 from av.codec.context import Flags
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -54,7 +56,7 @@ def _x265(qp: int, key_every: int) -> dict[str, str]:
 
 
 def _x264(qp: int, key_every: int) -> dict[str, str]:
-    params = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ipratio=1"
+    params = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ipratio=1:force-cfr=1"  # variable, it lags a face
     return {"preset": "slow", "qp": str(qp), "g": str(key_every), "x264-params": params}
 
 
@@ -99,7 +101,7 @@ class StandardEncoder:
     def __init__(self, point: OperatingPoint) -> None:
         backend = _BACKENDS[point.codec]
         self.padding = max(0, backend.min_side - point.side)
-        self._side = point.side
+        self._codec, self.side = point.codec, point.side
         self._flat_chroma = backend.pixel_format != "gray"
         # FFmpeg's "null" format writes nothing: it lets an encoder describe itself before any container is open.
         self._nowhere = av.open(os.devnull, "w", format="null")
@@ -126,10 +128,21 @@ class StandardEncoder:
         context.thread_count = 1
         context.flags |= Flags.global_header  # parameter sets go into the container's header, once
 
+    @property
+    def header(self) -> bytes:
+        """What a decoder needs before the first face; a container sends it once."""
+        return self.template.codec_context.extradata or b""
+
+    @property
+    def header_in_band(self) -> bytes:
+        """The header as it stands before a key face in the midst of a track: HEVC and AVC need it there (their
+        parameter sets, as NAL units), AV1 and VP9 repeat it in every key face anyway."""
+        return self.header if self._codec in ("hevc", "avc") else b""
+
     def encode(self, face: Grey, time_ms: int) -> list[CodedFace]:
         """Code an LR face, uint8 (d, d), shown at `time_ms`, later than the last; returns what is ready to be sent."""
-        if face.shape != (self._side, self._side):
-            raise CodecError(f"a face of {face.shape} came to an encoder for {self._side}×{self._side}")
+        if face.shape != (self.side, self.side):
+            raise CodecError(f"a face of {face.shape} came to an encoder for {self.side}×{self.side}")
         coded = np.pad(face, (0, self.padding), mode="edge") if self.padding else face
         if self._flat_chroma:
             grey_chroma = np.full((coded.shape[0] // 2, coded.shape[1]), 128, np.uint8)
@@ -162,15 +175,25 @@ def _milliseconds(packet: av.Packet) -> int:
 
 
 class StandardDecoder:
-    """Decodes the faces of one track in order. `stream` is the container's; `side` that of the LR face within."""
+    """Decodes the faces of one track in order. `context` is that of the container's stream; `side` that of the LR face
+    within, until `change_side`."""
 
-    def __init__(self, stream: VideoStream, side: int) -> None:
-        self._context = stream.codec_context
+    def __init__(self, context: VideoCodecContext, side: int) -> None:
+        self._context = context
         self._context.thread_type = "NONE"
         self._side = side
+        self._changes: deque[tuple[float, int]] = deque()
+
+    @classmethod
+    def bare(cls, codec: str, side: int, header: bytes) -> "StandardDecoder":
+        """A decoder for LR faces of `side` without a container, of an encoder's `header`."""
+        context = cast(VideoCodecContext, av.CodecContext.create(_BACKENDS[codec].decoder, "r"))
+        context.extradata = header
+        return cls(context, side)
 
     def decode(self, packet: av.Packet) -> list[tuple[float, Grey]]:
-        """Each face that `packet` completes, with its time in seconds: uint8 (side, side), padding cut off.
+        """Each face that `packet` completes, with its time in seconds: uint8 (side, side), padding cut off. An empty
+        packet asks for what is left.
 
         Raises `StreamError` where the packet is damaged or holds a frame of another size or kind.
         """
@@ -178,9 +201,20 @@ class StandardDecoder:
             pictures = self._context.decode(packet)
         except (av.FFmpegError, ValueError) as error:
             raise StreamError(f"a face does not decode: {reason(error)}") from error
-        return [(p.time, self._luma(p)) for p in pictures if p.time is not None]
+        return [(p.time, self._luma(p, p.time)) for p in pictures if p.time is not None]
 
-    def _luma(self, picture: VideoFrame) -> Grey:
+    def change_side(self, time_s: float, side: int) -> None:
+        """Say that from `time_s` on, which is a key face's, LR faces are of `side`."""
+        self._changes.append((time_s, side))
+
+    @property
+    def changes_ahead(self) -> int:
+        """How many changes of side wait for their face."""
+        return len(self._changes)
+
+    def _luma(self, picture: VideoFrame, time_s: float) -> Grey:
+        while self._changes and self._changes[0][0] <= time_s:  # decoders may lag a face
+            self._side = self._changes.popleft()[1]
         if picture.format.name not in DECODED_FORMATS:
             raise StreamError(f"a face is coded as {picture.format.name}, not as grey")
         if not self._side <= min(picture.width, picture.height) <= max(picture.width, picture.height) <= MAX_CODED_SIDE:

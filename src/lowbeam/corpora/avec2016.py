@@ -11,8 +11,12 @@ On disk, as it is given out::
 Boxes are those of the authors' release of Cheng et al. 2017, where they are MATLAB files; a frame whose box is missing
 (all zeros) or has a side of 100 px or less is left out, as there. Without the folder ``bbox`` lowbeam finds the faces.
 The paper tests on dev, so ``test`` is dev_1..9, and ``valid`` is train_8 and train_9.
+
+A corpus that ``lowbeam corpus render`` wrote has the same layout and a ``manifest.json``, which names its people by
+split: train, dev (here ``valid``) and test. Its boxes are the truth, and of any size.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +32,9 @@ NAMES = {
     "valid": ["train_8", "train_9"],
     "test": [f"dev_{n}" for n in range(1, 10)],
 }
+MANIFEST = "manifest.json"
+RENDERED_SPLITS = {"train": "train", "valid": "dev", "test": "test"}
+MIN_BOX_PX = 100  # sides of a box at or under which a frame is left out, as the authors' release does
 MOST_GAP_S = 0.1  # the gold standard has a value each 0.04 s
 
 
@@ -35,10 +42,20 @@ def recordings(root: Path, split: str) -> list[Recording]:
     """The recordings of a split. Raises `CorpusError` where a file is missing or damaged."""
     if not (root / "recordings_video").is_dir():
         raise CorpusError(f"{root} is not AVEC 2016: it has no folder recordings_video")
-    return [_recording(root, name) for name in NAMES[split]]
+    if (root / MANIFEST).is_file():
+        return [_recording(root, name, 0) for name in _rendered_names(root / MANIFEST, RENDERED_SPLITS[split])]
+    return [_recording(root, name, MIN_BOX_PX) for name in NAMES[split]]
 
 
-def _recording(root: Path, name: str) -> Recording:
+def _rendered_names(path: Path, split: str) -> list[str]:
+    try:
+        people = json.loads(read_text(path))["people"]
+        return [str(person["name"]) for person in people if person["split"] == split]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path} is damaged, or of another kind") from error
+
+
+def _recording(root: Path, name: str, min_box_px: float) -> Recording:
     video = root / "recordings_video" / f"{name}.mp4"
     if not video.is_file():
         raise CorpusError(f"{video} is missing")
@@ -56,6 +73,7 @@ def _recording(root: Path, name: str) -> Recording:
     if (root / "bbox").is_dir():
         path = root / "bbox" / f"{name}.csv"
         boxes = _boxes(path, frame_s)
+        boxes[(boxes[:, 2:] <= min_box_px).any(1)] = np.nan
         files.append(path)
     return Recording(name, tuple(files), video_frames(video), affect, boxes=boxes, exact=True)
 

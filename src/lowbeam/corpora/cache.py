@@ -6,18 +6,20 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lowbeam.corpora.cut import cut
+from lowbeam.corpora.cut import CutFaces, cut
 from lowbeam.corpora.labelled import LabelledFaces, Recording
 from lowbeam.errors import CorpusError, OutputError, reason
 from lowbeam.faces.crop import FRAMING_VERSION
 from lowbeam.files import exclusive
 from lowbeam.scale import FACE_SIDE
 
-CACHE_VERSION = 1  # of the files' layout
+CACHE_VERSION = 2  # of the files' layout
 
 
 def default_cache() -> Path:
@@ -50,7 +52,9 @@ def cached_faces(
     try:
         pixels = np.load(folder / "faces.npy", mmap_mode="r")
         with np.load(folder / "labels.npz") as labels:
-            return LabelledFaces(pixels, labels["affect"], labels["recording"])
+            return LabelledFaces(
+                pixels, labels["affect"], labels["recording"], time_s=labels["time_s"], box=labels["box"]
+            )
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CorpusError(f"cache {folder} is damaged: delete it, and it is made anew") from error
 
@@ -82,23 +86,27 @@ def _fingerprint(recordings: list[Recording]) -> str:
 def _build(
     recordings: list[Recording], folder: Path, fingerprint: str, progress: Callable[[int, int | None], None] | None
 ) -> None:
-    affect, numbers, count = [], [], 0
+    parts: list[CutFaces] = []
     with (folder / "faces.raw").open("wb") as raw:  # a corpus may be larger than the memory
         for number, recording in enumerate(recordings):
-            pixels, labels = cut(recording)
-            raw.write(pixels.data)
-            affect.append(labels)
-            numbers.append(np.full(len(labels), number, np.int32))
-            count += len(labels)
+            faces = cut(recording)
+            raw.write(faces.pixels.data)
+            parts.append(replace(faces, pixels=faces.pixels[:0]))
             if progress is not None:
                 progress(number + 1, len(recordings))
+    counts = [len(part.time_s) for part in parts]
+    count = sum(counts)
     if count == 0:
         raise CorpusError(f"no face with a label in {len(recordings)} recordings, the first {recordings[0].name}")
     shape = (count, FACE_SIDE, FACE_SIDE)
-    faces = np.lib.format.open_memmap(folder / "faces.npy", mode="w+", dtype=np.uint8, shape=shape)
-    faces[:] = np.memmap(folder / "faces.raw", np.uint8, "r", shape=shape)
-    faces.flush()
+    pixels = np.lib.format.open_memmap(folder / "faces.npy", mode="w+", dtype=np.uint8, shape=shape)
+    pixels[:] = np.memmap(folder / "faces.raw", np.uint8, "r", shape=shape)
+    pixels.flush()
     (folder / "faces.raw").unlink()
-    np.savez(folder / "labels.npz", affect=np.concatenate(affect), recording=np.concatenate(numbers))
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in ("affect", "time_s", "box")
+    }
+    recording_of = np.repeat(np.arange(len(parts), dtype=np.int32), counts)
+    np.savez(folder / "labels.npz", recording=recording_of, **columns)
     about = {"fingerprint": fingerprint, "faces": count, "recordings": [r.name for r in recordings]}
     (folder / "about.json").write_text(json.dumps(about, indent=1) + "\n")

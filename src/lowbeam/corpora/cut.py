@@ -1,6 +1,7 @@
 """Recordings cut into faces, by the boxes that came with them or by lowbeam's own."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,27 @@ from lowbeam.scale import FACE_SIDE, Faces
 MOST_GAP_S = 1.0  # between two labels in time, to take it that affect went straight from one to the other
 SPARE_FRAMES = 5  # that a video may have beyond its labels
 NO_LABEL = np.full(2, np.nan, np.float32)
-MIN_BOX_PX = 100  # sides of a given box under which a frame is left out, as the authors' release does
 
 
-def cut(recording: Recording) -> tuple[Faces, Affect]:
-    """The HR faces uint8 (k, 96, 96) of the frames that have a label and a face, and their labels (k, 2).
+@dataclass(frozen=True)
+class CutFaces:
+    """The frames of a recording that have a label and a face: HR faces uint8 (k, 96, 96), their labels (k, 2), times
+    in seconds (k,), and left, top and side of their squares in pixels (k, 3)."""
+
+    pixels: Faces
+    affect: Affect
+    time_s: NDArray[np.float64]
+    box: NDArray[np.float32]
+
+
+def cut(recording: Recording) -> CutFaces:
+    """Cut a recording into faces.
 
     Raises `CorpusError` where the video does not go with its labels, or cannot be decoded.
     """
     tracker = None if recording.cropped or recording.boxes is not None else FaceTracker(make_detector())
-    faces, labels, count, last_s = [], [], 0, 0.0
+    found: list[tuple[Grey, Affect, float, Box]] = []
+    count, last_s = 0, 0.0
     with recording.frames() as frames:
         for index, time_s, grey in frames:
             count, last_s = index + 1, time_s
@@ -34,21 +46,25 @@ def cut(recording: Recording) -> tuple[Faces, Affect]:
             affect = _label(recording, index, time_s)
             if np.isnan(affect).any():
                 continue
-            if recording.cropped:
-                faces.append(_whole(grey))
-            elif recording.boxes is not None:
-                box = given_box(recording.boxes[index])
-                if box is None:
-                    continue
-                faces.append(crop(grey, box))
-            elif sighted:
-                faces.append(crop(grey, sighted[0].box))
-            else:
-                continue
-            labels.append(affect)
+            box = _box(recording, index, grey, sighted[0].box if sighted else None)
+            if box is not None:
+                found.append((_whole(grey) if recording.cropped else crop(grey, box), affect, time_s, box))
     _check_length(recording, count, last_s)
-    pixels = np.stack(faces) if faces else np.empty((0, FACE_SIDE, FACE_SIDE), np.uint8)
-    return pixels, np.array(labels, np.float32).reshape(-1, 2)
+    return CutFaces(
+        np.stack([f[0] for f in found]) if found else np.empty((0, FACE_SIDE, FACE_SIDE), np.uint8),
+        np.array([f[1] for f in found], np.float32).reshape(-1, 2),
+        np.array([f[2] for f in found], np.float64),
+        np.array([(b.x, b.y, b.side) for _, _, _, b in found], np.float32).reshape(-1, 3),
+    )
+
+
+def _box(recording: Recording, index: int, grey: Grey, sighted: Box | None) -> Box | None:
+    """Where the face of a frame is: all of it, the given box, or what was `sighted`."""
+    if recording.cropped:
+        return Box(0, 0, min(grey.shape))
+    if recording.boxes is not None:
+        return given_box(recording.boxes[index])
+    return sighted
 
 
 def _label(recording: Recording, index: int, time_s: float) -> Affect:
@@ -73,9 +89,9 @@ def _check_length(recording: Recording, count: int, last_s: float) -> None:
 
 
 def given_box(box: NDArray[np.float32]) -> Box | None:
-    """The square around a box of left, top, width and height (4,); None where it is missing or under `MIN_BOX_PX`."""
+    """The square around a box of left, top, width and height (4,); None where it is missing or empty."""
     left, top, width, height = box.tolist()
-    if not math.isfinite(sum(box.tolist())) or width <= MIN_BOX_PX or height <= MIN_BOX_PX:
+    if not math.isfinite(sum(box.tolist())) or width <= 0 or height <= 0:
         return None
     return Box.around(left + width / 2, top + height / 2, (width + height) / 2)
 

@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 from lowbeam.models.normalised import RestoringNetwork
 from lowbeam.models.one_for_all import GRID, OneForAll, to_grid
+from lowbeam.models.temporal import TemporalHead
 from lowbeam.recognize import MODEL_FORMAT
 from lowbeam.restore import RESTORER_FORMAT
 from lowbeam.scale import FACE_SIDE
+
+EXAMPLE_FACES = (torch.zeros(2, 24, 24, dtype=torch.uint8),)  # to trace by
 
 
 class _Deployed(nn.Module):
@@ -36,8 +39,50 @@ def export_onnx(network: OneForAll, path: str | Path) -> None:
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (48, d) (`lowbeam.scale.resample_matrix`); outputs
     ``affect`` and ``std`` float32 (n, 2), valence first.
     """
-    _export(_Deployed(network.cpu()), path, GRID, ["affect", "std"])
+    _export_faces(_Deployed(network.cpu()), path, GRID, ["affect", "std"])
     set_calibration(path, {GRID: (1.0, 1.0)})
+
+
+class _DeployedVideo(nn.Module):
+    """As `_Deployed`, and the head that remembers, over faces that are one run."""
+
+    def __init__(self, network: OneForAll, head: TemporalHead) -> None:
+        super().__init__()
+        self.network, self.head = network, head
+
+    def forward(
+        self, faces: Tensor, resample: Tensor, gaps_s: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        features = self.network.features(to_grid(faces, resample))
+        affect, log_variance, _ = self.network.read(features)
+        still = torch.cat([affect, log_variance], 1)
+        steady, steady_log_variance, after = self.head(features[None], still[None], gaps_s[None], state[None])
+        return (
+            affect.clamp(-1, 1), torch.exp(0.5 * log_variance), steady[0].clamp(-1, 1),
+            torch.exp(0.5 * steady_log_variance[0]), after[0],
+        )  # fmt: skip
+
+
+def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path) -> None:
+    """Write `network` with its `head` to `path`, not yet calibrated.
+
+    Inputs and outputs are those of `export_onnx`, of each face by itself; and for faces that are one run, in order,
+    inputs ``gaps_s`` float32 (n,), the seconds since the face before, and ``state`` float32 (spans, channels), zeros
+    where nothing was seen; outputs ``steady_affect`` and ``steady_std`` float32 (n, 2), and ``next_state``.
+    """
+    example = (
+        *EXAMPLE_FACES,
+        torch.zeros(GRID, EXAMPLE_FACES[0].shape[1]),
+        torch.zeros(2),
+        torch.zeros(*head.state_shape),
+    )
+    faces, side = torch.export.Dim("n"), torch.export.Dim("d")
+    _export(
+        _DeployedVideo(network.cpu(), head.cpu()), path, example,
+        {"faces": {0: faces, 1: side, 2: side}, "resample": {1: side}, "gaps_s": {0: faces}, "state": None},
+        ["affect", "std", "steady_affect", "steady_std", "next_state"],
+    )  # fmt: skip
+    set_calibration(path, {GRID: (1.0, 1.0)}, {GRID: (1.0, 1.0)})
 
 
 class _Restoring(nn.Module):
@@ -59,7 +104,7 @@ def export_restorer(network: RestoringNetwork, path: str | Path) -> None:
     ``restored`` uint8 (n, 96, 96). Weights are stored in float16 and computed with in float32: half the size, and the
     pictures are the same to a grey level.
     """
-    _export(_Restoring(network.cpu()), path, FACE_SIDE, ["restored"])
+    _export_faces(_Restoring(network.cpu()), path, FACE_SIDE, ["restored"])
     _halve_weights(path)
     _set_about(path, "lowbeam-restorer", {"format": RESTORER_FORMAT})
 
@@ -78,31 +123,46 @@ def _halve_weights(path: str | Path) -> None:
     onnx.save(model, str(path))
 
 
-def _export(module: nn.Module, path: str | Path, side: int, outputs: list[str]) -> None:
+def _export_faces(module: nn.Module, path: str | Path, side: int, outputs: list[str]) -> None:
     """Write `module` to `path`; it takes ``faces`` (n, d, d) and ``resample`` (`side`, d)."""
-    example = (torch.zeros(2, 24, 24, dtype=torch.uint8), torch.zeros(side, 24))
     faces, faces_side = torch.export.Dim("n"), torch.export.Dim("d")
+    shapes = {"faces": {0: faces, 1: faces_side, 2: faces_side}, "resample": {1: faces_side}}
+    _export(module, path, (*EXAMPLE_FACES, torch.zeros(side, EXAMPLE_FACES[0].shape[1])), shapes, outputs)
+
+
+def _export(
+    module: nn.Module, path: str | Path, example: tuple[Tensor, ...], shapes: dict[str, Any], outputs: list[str]
+) -> None:
+    """Write `module` to `path`, with inputs of the names and dynamic `shapes` given."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells what of torchvision it does without
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            module.eval(), example, input_names=["faces", "resample"], output_names=outputs, dynamo=True,
-            dynamic_shapes={"faces": {0: faces, 1: faces_side, 2: faces_side}, "resample": {1: faces_side}},
+            module.eval(), example, input_names=list(shapes), output_names=outputs, dynamo=True, dynamic_shapes=shapes,
             verbose=False,
         )  # fmt: skip
     assert program is not None  # it is None only where dynamo=False
     program.save(str(path), external_data=False)
 
 
-def set_calibration(path: str | Path, factors: dict[int, tuple[float, float]]) -> None:
-    """Store in the file, for each face side in pixels, the factors on the deviations of valence and arousal."""
-    sides = sorted(factors)
-    about = {
-        "format": MODEL_FORMAT,
-        "grid": GRID,
-        "calibration": {"side": sides, "factor": [[round(f, 4) for f in factors[side]] for side in sides]},
-    }
+Factors = dict[int, tuple[float, float]]  # of each face side in pixels: on the deviations of valence and arousal
+
+
+def set_calibration(path: str | Path, factors: Factors, steady: Factors | None = None) -> None:
+    """Store in the file the factors on the deviations; with `steady`, those on the readings of a model that
+    remembers."""
+    metadata = {entry.key: entry.value for entry in onnx.load(str(path), load_external_data=False).metadata_props}
+    about = json.loads(metadata.get("lowbeam", "{}")) | {"format": MODEL_FORMAT, "grid": GRID}
+    if factors:
+        about["calibration"] = _table(factors)
+    if steady is not None:
+        about["memory"] = {"calibration": _table(steady)}
     _set_about(path, "lowbeam", about)
+
+
+def _table(factors: Factors) -> dict[str, list]:
+    sides = sorted(factors)
+    return {"side": sides, "factor": [[round(f, 4) for f in factors[side]] for side in sides]}
 
 
 def _set_about(path: str | Path, key: str, about: dict[str, Any]) -> None:

@@ -73,16 +73,25 @@ class Restorer(nn.Module):
 class OneForAll(nn.Module):
     """Trunk, average over each quarter of the face, and one linear layer."""
 
+    FEATURES = 4 * Trunk.CHANNELS
+
     def __init__(self, trunk: Trunk, dropout: float = 0.5) -> None:
         super().__init__()
         self.trunk = trunk
         self.pool = nn.AvgPool2d(3)
         self.dropout = nn.Dropout(dropout)
-        self.readout = nn.Linear(4 * Trunk.CHANNELS, 2 + 2 + EMOTION_CLASSES)
+        self.readout = nn.Linear(self.FEATURES, 2 + 2 + EMOTION_CLASSES)
 
     def forward(self, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Grid (n, 1, 48, 48) to valence and arousal (n, 2), the logarithms of their variances (n, 2), and emotion
         logits (n, 8)."""
-        features = self.dropout(self.pool(self.trunk(grid)).flatten(1))
+        return self.read(self.dropout(self.features(grid)))
+
+    def features(self, grid: Tensor) -> Tensor:
+        """Grid (n, 1, 48, 48) to what the readings are made from, (n, FEATURES)."""
+        return self.pool(self.trunk(grid)).flatten(1)
+
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The readings that `forward` returns, of `features`."""
         affect, log_variance, emotion = self.readout(features).split([2, 2, EMOTION_CLASSES], dim=1)
         return affect, log_variance, emotion

@@ -63,8 +63,12 @@ def _erase(faces: Tensor, share: float) -> Tensor:
 
 def received(hr: Tensor, scale: int) -> Tensor:
     """HR faces of whole grey levels (n, 96, 96) to the network's input (n, 1, 48, 48) after a trip at `scale`."""
-    side = side_of(scale)
-    return to_grid(resample(hr, side), _matrix(side, GRID, hr))
+    return on_grid(resample(hr, side_of(scale)))
+
+
+def on_grid(lr: Tensor) -> Tensor:
+    """LR faces of grey levels (n, d, d) as the network's input (n, 1, 48, 48)."""
+    return to_grid(lr, _matrix(lr.shape[1], GRID, lr))
 
 
 def native_to_hr(pixels: Tensor) -> Tensor:

@@ -11,8 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lowbeam.corpora import ferplus
 from lowbeam.corpora.ferplus import Stills
-from lowbeam.errors import OutputError, reason
-from lowbeam.files import whole_file
+from lowbeam.files import make_folder, whole_file
 from lowbeam.models.export import export_onnx
 from lowbeam.train.calibrate import calibrate
 from lowbeam.train.recipe import Recipe
@@ -83,11 +82,7 @@ def train(recipe: Recipe, corpus: str | Path, out: str | Path) -> Path:
     of the ONNX file.
     """
     training, valid = ferplus.load(corpus, "train"), ferplus.load(corpus, "valid")
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {reason(error)}") from error
+    folder = make_folder(out)
     restored = _restored_trunk(recipe, training, valid, folder / "restore")
     finetuned = _finetuned(recipe, training, valid, folder / "finetune", restored)
     path = folder / f"{recipe.name}.onnx"

@@ -1,7 +1,7 @@
 """The clip that ships: a rendered person who talks, nods, blinks, and passes through joy, surprise, sadness, anger and
 rest, with the true valence and arousal of every frame.
 
-Made again by ``python -m lowbeam.corpora.clip FACE_MODEL OUT`` (the `render` extra).
+Made again by ``python -m lowbeam.corpora.rendered.clip FACE_MODEL OUT`` (the `render` extra).
 """
 
 import csv
@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.corpora.ferplus import CIRCUMPLEX, EMOTIONS
-from lowbeam.corpora.rendered import Looks, Person, Pose, load_face_model
+from lowbeam.corpora.rendered.face_model import load_face_model
+from lowbeam.corpora.rendered.looks import Looks
+from lowbeam.corpora.rendered.person import Person, Pose
 from lowbeam.media import Rgb, VideoSink
 
 FPS = 25
@@ -144,5 +146,5 @@ def write_clip(face_model: str | Path, out: str | Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: python -m lowbeam.corpora.clip FACE_MODEL OUT")
+        sys.exit("usage: python -m lowbeam.corpora.rendered.clip FACE_MODEL OUT")
     write_clip(*sys.argv[1:])

@@ -1,0 +1,132 @@
+"""A budget in bits per second, and how it is held: over any ten seconds, whatever the picture does."""
+
+import math
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from lowbeam.codec.operating_table import Counts, Entry
+from lowbeam.codec.wire import rtp_bytes
+from lowbeam.errors import UsageError
+
+WINDOW_S = 10.0  # over which a budget holds
+SEGMENT_S = 2.0  # between looks at whether another point would serve better
+STAY_S = 8.0  # before a richer point is tried: each change costs a key frame
+MARGIN = 0.95  # of the budget that a point is chosen for
+GAIN = 0.005  # of CCC: less is not worth a key frame
+GUESS = 1.3  # times the last face's size: what the next may come to
+UNITS = {"bps": 1, "kbps": 1e3, "mbps": 1e6, "bit/s": 1, "kbit/s": 1e3, "mbit/s": 1e6}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most `bps` bits per second of what `counts` names."""
+
+    bps: float
+    counts: Counts = "wire"
+
+    @property
+    def window_bytes(self) -> float:
+        """Bytes that any `WINDOW_S` may hold."""
+        return self.bps * WINDOW_S / 8
+
+    def weigh(self, face_bytes: int, cue_bytes: int) -> int:
+        """Bytes that a face and its cue count for."""
+        return face_bytes if self.counts == "payload" else rtp_bytes(np.array([face_bytes + cue_bytes]))
+
+
+def parse_budget(text: str, counts: str = "wire") -> Budget:
+    """A budget from a number and a unit: ``"3kbps"``, ``"800 bit/s"``.
+
+    Raises `UsageError` for a unit that is not known, a budget that is not positive, or `counts` of another name.
+    """
+    found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([a-z/]*)\s*", text.lower())
+    if counts not in get_args(Counts):
+        raise UsageError(f"budget of {counts} is not one of {', '.join(get_args(Counts))}")
+    try:
+        value = float(found[1]) if found else math.nan
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise UsageError(f"budget {text} is not a number and a unit; 3kbps is")
+    unit = found[2] if found else ""
+    if unit not in UNITS:
+        raise UsageError(f"budget {text}: unit {unit or '(none)'} is not one of {', '.join(UNITS)}")
+    if not 0 < value * UNITS[unit] < math.inf:
+        raise UsageError(f"budget {text} must be more than nothing")
+    return Budget(value * UNITS[unit], counts)  # type: ignore[arg-type]  # it was just checked
+
+
+class RateControl:
+    """Moves along a ladder of entries so that no `WINDOW_S` holds more than the budget.
+
+    Whether a face may be coded is asked by `may_code`, before the work is done; whether it may be sent by `fits`; what
+    was sent is told by `sent`. `entry` is the one to code at; at a segment's border `look` may change it.
+    """
+
+    def __init__(self, budget: Budget, rungs: list[Entry]) -> None:
+        self._budget, self._rungs = budget, rungs
+        self._sent: deque[tuple[float, int]] = deque()
+        self._sizes: dict[bool, int] = {}  # of the last key face, and of the last other
+        self._ratio = 1.0  # of what comes to what the table says
+        self._segment = [0, 0.0]  # bytes and start of the segment
+        self._since_s = -math.inf
+        self.most_bytes = 0  # that a window held
+        self.entry = self._affordable(budget.bps * MARGIN)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the ladder's leanest point is within the budget."""
+        return self._rungs[0].rate_bps(self._budget.counts) <= self._budget.bps
+
+    def _affordable(self, bps: float) -> Entry:
+        """The best entry within `bps`, by what the picture has come to so far; else the leanest."""
+        fitting = [e for e in self._rungs if e.rate_bps(self._budget.counts) * self._ratio <= bps]
+        return fitting[-1] if fitting else self._rungs[0]
+
+    def look(self, time_s: float) -> bool:
+        """Think again, at a segment's border. Returns whether `entry` is another now."""
+        length_s = time_s - self._segment[1]
+        if length_s < SEGMENT_S:
+            return False
+        expected = self.entry.rate_bps(self._budget.counts) / 8 * length_s
+        self._ratio += 0.4 * (min(max(self._segment[0] / expected, 0.2), 8.0) - self._ratio)
+        self._segment = [0, time_s]
+        wanted = self._affordable(self._budget.bps * MARGIN)
+        if wanted == self.entry:
+            return False
+        is_richer = wanted.ccc > self.entry.ccc
+        if is_richer and (time_s - self._since_s < STAY_S or wanted.ccc < self.entry.ccc + GAIN):
+            return False
+        self.entry, self._since_s = wanted, time_s
+        return True
+
+    def may_code(self, time_s: float, is_key: bool) -> bool:
+        """Whether the next face is likely to fit; the first of its kind is tried. Below what the ladder can reach
+        nothing is held back."""
+        guess = self._sizes.get(is_key, 0) * (1.0 if is_key else GUESS)
+        return not self.is_reachable or self._held(time_s) + guess <= self._budget.window_bytes
+
+    def fits(self, time_s: float, size: int) -> bool:
+        """Whether `size` bytes may be sent at `time_s`."""
+        return not self.is_reachable or self._held(time_s) + size <= self._budget.window_bytes
+
+    def sent(self, time_s: float, size: int, is_key: bool) -> None:
+        """Take note of what was sent."""
+        self._sent.append((time_s, size))
+        self._sizes[is_key] = size
+        self._segment[0] += size
+        self.most_bytes = max(self.most_bytes, self._held(time_s))
+
+    def refused(self, size: int, is_key: bool) -> None:
+        """Take note of what a face came to that was not sent."""
+        self._sizes[is_key] = size
+
+    def _held(self, time_s: float) -> int:
+        """Bytes of the window that ends at `time_s`."""
+        while self._sent and self._sent[0][0] <= time_s - WINDOW_S:
+            self._sent.popleft()
+        return sum(size for _, size in self._sent)

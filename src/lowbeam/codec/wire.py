@@ -1,0 +1,38 @@
+"""What crosses the link besides the faces: the headers of the packets that carry them.
+
+Two ways are weighed. RTP over UDP over IPv4 sends a face as soon as it is coded, in a packet of its own. TLS over TCP
+gathers the faces of a second and sends them together: a second late, and with far fewer headers. What flows back
+(acknowledgements, RTCP) and what sets the link up are not counted.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+MTU = 1500  # bytes: Ethernet's
+IP_UDP_RTP = 20 + 8 + 12  # IPv4 (RFC 791), UDP (RFC 768), RTP (RFC 3550)
+FRAGMENT = 3  # what a face's part costs more where it does not fit one packet (RFC 7798, 4.4.3)
+IP_TCP = 20 + 20 + 12  # IPv4, TCP (RFC 9293) with timestamps (RFC 7323)
+TLS_RECORD = 5 + 1 + 16  # header, content type and tag of a TLS 1.3 record (RFC 8446, 5.2)
+MAX_RECORD = 2**14  # bytes (RFC 8446, 5.1)
+FACE_HEADER = 4  # of each face in a batch: its length and its time within the batch, two bytes each
+BATCH_S = 1.0
+
+Sizes = NDArray[np.int64]  # bytes of each face as it is sent, (n,)
+
+
+def rtp_bytes(sizes: Sizes) -> int:
+    """Bytes of faces sent by RTP, one packet each, or as many as one needs."""
+    room = MTU - IP_UDP_RTP
+    packets = np.where(sizes <= room, 1, -(-sizes // (room - FRAGMENT)))
+    return int((sizes + packets * IP_UDP_RTP + np.where(packets > 1, packets * FRAGMENT, 0)).sum())
+
+
+def tls_bytes(time_s: NDArray[np.float64], sizes: Sizes) -> int:
+    """Bytes of faces sent by TLS in batches of `BATCH_S`; a batch without faces is not sent. `time_s` (n,) rises."""
+    if len(sizes) == 0:
+        return 0
+    batch = np.floor(np.asarray(time_s) / BATCH_S + 1e-6).astype(np.int64)
+    _, index = np.unique(batch, return_inverse=True)
+    sent = np.bincount(index, weights=sizes + FACE_HEADER).astype(np.int64)
+    sealed = sent + -(-sent // MAX_RECORD) * TLS_RECORD
+    return int((sealed + -(-sealed // (MTU - IP_TCP)) * IP_TCP).sum())

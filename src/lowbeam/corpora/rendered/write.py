@@ -1,0 +1,212 @@
+"""A corpus of rendered people on disk, in the layout of AVEC 2016, so that `lowbeam.corpora.avec2016` reads it.
+
+Beside that layout's folders, of which all boxes are the truth, lies ``manifest.json``: seed, version, settings, people
+by split, and the SHA-256 of every file. The same seed and settings give the same bytes with the same libraries; how
+many processes share the work makes no difference.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
+from numpy.typing import NDArray
+
+from lowbeam.corpora.rendered.face_model import load_face_model
+from lowbeam.corpora.rendered.talker import Talker
+from lowbeam.errors import OutputError, UsageError, reason
+from lowbeam.faces.crop import Box
+from lowbeam.files import whole_file
+from lowbeam.media import Grey
+
+RENDER_VERSION = 1  # of what a seed gives
+MANIFEST = "manifest.json"
+SETTINGS = "settings.json"
+SPLIT_SHARES = {"test": 5 / 24, "dev": 4 / 24}  # of the people; the rest are train
+QP = "12"  # H.264: an error of about one grey level
+MIN_SIZE, MAX_SIZE = 64, 1024  # pixels
+MAX_SUBJECTS, MAX_MINUTES, MAX_FPS = 10_000, 600, 120
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the bytes. `minutes` of video at `fps` for each of `subjects` people, `size` pixels square."""
+
+    subjects: int = 24
+    minutes: float = 2.0
+    fps: float = 25.0
+    size: int = 192
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "subjects": (3, MAX_SUBJECTS), "minutes": (1 / 60, MAX_MINUTES), "fps": (1, MAX_FPS),
+            "size": (MIN_SIZE, MAX_SIZE), "seed": (0, 2**31),
+        }  # fmt: skip
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name} {getattr(self, name):g} is out of range: {low:.3g} to {high:g}")
+        if self.size % 2:
+            raise UsageError(f"size {self.size} is odd; H.264 needs even sides")
+
+    @property
+    def frames(self) -> int:
+        """Frames of each recording."""
+        return max(2, round(60 * self.minutes * self.fps))
+
+    def names(self) -> list[tuple[str, str]]:
+        """Split and name of each recording, in the order of people: ``("train", "train_1")``, …"""
+        counts = {split: max(1, round(share * self.subjects)) for split, share in SPLIT_SHARES.items()}
+        counts = {"train": self.subjects - sum(counts.values()), "dev": counts["dev"], "test": counts["test"]}
+        return [(split, f"{split}_{n + 1}") for split, count in counts.items() for n in range(count)]
+
+
+def render_corpus(
+    out: str | Path, face_model: str | Path, settings: Settings | None = None, *, workers: int = 1,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Render a corpus into the folder `out`, or go on with one that was interrupted; returns its manifest.
+
+    `face_model` is ``ict_face.npz`` or a clone of ICT-FaceKit. Raises `UsageError` for settings out of range or a
+    folder that holds something else, `CorpusError` for a face model with missing parts, `OutputError`.
+    """
+    settings = settings or Settings()
+    if not 1 <= workers <= 256:
+        raise UsageError(f"workers must be from 1 to 256, not {workers}")
+    load_face_model(face_model)  # a mistake leaves no folder behind
+    folder = Path(out)
+    _claim(folder, settings, face_model)
+    jobs = [(folder, face_model, settings, i, name) for i, (_, name) in enumerate(settings.names())]
+    about: dict[str, Any] = {}
+    # Forking beside FFmpeg's and Numba's threads is not safe: processes are spawned.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for done, found in enumerate(pool.map(_render, *zip(*jobs, strict=True)), 1):
+            about |= found
+            if progress is not None:
+                progress(done * settings.frames, len(jobs) * settings.frames)
+    people = [{"name": name, "split": split, **about[name]} for split, name in settings.names()]
+    manifest = {
+        "kind": "lowbeam rendered corpus", "version": RENDER_VERSION, "settings": asdict(settings),
+        "face_model_sha256": _face_model_digest(face_model), "people": people,
+        "files": {str(path.relative_to(folder)): _digest(path) for path in _files(folder, settings)},
+    }  # fmt: skip
+    with whole_file(folder / MANIFEST) as beside:
+        beside.write_text(json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+def _claim(folder: Path, settings: Settings, face_model: str | Path) -> None:
+    """Make the folder, or see that what it holds is the same corpus, unfinished or whole."""
+    claim = {"version": RENDER_VERSION, **asdict(settings), "face_model_sha256": _face_model_digest(face_model)}
+    path = folder / SETTINGS
+    try:
+        if path.exists():
+            if json.loads(path.read_text()) != claim:
+                raise UsageError(f"{folder} holds a corpus of other settings: name another folder")
+            return
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty: name another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise OutputError(f"{folder} cannot be used: {reason(error)}") from error
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(claim, indent=1) + "\n")
+
+
+def _paths(folder: Path, name: str) -> dict[str, Path]:
+    return {
+        "video": folder / "recordings_video" / f"{name}.mp4",
+        "times": folder / "recordings_video_frame_time" / f"{name}.csv",
+        "valence": folder / "ratings_gold_standard" / "valence" / f"{name}.arff",
+        "arousal": folder / "ratings_gold_standard" / "arousal" / f"{name}.arff",
+        "boxes": folder / "bbox" / f"{name}.csv",
+    }
+
+
+def _files(folder: Path, settings: Settings) -> Iterator[Path]:
+    for _, name in settings.names():
+        yield from _paths(folder, name).values()
+
+
+def _render(
+    folder: Path, face_model: str | Path, settings: Settings, index: int, name: str
+) -> dict[str, dict[str, Any]]:
+    """Render one recording, unless it is there; what the manifest says of it."""
+    paths = _paths(folder, name)
+    model = load_face_model(face_model)
+    talker = Talker(model, settings.seed, index, settings.frames, settings.fps, settings.size)
+    if not paths["video"].exists():
+        try:
+            for path in paths.values():
+                path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written: {reason(error)}") from error
+        with whole_file(paths["video"]) as beside:  # it appears last: what was interrupted is made again
+            boxes = _write_video(talker, beside, settings)
+            _write_labels(paths, name, talker.affect, boxes, settings.fps)
+    return {name: talker.about()}
+
+
+def _write_video(talker: Talker, path: Path, settings: Settings) -> list[Box]:
+    boxes = []
+    rate = Fraction(settings.fps).limit_denominator(1001)
+    with av.open(str(path), "w", format="mp4") as container:
+        options = {"qp": QP, "preset": "veryfast"}
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.width = stream.height = settings.size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.color_range = ColorRange.JPEG
+        stream.codec_context.thread_count = 1  # with more, the bytes depend on how many
+        for index, shot in enumerate(talker.shots()):
+            picture = _grey_frame(shot.picture)
+            picture.pts, picture.time_base = index, 1 / rate
+            container.mux(stream.encode(picture))
+            boxes.append(shot.box)
+        container.mux(stream.encode())
+    return boxes
+
+
+def _grey_frame(grey: Grey) -> VideoFrame:
+    chroma = np.full((grey.shape[0] // 2, grey.shape[1]), 128, np.uint8)
+    picture = VideoFrame.from_ndarray(np.concatenate([grey, chroma]), format="yuv420p")
+    picture.color_range = ColorRange.JPEG
+    return picture
+
+
+def _write_labels(paths: dict[str, Path], name: str, affect: NDArray[np.float64], boxes: list[Box], fps: float) -> None:
+    times = [f"{i / fps:.6f}" for i in range(len(affect))]
+    with whole_file(paths["times"]) as beside:
+        beside.write_text("frame;time\n" + "".join(f"{i};{t}\n" for i, t in enumerate(times)))
+    with whole_file(paths["boxes"]) as beside:
+        rows = (f"{t};{b.x:.2f};{b.y:.2f};{b.side:.2f};{b.side:.2f}\n" for t, b in zip(times, boxes, strict=True))
+        beside.write_text("time;left;top;width;height\n" + "".join(rows))
+    for kind, values in zip(("valence", "arousal"), affect.T, strict=True):
+        with whole_file(paths[kind]) as beside:
+            head = (
+                f"@relation {kind}\n@attribute name string\n@attribute time numeric\n@attribute value numeric\n@data\n"
+            )
+            beside.write_text(head + "".join(f"'{name}',{t},{v:.5f}\n" for t, v in zip(times, values, strict=True)))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _face_model_digest(path: str | Path) -> str:
+    """Of the file; of a clone, its neutral mesh."""
+    source = Path(path)
+    if source.is_dir():
+        found = sorted(source.glob("**/generic_neutral_mesh.obj"))
+        return _digest(found[0]) if found else ""
+    return _digest(source)

@@ -1,0 +1,1 @@
+"""Rate and distortion: what emotion costs in bits, over codecs, scales, QPs and frame rates."""

@@ -1,0 +1,70 @@
+"""What can be had for how much: the points that no other beats, what is kept at a rate, and BD-rates."""
+
+from typing import Any
+
+import numpy as np
+
+from lowbeam.errors import UsageError
+
+RATES = ("payload_bps", "container_bps", "rtp_bps", "tls_bps")
+AFFECT = ("valence", "arousal")
+Point = dict[str, Any]
+MIN_CURVE = 4  # points that a BD-rate needs
+
+
+def agreement(point: Point, system: str, affect: str = "both") -> float:
+    """CCC of `system` at a point: of valence, of arousal, or the mean of both."""
+    found = point["scores"][system]
+    names = AFFECT if affect == "both" else (affect,)
+    return float(np.mean([found[name]["ccc"] for name in names]))
+
+
+def front(points: list[Point], system: str, rate: str, affect: str = "both", gain: float = 0.0) -> list[Point]:
+    """The points that no other beats: by rising rate, each with a CCC that is higher by more than `gain`."""
+    kept: list[Point] = []
+    for point in sorted(
+        points, key=lambda p: (p[rate], -agreement(p, system, affect)) if system in p["scores"] else (0, 0)
+    ):
+        if system not in point["scores"]:
+            continue
+        if not kept or agreement(point, system, affect) > agreement(kept[-1], system, affect) + gain:
+            kept.append(point)
+    return kept
+
+
+def best_within(points: list[Point], system: str, rate: str, most_bps: float, affect: str = "both") -> Point | None:
+    """The point of the highest CCC at no more than `most_bps`; None where none is so cheap."""
+    found = front([p for p in points if p[rate] <= most_bps], system, rate, affect)
+    return found[-1] if found else None
+
+
+def same_point(points: list[Point], wanted: Point) -> Point:
+    """The point of the same codec, scale, QP and frame rate. Raises `UsageError` where it was not measured."""
+    keys = ("codec", "scale", "qp", "fps")
+    for point in points:
+        if all(point[key] == wanted[key] for key in keys):
+            return point
+    raise UsageError(
+        "the sweeps differ: " + " ".join(f"{key} {wanted[key]}" for key in keys) + " is in one of them only"
+    )
+
+
+def uncoded(results: dict[str, Any], system: str, affect: str = "both") -> float:
+    """CCC of `system` on full faces at the full frame rate, without a codec."""
+    return agreement({"scores": {system: results["uncoded"][system]["1"]}}, system, affect)
+
+
+def bd_rate(anchor: list[Point], other: list[Point], anchor_system: str, system: str, rate: str) -> float | None:
+    """Bjøntegaard's delta of the rate, in percent, between two fronts (points by rising rate): negative where `other`
+    needs less for the same CCC. None where a front has fewer than four points, or they share no CCC."""
+    from bjontegaard import bd_rate as delta
+
+    if min(len(anchor), len(other)) < MIN_CURVE:
+        return None
+    rates = [np.array([p[rate] for p in curve]) for curve in (anchor, other)]
+    levels = [
+        np.array([agreement(p, name) for p in curve]) for curve, name in ((anchor, anchor_system), (other, system))
+    ]
+    if max(levels[0].min(), levels[1].min()) >= min(levels[0].max(), levels[1].max()):
+        return None
+    return float(delta(rates[0], levels[0], rates[1], levels[1], method="pchip", require_matching_points=False))

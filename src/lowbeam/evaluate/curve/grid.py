@@ -1,0 +1,59 @@
+"""Which operating points a sweep visits."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lowbeam.codec import CODECS, OperatingPoint
+from lowbeam.errors import UsageError
+from lowbeam.scale import SCALES
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of `codecs`, `scales`, `qps` and `fps` (the fastest first)."""
+
+    codecs: tuple[str, ...] = tuple(CODECS)
+    scales: tuple[int, ...] = SCALES
+    qps: tuple[int, ...] = (22, 27, 32, 37, 42, 47)
+    fps: tuple[float, ...] = (25.0, 12.5, 5.0, 2.5, 1.0)
+
+    def points(self) -> list[OperatingPoint]:
+        """All of them. Raises `UsageError` where one is out of range."""
+        return [
+            OperatingPoint(codec, scale, qp, fps)
+            for codec in self.codecs for scale in self.scales for qp in self.qps for fps in self.fps
+        ]  # fmt: skip
+
+
+def parse_grid(codecs: str, scales: str, qps: str, fps: str) -> Grid:
+    """A grid from lists with commas between: ``"hevc,avc"``, ``"1,2,4"``, ``"22,32"``, ``"25,5"``.
+
+    Raises `UsageError` naming what is no number, out of range, or given twice.
+    """
+    grid = Grid(
+        _list("codecs", codecs, str), _list("scales", scales, int), _list("qps", qps, int),
+        tuple(sorted(_list("fps", fps, float), reverse=True)),
+    )  # fmt: skip
+    grid.points()
+    return grid
+
+
+def _list(name: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
+    try:
+        values = tuple(kind(word.strip()) for word in text.split(",") if word.strip())
+    except ValueError as error:
+        raise UsageError(f"--{name} {text} is not a list of numbers with commas between") from error
+    if not values or len(set(values)) < len(values):
+        raise UsageError(f"--{name} {text} is empty or names one twice")
+    return values
+
+
+def by_run(points: Iterable[OperatingPoint]) -> list[tuple[OperatingPoint, ...]]:
+    """Points that differ in their frame rate alone, together: a process takes them at once."""
+    runs: dict[tuple[str, int, int], list[OperatingPoint]] = {}
+    for point in points:
+        runs.setdefault((point.codec, point.scale, point.qp), []).append(point)
+    return [tuple(run) for run in runs.values()]

@@ -1,0 +1,30 @@
+"""Results of a sweep as a file: JSON with a point on each line, so that a change of one is seen as such."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lowbeam.errors import SourceError, reason
+from lowbeam.evaluate.curve.sweep import RESULTS_VERSION
+from lowbeam.files import whole_file
+
+
+def write_results(results: dict[str, Any], path: Path) -> None:
+    """Write what `sweep` returned. Raises `OutputError`."""
+    head = {name: value for name, value in results.items() if name != "points"}
+    points = ",\n".join(json.dumps(point) for point in results["points"])
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(head, indent=1)[:-2] + f',\n "points": [\n{points}\n]\n}}\n')
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a file of `write_results`. Raises `SourceError` where it is missing, damaged, or of another version."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if results["version"] != RESULTS_VERSION:
+            raise SourceError(f"{path} is of version {results['version']}; this lowbeam reads {RESULTS_VERSION}")
+        results["points"][0]["scores"]
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it lacks what a sweep writes"
+        raise SourceError(f"{path} is no result of lowbeam curve: {why}") from error
+    return results

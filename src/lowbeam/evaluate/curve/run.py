@@ -1,0 +1,169 @@
+"""One recording at one operating point: coded, weighed, decoded and read; kept by the content of all that goes in."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from lowbeam.codec import OperatingPoint
+from lowbeam.codec.face_stream import FaceStreamWriter, cue_text, has_moved
+from lowbeam.codec.loopback import CodedRun, code, decode
+from lowbeam.codec.operating_point import Pacer
+from lowbeam.codec.standard import CodedFace, StandardEncoder
+from lowbeam.codec.wire import rtp_bytes, tls_bytes
+from lowbeam.corpora.labelled import Track
+from lowbeam.evaluate.curve.systems import Affect, Readers, System
+from lowbeam.faces.crop import Box
+from lowbeam.files import Pipe, make_folder, whole_file
+from lowbeam.scale import FACE_SIDE, Faces
+
+KEPT_VERSION = 1  # of what is kept of a run
+PERSON = 1  # the id in a run's face stream
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Bytes of a run of `faces` over `duration_s`: of the video alone; in a face stream, container and boxes and all;
+    on the wire by RTP and by TLS, boxes with them."""
+
+    faces: int
+    duration_s: float
+    payload: int = 0
+    container: int = 0
+    rtp: int = 0
+    tls: int = 0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run's weight, and what each system read of the faces at `time_s`: affect (n, 2) by name."""
+
+    weight: Weight
+    time_s: NDArray[np.float64]
+    readings: dict[str, Affect]
+
+
+def digest_of(track: Track) -> str:
+    """Changes with a recording's faces, times and boxes."""
+    digest = hashlib.sha256(np.ascontiguousarray(track.pixels).data)
+    digest.update(track.time_s.tobytes() + track.box.tobytes())
+    return digest.hexdigest()
+
+
+class RunCache:
+    """Runs in a folder: coded once, whichever systems read them, and read once by each system."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def result(
+        self, track: Track, digest: str, point: OperatingPoint | None, scale: int, lr: Faces, readers: Readers,
+        systems: list[System],
+    ) -> RunResult:  # fmt: skip
+        """The result of `track` (whose `digest_of` is given) at `point`, or uncoded at `scale` and full frame rate
+        where that is None; `lr` are its faces at that scale. What is not kept yet is made."""
+        rows = _rows(track, point)
+        key = _key(digest, point, scale)
+        place = self._folder / key[:2] / key
+        wanted = {system.name: found for system in systems if (found := system.digest(scale)) is not None}
+        readings = {}
+        for name, weights in wanted.items():
+            try:
+                readings[name] = np.load(place / f"{weights}.npy")
+            except (OSError, ValueError, EOFError):
+                continue
+        time_s = track.time_s[rows]
+        weight, faces = self._coded(place, track, rows, point, lr, need_faces=len(readings) < len(wanted))
+        if faces is not None:
+            for name, affect in readers.read(set(wanted) - set(readings), scale, faces, time_s).items():
+                readings[name] = affect
+                with whole_file(place / f"{wanted[name]}.npy") as beside:
+                    np.save(beside, affect)
+        return RunResult(weight, time_s, readings)
+
+    def _coded(
+        self, place: Path, track: Track, rows: NDArray[np.int64], point: OperatingPoint | None, lr: Faces,
+        need_faces: bool,
+    ) -> tuple[Weight, Faces | None]:  # fmt: skip
+        """The weight of a run, and where they are needed its faces as the far side sees them."""
+        if point is None:
+            make_folder(place)
+            return Weight(len(rows), _duration_s(track)), lr[rows] if need_faces else None
+        run = _load(place / "coded.npz", point)
+        if run is None:
+            make_folder(place)
+            run = code(point, lr[rows], np.rint(1000 * track.time_s[rows]).astype(int).tolist())
+            _save(run, place / "coded.npz")
+        return weigh(run, track.box[rows], _duration_s(track)), decode(run) if need_faces else None
+
+
+def _rows(track: Track, point: OperatingPoint | None) -> NDArray[np.int64]:
+    """Indices of the faces that are coded."""
+    if point is None:
+        return np.arange(len(track))
+    pacer = Pacer(point.fps)
+    return np.array([i for i, time_s in enumerate(track.time_s) if pacer.takes(time_s)], np.int64)
+
+
+def _duration_s(track: Track) -> float:
+    """Of the recording: to its last face, which is shown for as long as those before it."""
+    return float(track.time_s[-1] - track.time_s[0] + np.median(np.diff(track.time_s)))
+
+
+def _key(digest: str, point: OperatingPoint | None, scale: int) -> str:
+    """Of all that decides what the far side sees: faces, operating point, and the codecs' versions."""
+    about = [KEPT_VERSION, digest, str(point), scale, sorted(av.library_versions.items())]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+
+
+def _save(run: CodedRun, path: Path) -> None:
+    data = np.frombuffer(b"".join(face.data for face in run.faces), np.uint8)
+    columns = np.array([(len(face.data), face.time_ms, face.is_key) for face in run.faces], np.int64)
+    with whole_file(path) as beside:
+        np.savez(beside, data=data, columns=columns, header=np.frombuffer(run.header, np.uint8))
+
+
+def _load(path: Path, point: OperatingPoint) -> CodedRun | None:
+    """A kept run; None where there is none, or it is damaged."""
+    try:
+        with np.load(path) as kept:
+            data, header = kept["data"].tobytes(), kept["header"].tobytes()
+            faces, start = [], 0
+            for size, time_ms, is_key in kept["columns"].tolist():
+                faces.append(CodedFace(data[start : start + size], time_ms, bool(is_key)))
+                start += size
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    return CodedRun(point, header, faces)
+
+
+def weigh(run: CodedRun, boxes: NDArray[np.float32], duration_s: float) -> Weight:
+    """What `run` weighs with its `boxes` (n, 3); as in a face stream, a box is sent with a face when it has moved."""
+    places = [Box(*box) for box in boxes.tolist()]
+    sizes = np.array([len(face.data) for face in run.faces])
+    time_s = np.array([face.time_ms / 1000 for face in run.faces])
+    sent: Box | None = None
+    cues = np.zeros(len(places), np.int64)
+    for index, box in enumerate(places):
+        if sent is None or has_moved(sent, box):
+            sent, cues[index] = box, len(cue_text(PERSON, box))
+    return Weight(
+        len(sizes), duration_s, int(sizes.sum()), _container_bytes(run, places), rtp_bytes(sizes + cues),
+        tls_bytes(time_s, sizes + cues),
+    )  # fmt: skip
+
+
+def _container_bytes(run: CodedRun, places: list[Box]) -> int:
+    target = Pipe(BytesIO())
+    writer = FaceStreamWriter(target, (FACE_SIDE, FACE_SIDE))
+    track = writer.add_track(StandardEncoder(run.point), run.point)
+    for face, box in zip(run.faces, places, strict=True):
+        track.write_box(face.time_ms, PERSON, box)
+        track.write_face(face)
+    writer.close()
+    return target.size

@@ -1,0 +1,72 @@
+"""What codecs do to readings of real faces: labelled stills, each coded by itself at every scale and QP."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowbeam.codec.loopback import code_stills
+from lowbeam.corpora.choose import corpus_name, load_faces
+from lowbeam.errors import CorpusError
+from lowbeam.evaluate.curve.grid import Grid
+from lowbeam.evaluate.curve.systems import System
+from lowbeam.evaluate.fer_peer import FerPeer
+from lowbeam.evaluate.table import scores
+from lowbeam.recognize import Recognizer
+from lowbeam.scale import Faces, shrink
+
+RUN = 256  # stills in a row that one encoder codes
+
+
+def measure_stills(
+    corpus: str | Path, grid: Grid, systems: list[System], *, split: str = "test",
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores of `systems` on the stills of a corpus, uncoded and coded at every codec, scale and QP of `grid`; each
+    face is read by itself.
+
+    Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has codec (None where uncoded), scale, QP and, by
+    system, the scores. Raises `UsageError`, `CorpusError` or `ModelError`.
+    """
+    labelled = load_faces(corpus, split)
+    if np.isnan(labelled.affect).any():
+        raise CorpusError(f"{corpus} has no valence and arousal")
+    hr, rows = labelled.faces(), []
+    readers = {system.name: _reader(system) for system in systems}
+    visited: list[tuple[str | None, int | None]] = [(None, None), *((c, q) for c in grid.codecs for q in grid.qps)]
+    for scale in grid.scales:
+        lr = shrink(hr, scale)
+        for codec, qp in visited:
+            faces = lr if codec is None or qp is None else _coded(codec, scale, qp, lr)
+            found = {name: scores(read(faces, scale), None, labelled.affect) for name, read in readers.items()}
+            rows.append({"codec": codec, "scale": scale, "qp": qp, "scores": found})
+            if progress is not None:
+                progress(len(rows), len(visited) * len(grid.scales))
+    return {
+        "corpus": corpus_name(corpus), "split": split, "faces": len(labelled),
+        "systems": {system.name: system.model for system in systems}, "rows": rows,
+    }  # fmt: skip
+
+
+def _reader(system: System) -> Callable[[Faces, int], np.ndarray]:
+    if system.model == "fer":
+        peer = FerPeer()
+        return lambda faces, scale: peer(faces)
+    loaded: dict[Path, Recognizer] = {}
+
+    def read(faces: Faces, scale: int) -> np.ndarray:
+        path = system.at(scale)
+        if path is None:
+            return np.full((len(faces), 2), np.nan, np.float32)
+        if path not in loaded:
+            loaded[path] = Recognizer(path)
+        reading = loaded[path](faces)
+        return np.stack([reading.valence, reading.arousal], 1)
+
+    return read
+
+
+def _coded(codec: str, scale: int, qp: int, faces: Faces) -> Faces:
+    runs = (faces[start : start + RUN] for start in range(0, len(faces), RUN))
+    return np.concatenate([code_stills(codec, scale, qp, run) for run in runs])

@@ -1,0 +1,1 @@
+"""Networks that know video: codecs in the loop of the mixture, and a head that remembers."""

@@ -1,0 +1,124 @@
+"""Stills as links deliver them: moved at random, shrunk, really coded by a codec and decoded; kept on disk.
+
+A still has no past, so it is coded by itself (intra). Each face is coded once at every scale in every round, at a codec
+and QP drawn at random.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lowbeam.codec.loopback import code_stills
+from lowbeam.corpora.labelled import LabelledFaces
+from lowbeam.files import make_folder, whole_file
+from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
+from lowbeam.train.degrade import augment
+from lowbeam.train.recipe import Augmentation
+
+PART = 512  # faces that a process codes at a time
+GROUP = 32  # faces in a row that share codec and QP
+QPS = {"hevc": (18, 48), "avc": (18, 48), "av1": (20, 62), "vp9": (20, 62)}  # first and last that are drawn
+CODECS = tuple(QPS)
+
+
+@dataclass(frozen=True)
+class CodedStills:
+    """A round of coded stills in the corpus's order. `pixels` maps each scale to uint8 (n, 96/s, 96/s); `point` maps it
+    to uint8 (n, 2): index of `CODECS`, QP."""
+
+    pixels: dict[int, Faces]
+    point: dict[int, NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class _Part:
+    faces: Faces  # native
+    bounds: Augmentation | None
+    seed: tuple[int, int, int]
+    out: Path
+
+
+def coded_stills(
+    stills: LabelledFaces, folder: Path, rounds: int, seed: int, bounds: Augmentation | None, processes: int,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> list[CodedStills]:  # fmt: skip
+    """Code `stills` in `rounds` rounds, each face moved within `bounds` anew (None: not at all), or take up what
+    `folder` has of them. The same seed gives the same faces."""
+    keep_current(folder, [seed, len(stills), PART, GROUP, QPS, None if bounds is None else bounds.model_dump()])
+    starts = range(0, len(stills), PART)
+    names = [folder / f"part-{r}-{start}.npz" for r in range(rounds) for start in starts]
+    parts = [
+        _Part(np.asarray(stills.pixels[start : start + PART]), bounds, (seed, r, start), name)
+        for name, (r, start) in zip(names, ((r, s) for r in range(rounds) for s in starts), strict=True)
+        if not name.exists()
+    ]
+    with ProcessPoolExecutor(processes) as pool:
+        for done, _ in enumerate(pool.map(_code_part, parts), 1):
+            if progress is not None:
+                progress(done, len(parts))
+    return [_load(names[r * len(starts) : (r + 1) * len(starts)]) for r in range(rounds)]
+
+
+def keep_current(folder: Path, about: list[Any]) -> None:
+    """Make the folder; where its parts were made with other settings than `about`, delete them."""
+    text, kept = json.dumps(about), make_folder(folder) / "about.json"
+    if kept.exists() and kept.read_text() == text:
+        return
+    for old in folder.glob("part-*.npz"):
+        old.unlink()
+    with whole_file(kept) as beside:
+        beside.write_text(text)
+
+
+def _code_part(part: _Part) -> None:
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(part.seed)
+    torch.manual_seed(int(rng.integers(2**31)))
+    hr = _moved(part.faces, part.bounds)
+    arrays: dict[str, Any] = {}
+    for scale in SCALES:
+        lr = shrink(hr, scale)
+        pixels, points = [], []
+        for start in range(0, len(lr), GROUP):
+            group = lr[start : start + GROUP]
+            index = int(rng.integers(len(CODECS)))
+            low, high = QPS[CODECS[index]]
+            qp = int(rng.integers(low, high + 1))
+            pixels.append(code_stills(CODECS[index], scale, qp, group))
+            points.append(np.tile(np.array([[index, qp]], np.uint8), (len(group), 1)))
+        arrays[f"pixels_{scale}"], arrays[f"point_{scale}"] = np.concatenate(pixels), np.concatenate(points)
+    with whole_file(part.out) as beside:
+        np.savez(beside, **arrays)
+
+
+def _moved(faces: Faces, bounds: Augmentation | None) -> Faces:
+    if bounds is None:
+        return resample(faces, FACE_SIDE)
+    return augment(torch.from_numpy(faces), bounds).numpy().astype(np.uint8)
+
+
+def _load(paths: list[Path]) -> CodedStills:
+    pixels: dict[int, list[Faces]] = {scale: [] for scale in SCALES}
+    points: dict[int, list[NDArray[np.uint8]]] = {scale: [] for scale in SCALES}
+    for path in paths:
+        with np.load(path) as arrays:
+            for scale in SCALES:
+                pixels[scale].append(arrays[f"pixels_{scale}"])
+                points[scale].append(arrays[f"point_{scale}"])
+    return CodedStills(
+        {scale: np.concatenate(parts) for scale, parts in pixels.items()},
+        {scale: np.concatenate(parts) for scale, parts in points.items()},
+    )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

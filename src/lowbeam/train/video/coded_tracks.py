@@ -1,0 +1,101 @@
+"""Recordings as links deliver them: each coded whole, really, at operating points drawn at random, and decoded; kept on
+disk. Half of them are mirrored, which makes another person of each."""
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowbeam.codec import OperatingPoint
+from lowbeam.codec.loopback import code, decode
+from lowbeam.codec.operating_point import Pacer
+from lowbeam.corpora.labelled import Affect, Track
+from lowbeam.files import whole_file
+from lowbeam.scale import SCALES, Faces, shrink
+from lowbeam.train.video.coded_stills import CODECS, QPS, keep_current
+
+FPS = (25.0, 12.5, 5.0, 2.5, 1.0)
+PLAIN = "plain"  # shrunk, but not coded
+
+
+@dataclass(frozen=True)
+class CodedTrack:
+    """What a link delivers of a recording: `pixels` uint8 (n, d, d) at `time_s`, with their labels. `codec` is of
+    `CODECS`, or `PLAIN`."""
+
+    person: int
+    codec: str
+    scale: int
+    qp: int
+    fps: float
+    time_s: NDArray[np.float64]
+    pixels: Faces
+    affect: Affect
+
+
+@dataclass(frozen=True)
+class _Job:
+    track: Track
+    person: int
+    draws: int
+    seed: tuple[int, ...]
+    out: Path
+
+
+def coded_tracks(
+    tracks: list[Track], folder: Path, draws: int, seed: int, processes: int,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> list[CodedTrack]:  # fmt: skip
+    """Code each track `draws` times at every scale and once uncoded, at frame rates of `FPS`, or take up what `folder`
+    has of them. The same seed gives the same faces."""
+    keep_current(folder, [seed, draws, [len(t) for t in tracks], QPS, FPS])
+    jobs = [
+        _Job(track, person, draws, (seed, person), folder / f"part-{person}.npz") for person, track in enumerate(tracks)
+    ]
+    waiting = [job for job in jobs if not job.out.exists()]
+    with ProcessPoolExecutor(processes) as pool:
+        for done, _ in enumerate(pool.map(_code, waiting), 1):
+            if progress is not None:
+                progress(done, len(waiting))
+    return [coded for job in jobs for coded in _load(job)]
+
+
+def _code(job: _Job) -> None:
+    rng = np.random.default_rng(job.seed)
+    arrays: dict[str, Any] = {}
+    points: list[tuple[str, int, int, float]] = []
+    hr = np.asarray(job.track.pixels)
+    for scale in SCALES:
+        for draw in range(job.draws + 1):
+            codec = CODECS[rng.integers(len(CODECS))] if draw else PLAIN
+            low, high = QPS.get(codec, (0, 0))
+            qp, fps, mirrored = int(rng.integers(low, high + 1)), float(rng.choice(FPS)), bool(rng.integers(2))
+            pacer = Pacer(fps)
+            rows = np.array([i for i, time_s in enumerate(job.track.time_s) if pacer.takes(time_s)])
+            lr = shrink(hr[rows][:, :, ::-1] if mirrored else hr[rows], scale)
+            if codec != PLAIN:
+                times_ms = np.rint(1000 * job.track.time_s[rows]).astype(int).tolist()
+                lr = decode(code(OperatingPoint(codec, scale, qp, fps), lr, times_ms))
+            name = f"{len(points)}"
+            arrays[f"pixels_{name}"], arrays[f"rows_{name}"] = lr, rows
+            points.append((codec, scale, qp, fps))
+    with whole_file(job.out) as beside:
+        np.savez(beside, points=np.array(points, dtype=str), **arrays)
+
+
+def _load(job: _Job) -> list[CodedTrack]:
+    with np.load(job.out) as arrays:
+        found = []
+        for index, (codec, scale, qp, fps) in enumerate(arrays["points"].tolist()):
+            rows = arrays[f"rows_{index}"]
+            found.append(
+                CodedTrack(
+                    job.person, codec, int(scale), int(qp), float(fps), job.track.time_s[rows],
+                    arrays[f"pixels_{index}"], job.track.affect[rows],
+                )
+            )  # fmt: skip
+        return found
