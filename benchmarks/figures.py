@@ -13,16 +13,18 @@ from matplotlib.figure import Figure
 
 from lowbeam import Recognizer
 from lowbeam.demo import ASSETS
+from lowbeam.evaluate.curve.page import kept_table
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline import video_sights
-from lowbeam.recognize import WEIGHTS
+from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.restore import DEFAULT_RESTORER, RESTORERS
 from lowbeam.scale import SCALES, shrink, side_of
 
 ROOT = Path(__file__).parents[1]
 REPLICATION = ROOT / "docs" / "replication"
+CURVE = ROOT / "docs" / "rate-distortion"
 RESULTS = Path(__file__).parent / "results"
 SHOWN = (1, 3, 4, 6, 8, 12, 16)
 MOMENT_S = 6.6  # of the clip: a smile at its height
@@ -32,11 +34,15 @@ def _load(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def ccc_table(results: dict[str, Any]) -> str:
-    """CCC of each system at each scale."""
+def ccc_table(tables: dict[str, dict[str, Any]]) -> str:
+    """CCC of each system of the models' tables at each scale, the default model's first."""
+    systems: dict[str, Any] = {}
+    for name in sorted(tables, key=lambda name: name != DEFAULT_MODEL):
+        systems |= {system: scored for system, scored in tables[name]["systems"].items() if system != "fer"}
+    systems |= tables[DEFAULT_MODEL]["systems"]
     headings = ["test faces, CCC", *(f"{side_of(s)} px" for s in SHOWN)]
     rows = []
-    for system, scored in results["systems"].items():
+    for system, scored in systems.items():
         for name in ("valence", "arousal"):
             rows.append([f"{system}, {name}", *(f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN)])
     return markdown_table(headings, rows)
@@ -101,6 +107,12 @@ def restorer_table(one_for_all: dict[str, Any], by_scale: dict[str, Any]) -> str
     return markdown_table(["test faces", *(f"{side_of(int(s))} px" for s in scales)], rows)
 
 
+def kept_on_the_wire() -> str:
+    """What the default model keeps at each rate on the wire, on rendered people."""
+    test, valid = (_load(CURVE / f"{name}.json") for name in ("test", "valid"))
+    return kept_table(test, valid, DEFAULT_MODEL)
+
+
 def ccc_picture(results: dict[str, Any]) -> Figure:
     """A face as each scale leaves it, over the CCC that is kept there."""
     with VideoSource(ASSETS / "clip.mp4") as video:
@@ -143,15 +155,18 @@ def fill(path: Path, blocks: dict[str, str]) -> None:
 
 def main() -> None:
     """Fill README, docs and model card, and draw the pictures."""
-    table = _load(WEIGHTS / "one-for-all.json")
+    tables = {name: _load(WEIGHTS / f"{name}.json") for name in shipped_models()}
+    table = tables[DEFAULT_MODEL]
     speed, memory, demo = (_load(RESULTS / f"{name}.json") for name in ("speed", "memory_mib", "demo"))
     blocks = {
-        "ccc": ccc_table(table), "card": card_table(table), "speed": speed_table(speed),
+        "ccc": ccc_table(tables), "speed": speed_table(speed), "kept": kept_on_the_wire(),
         "memory": memory_table(memory), "demo": demo_table(demo),
         "restorer": restorer_table(*(_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration"))),
     }  # fmt: skip
-    for path in (ROOT / "README.md", WEIGHTS / "one-for-all.md", RESTORERS / f"{DEFAULT_RESTORER}.md"):
+    for path in (ROOT / "README.md", RESTORERS / f"{DEFAULT_RESTORER}.md"):
         fill(path, blocks)
+    for name, results in tables.items():
+        fill(WEIGHTS / f"{name}.md", blocks | {"card": card_table(results)})
     ccc_picture(table).savefig(ROOT / "docs" / "what-is-left.png", dpi=110)
 
 

@@ -31,10 +31,17 @@ def test_what_is_left_agrees_with_the_truth(done: Demo) -> None:
     assert all(result.ccc[0] > 0.3 for result in done.results)
 
 
+def test_what_goes_on_the_wire_is_more_than_the_video_and_less_than_the_file_with_its_headers(done: Demo) -> None:
+    for result in done.results:
+        packed = result.packed
+        headers = 40 * packed.coded
+        assert headers < result.wire_bps * packed.duration_s / 8 < packed.size_bytes + headers
+
+
 def test_everything_lies_in_the_folder(done: Demo) -> None:
     names = {path.name for path in done.folder.iterdir()}
     assert names == {f"point-{i}.{kind}" for i in (1, 2, 3) for kind in ("mkv", "csv")} | {
-        "traces.png", "overlay.mp4", "index.html"
+        "traces.png", "envelope.png", "overlay.mp4", "index.html"
     }  # fmt: skip
     assert len(load_csv(done.folder / "point-3.csv")) == done.results[-1].packed.coded
     with VideoSource(done.folder / "overlay.mp4") as video:
@@ -43,7 +50,8 @@ def test_everything_lies_in_the_folder(done: Demo) -> None:
 
 def test_the_page_needs_nothing_but_itself(done: Demo) -> None:
     page = done.page.read_text()
-    assert page.count("data:image/png;base64,") == page.count("data:video/mp4;base64,") == 1
+    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:video/mp4;base64,") == 1
     assert not re.search(r"(?:src|href)=\"(?!data:)", page)
     assert "$" not in re.sub(r"base64,[^\"]*", "", page)
     for result in done.results:

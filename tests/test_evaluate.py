@@ -12,7 +12,7 @@ from lowbeam import CorpusError
 from lowbeam.corpora import ferplus
 from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
 from lowbeam.evaluate.table import table
-from lowbeam.recognize import WEIGHTS
+from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.scale import SCALES, Faces, shrink
 
 # DATA: the quick probe that the shipped weights must at least match, valence CCC on test.
@@ -92,20 +92,22 @@ def test_a_damaged_corpus_is_named(tmp_path: Path, hr_faces: Faces) -> None:
 
 def test_the_table_has_every_metric_at_every_scale(hr_faces: Faces, tmp_path: Path) -> None:
     results = table(write_ferplus(tmp_path, hr_faces), split="valid")
-    scored = results["systems"]["lowbeam one-for-all"]
+    scored = results["systems"][f"lowbeam {DEFAULT_MODEL}"]
     assert set(scored) == {str(scale) for scale in SCALES}
     assert {"rmse", "cc", "ccc", "within_1_std"} <= set(scored["8"]["valence"])
     json.dumps(results)
 
 
-def test_the_published_figures_beat_the_probe() -> None:
-    scored = json.loads((WEIGHTS / "one-for-all.json").read_text())["systems"]["lowbeam one-for-all"]
+@pytest.mark.parametrize("model", shipped_models())
+def test_the_published_figures_beat_the_probe(model: str) -> None:
+    scored = json.loads((WEIGHTS / f"{model}.json").read_text())["systems"][f"lowbeam {model}"]
     assert all(scored[str(scale)]["valence"]["ccc"] > least for scale, least in PROBE.items())
 
 
-def test_the_shipped_weights_give_the_published_figures(shared: Path) -> None:
-    published = json.loads((WEIGHTS / "one-for-all.json").read_text())["systems"]["lowbeam one-for-all"]
-    measured = table(shared / "data" / "ferplus")["systems"]["lowbeam one-for-all"]
+@pytest.mark.parametrize("model", shipped_models())
+def test_the_shipped_weights_give_the_published_figures(model: str, shared: Path) -> None:
+    published = json.loads((WEIGHTS / f"{model}.json").read_text())["systems"][f"lowbeam {model}"]
+    measured = table(shared / "data" / "ferplus", model=model)["systems"][f"lowbeam {model}"]
     for scale in published:
         for name in ("valence", "arousal"):
             for metric, value in published[scale][name].items():

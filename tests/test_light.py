@@ -23,8 +23,8 @@ MAY_IMPORT = {
     "faces": {"errors", "media", "scale"}, "codec": {"errors", "files", "media", "scale", "faces"},
     "recognize": {"errors", "scale"}, "restore": {"errors", "scale"}, "overlay": {"faces", "media", "scale", "trace"},
     "corpora": {"errors", "files", "media", "scale", "faces"}, "models": {"scale", "recognize", "restore"},
-    "train": {"errors", "files", "scale", "recognize", "corpora", "models"},
-    "evaluate": {"errors", "files", "scale", "recognize", "corpora", "models", "train"},
+    "train": {"errors", "files", "scale", "codec", "recognize", "corpora", "models"},
+    "evaluate": {"errors", "files", "scale", "faces", "codec", "recognize", "corpora", "models", "train"},
     "pipeline": FLOOR_1 | {"faces", "codec", "recognize", "restore", "overlay"},
     "demo": FLOOR_1 | {"faces", "codec", "recognize", "overlay", "pipeline", "evaluate"},
 }  # fmt: skip

@@ -8,13 +8,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lowbeam.codec.face_stream import FaceStreamReader
+from lowbeam.codec.face_stream import FaceStreamReader, packet_sizes
 from lowbeam.codec.operating_point import OperatingPoint
+from lowbeam.codec.operating_table import ladder
+from lowbeam.codec.wire import rtp_bytes
 from lowbeam.evaluate.metrics import ccc
 from lowbeam.faces import Face
 from lowbeam.files import make_folder, whole_file
@@ -47,10 +50,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Result:
-    """One operating point: what was sent, what was read, how well (`ccc` of valence and arousal) and how fast (source
-    frames a second in packing, faces a second in reading)."""
+    """One operating point: what was sent, `wire_bps` being its rate as RTP packets, what was read, how well (`ccc` of
+    valence and arousal) and how fast (source frames a second in packing, faces a second in reading)."""
 
     packed: Packed
+    wire_bps: float
     trace: Trace
     ccc: tuple[float, float]
     pack_fps: float
@@ -71,9 +75,10 @@ def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-
          progress: Progress | None = None) -> Demo:  # fmt: skip
     """Run the main job on `video`, or on the clip that ships, into the folder `out`.
 
-    Writes, for each of `POINTS`, a face stream and a trace (CSV); a picture of the traces; an overlay video of the
-    leanest point; and ``index.html``, which shows all of it. The clip is held against its truth, another video against
-    the reading of its uncompressed face. Raises what `pack` and `read` raise.
+    Writes, for each of `POINTS`, a face stream and a trace (CSV); a picture of the traces, and one of the points on the
+    envelope of the operating table; an overlay video of the leanest point; and ``index.html``, which shows all of it.
+    The clip is held against its truth, another video against the reading of its uncompressed face. Raises what `pack`
+    and `read` raise.
     """
     source = os.fspath(video if video is not None else ASSETS / "clip.mp4")
     with VideoSource(source):  # a mistake leaves no empty folder
@@ -82,6 +87,7 @@ def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-
     reference = _truth(ASSETS / "clip.csv") if video is None else _uncompressed(source, progress)
     results = [_run(source, point, folder / f"point-{i}", reference, progress) for i, point in enumerate(POINTS, 1)]
     save_figure(plot_results(results, reference), folder / "traces.png")
+    save_figure(plot_envelope(results, reference), folder / "envelope.png")
     leanest = len(results)
     write_overlay(source, folder / f"point-{leanest}.mkv", results[-1].trace, folder / "overlay.mp4")
     page = folder / "index.html"
@@ -121,13 +127,17 @@ def _run(source: str, point: OperatingPoint, stem: Path, reference: Reference, p
     trace.save(stem.with_suffix(".csv"))
     wanted = reference.at(trace.time_s)
     agreement = [ccc(trace.columns[name], wanted[:, i]) for i, name in enumerate(AFFECT)]
-    return Result(packed, trace, (agreement[0], agreement[1]), frames / (sent - begun), len(trace) / (done - sent))
+    wire_bps = 8 * rtp_bytes(packet_sizes(stream)) / packed.duration_s
+    return Result(
+        packed, wire_bps, trace, (agreement[0], agreement[1]), frames / (sent - begun), len(trace) / (done - sent)
+    )
 
 
-def caption(result: Result) -> str:
+def caption(result: Result, rate: Literal["file", "wire"] = "file") -> str:
     """The operating point and its bit rate in a few words."""
     point = result.packed.point
-    return f"{point.side}×{point.side} px at {point.fps:g} fps, {result.packed.rate_bps / 1000:.1f} kbit/s"
+    rate_bps = result.packed.rate_bps if rate == "file" else result.wire_bps
+    return f"{point.side}×{point.side} px at {point.fps:g} fps, {rate_bps / 1000:.1f} kbit/s"
 
 
 def plot_results(results: list[Result], reference: Reference) -> Figure:
@@ -144,6 +154,25 @@ def plot_results(results: list[Result], reference: Reference) -> Figure:
         axis.legend(loc="lower left", ncols=2, frameon=False, fontsize=8)
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
+    return figure
+
+
+def plot_envelope(results: list[Result], reference: Reference) -> Figure:
+    """CCC over the rate on the wire: the operating table's best, and each of `results`."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axis = figure.subplots()
+    rungs = ladder("wire")
+    rates = [rung.wire_bps / 1000 for rung in rungs]
+    axis.step(rates, [rung.ccc for rung in rungs], where="post", color="0.5", label="operating table")
+    for result, colour in zip(results, ("#0f172a", "#1d4ed8", "#c2410c"), strict=True):
+        axis.plot(result.wire_bps / 1000, np.mean(result.ccc), "o", color=colour, label=caption(result, "wire"))
+    axis.set_xscale("log")
+    axis.set_ylim(0, 1)
+    axis.set_xlabel("kbit/s on the wire, RTP/UDP/IPv4")
+    axis.set_ylabel(f"CCC with the {reference.name}")
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 
 
@@ -176,7 +205,8 @@ def _page(source: str, results: list[Result], reference: Reference, folder: Path
     return Template((ASSETS / "demo.html").read_text(encoding="utf-8")).substitute(
         source=html.escape(Path(source).name), reference=html.escape(reference.name), rows="\n".join(lines),
         headings="".join(f"<th>{html.escape(name)}</th>" for name in TABLE_HEADINGS),
-        leanest=html.escape(caption(results[-1])), plot=embedded("traces.png"), overlay=embedded("overlay.mp4"),
+        leanest=html.escape(caption(results[-1])), plot=embedded("traces.png"),
+        envelope=embedded("envelope.png"), overlay=embedded("overlay.mp4"),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from lowbeam.errors import ModelError, UsageError
 from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_matrix
 
 WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT_MODEL = "one-for-all"
+DEFAULT_MODEL = "one-for-all-video"
 MAX_BATCH = 64  # faces at a time: larger batches are no faster, and hold more memory
 MODEL_FORMAT = 1
 NOTHING_BEFORE_S = np.float32(1e3)  # a gap after which nothing is remembered

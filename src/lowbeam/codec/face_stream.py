@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import av
+import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from lowbeam.codec.operating_point import MAX_FPS, OperatingPoint
 from lowbeam.codec.standard import DECODERS, MAX_CODED_SIDE, TIME_BASE, CodedFace, StandardDecoder, StandardEncoder
@@ -337,6 +339,20 @@ def _open(source: Source) -> InputContainer:
             raise StreamError(f"{name_of(source)} is coded in a way that face streams are not")
         video.codec_context.options = {"max_pixels": str(MAX_CODED_SIDE**2)}
     return container
+
+
+def packet_sizes(path: str | os.PathLike) -> NDArray[np.int64]:
+    """Bytes of each face of a face stream with the cues before it, as packets would carry them: (n,). Raises
+    `StreamError`."""
+    sizes, cues = [], 0
+    with _open(path) as container:
+        for packet in container.demux():
+            if packet.stream.type == "subtitle":
+                cues += packet.size
+            elif packet.size:
+                sizes.append(packet.size + cues)
+                cues = 0
+    return np.array(sizes, np.int64)
 
 
 def is_face_stream(source: Source) -> bool:

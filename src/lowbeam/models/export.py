@@ -11,8 +11,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.models.normalised import RestoringNetwork, normalise
 from lowbeam.models.one_for_all import GRID, OneForAll, to_grid
+from lowbeam.models.paper import CnnD
 from lowbeam.models.temporal import TemporalHead
 from lowbeam.recognize import MODEL_FORMAT
 from lowbeam.restore import RESTORER_FORMAT
@@ -85,6 +86,29 @@ def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path) 
     set_calibration(path, {GRID: (1.0, 1.0)}, {GRID: (1.0, 1.0)})
 
 
+class _DeployedCnnD(nn.Module):
+    """The paper's recognizer as `_Deployed`; it knows no deviation but that of all its readings, `spread` (2,)."""
+
+    spread: Tensor
+
+    def __init__(self, network: CnnD, std: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("spread", std)
+
+    def forward(self, faces: Tensor, resample: Tensor) -> tuple[Tensor, Tensor]:
+        wide = torch.matmul(resample, torch.matmul(faces.float(), resample.T)).round().clamp(0.0, 255.0)
+        affect = self.network(normalise(wide)[0])
+        return affect.clamp(-1, 1), self.spread.expand(affect.shape[0], 2)
+
+
+def export_cnn_d(network: CnnD, std: tuple[float, float], path: str | Path) -> None:
+    """Write a network of the paper's experiment to `path`, as `export_onnx` does; `std` is the deviation that readings
+    of valence and of arousal are given, its RMSE on valid."""
+    _export_faces(_DeployedCnnD(network.cpu(), torch.tensor(std)), path, FACE_SIDE, ["affect", "std"])
+    set_calibration(path, {FACE_SIDE: (1.0, 1.0)}, grid=FACE_SIDE)
+
+
 class _Restoring(nn.Module):
     """Grey levels in and out: the restorer that ships."""
 
@@ -148,11 +172,11 @@ def _export(
 Factors = dict[int, tuple[float, float]]  # of each face side in pixels: on the deviations of valence and arousal
 
 
-def set_calibration(path: str | Path, factors: Factors, steady: Factors | None = None) -> None:
+def set_calibration(path: str | Path, factors: Factors, steady: Factors | None = None, grid: int = GRID) -> None:
     """Store in the file the factors on the deviations; with `steady`, those on the readings of a model that
-    remembers."""
+    remembers. `grid` is the side that the model resamples faces to."""
     metadata = {entry.key: entry.value for entry in onnx.load(str(path), load_external_data=False).metadata_props}
-    about = json.loads(metadata.get("lowbeam", "{}")) | {"format": MODEL_FORMAT, "grid": GRID}
+    about = json.loads(metadata.get("lowbeam", "{}")) | {"format": MODEL_FORMAT, "grid": grid}
     if factors:
         about["calibration"] = _table(factors)
     if steady is not None:

@@ -59,7 +59,8 @@ class CnnD(nn.Module):
         x = F.relu(F.max_pool2d(convolutions.second(x), 2))
         x = convolutions.third(x)
         if self.pooling == "quadrant":
-            return F.relu(F.adaptive_max_pool2d(x, 2)).flatten(1)
+            side = x.shape[-1]  # where it is odd, the quarters share the middle
+            return F.relu(F.max_pool2d(x, (side + 1) // 2, side // 2)).flatten(1)
         return F.relu(F.max_pool2d(x, 4, ceil_mode=True)).flatten(1)
 
     def read(self, features: Tensor) -> Tensor:
@@ -92,6 +93,15 @@ class SrFcn(RestoringNetwork):
         x = F.relu(self.convolutions.second(x))
         x = self.paint(F.relu(self.convolutions.third(x)))
         return x if self.learns == "face" else x + self.inner(faces)
+
+
+def cnn_d_of(weights: dict[str, Tensor]) -> CnnD:
+    """The CNN+D that `weights` are of, with them. Raises `KeyError` or `RuntimeError` where they are of another."""
+    first, second, third = (weights[f"convolutions.{name}.weight"].shape[0] for name in ("first", "second", "third"))
+    cells = weights["hidden.weight"].shape[1] // third
+    network = CnnD((first, second, third), "quadrant" if cells == 4 else "stride4")
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def parameter_count(network: nn.Module) -> int:

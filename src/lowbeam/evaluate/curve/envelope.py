@@ -6,7 +6,10 @@ import numpy as np
 
 from lowbeam.errors import UsageError
 
-RATES = ("payload_bps", "container_bps", "rtp_bps", "tls_bps")
+RATE_NAMES = {
+    "payload_bps": "video payload", "container_bps": "face stream, container and boxes",
+    "rtp_bps": "on the wire, RTP/UDP/IPv4", "tls_bps": "on the wire, TLS/TCP in 1 s batches",
+}  # fmt: skip
 AFFECT = ("valence", "arousal")
 Point = dict[str, Any]
 MIN_CURVE = 4  # points that a BD-rate needs
@@ -22,11 +25,8 @@ def agreement(point: Point, system: str, affect: str = "both") -> float:
 def front(points: list[Point], system: str, rate: str, affect: str = "both", gain: float = 0.0) -> list[Point]:
     """The points that no other beats: by rising rate, each with a CCC that is higher by more than `gain`."""
     kept: list[Point] = []
-    for point in sorted(
-        points, key=lambda p: (p[rate], -agreement(p, system, affect)) if system in p["scores"] else (0, 0)
-    ):
-        if system not in point["scores"]:
-            continue
+    read = [point for point in points if system in point["scores"]]
+    for point in sorted(read, key=lambda p: (p[rate], -agreement(p, system, affect))):
         if not kept or agreement(point, system, affect) > agreement(kept[-1], system, affect) + gain:
             kept.append(point)
     return kept

@@ -5,13 +5,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lowbeam.evaluate.curve.envelope import AFFECT, RATES, agreement, front
+from lowbeam.evaluate.curve.envelope import AFFECT, RATE_NAMES, agreement, front
 from lowbeam.files import whole_file
 
-RATE_NAMES = {
-    "payload_bps": "video payload", "container_bps": "face stream, container and boxes",
-    "rtp_bps": "on the wire, RTP/UDP/IPv4", "tls_bps": "on the wire, TLS/TCP in 1 s batches",
-}  # fmt: skip
 CODEC_MARKS = {"hevc": "circle", "avc": "square", "av1": "diamond", "vp9": "cross"}
 
 
@@ -24,7 +20,7 @@ def write_interactive(results: dict[str, Any], path: Path) -> None:
         if not points:
             continue
         shown = True if number == 0 else "legendonly"
-        for rate in RATES:
+        for rate in RATE_NAMES:
             best = front(points, system, rate)
             figure.add_trace(
                 go.Scatter(

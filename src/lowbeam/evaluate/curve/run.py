@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -28,8 +29,8 @@ PERSON = 1  # the id in a run's face stream
 
 @dataclass(frozen=True)
 class Weight:
-    """Bytes of a run of `faces` over `duration_s`: of the video alone; in a face stream, container and boxes and all;
-    on the wire by RTP and by TLS, boxes with them."""
+    """Bytes of a run of `faces` over `duration_s`: of the video alone; in a face stream as it goes into a pipe,
+    container and boxes and all (a file has an index besides); on the wire by RTP and by TLS, boxes with them."""
 
     faces: int
     duration_s: float
@@ -137,7 +138,7 @@ def _load(path: Path, point: OperatingPoint) -> CodedRun | None:
             for size, time_ms, is_key in kept["columns"].tolist():
                 faces.append(CodedFace(data[start : start + size], time_ms, bool(is_key)))
                 start += size
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     return CodedRun(point, header, faces)
 

@@ -77,6 +77,7 @@ def _code(job: _Job) -> None:
             pacer = Pacer(fps)
             rows = np.array([i for i, time_s in enumerate(job.track.time_s) if pacer.takes(time_s)])
             lr = shrink(hr[rows][:, :, ::-1] if mirrored else hr[rows], scale)
+            fps = min(fps, round(1 / float(np.median(np.diff(job.track.time_s))), 3))
             if codec != PLAIN:
                 times_ms = np.rint(1000 * job.track.time_s[rows]).astype(int).tolist()
                 lr = decode(code(OperatingPoint(codec, scale, qp, fps), lr, times_ms))

@@ -54,7 +54,6 @@ class Temporal(Strict):
     """How the head that remembers is trained, on what the mixture's network makes of each frame."""
 
     loss: Literal["ccc", "mse"]
-    held_out_every: int = Field(ge=2)  # of the people one is kept from the mixture: what it reads of them is honest
     steps: int = Field(ge=1)
     tracks: int = Field(ge=1)  # of a batch
     stills: int = Field(ge=0)  # of a batch, each a run of one frame

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ from lowbeam.train.video.temporal import SeenTrack, TemporalTraining, measure, s
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]
-Item = TypeVar("Item")
 
 
 def train_video(
@@ -56,8 +54,7 @@ def train_video(
             export_onnx(network, beside)
             calibrate(beside, stills)
         return path
-    parts = _code_tracks(_tracks(video, "valid", progress), folder / "coded" / "valid-tracks", recipe, progress)
-    valid = parts[0] + parts[1]
+    valid = _code_tracks(_tracks(video, "valid", progress), folder / "coded" / "valid-tracks", recipe, progress)
     head = _remember(network, corpora, valid, recipe, folder, say)
     with whole_file(path) as beside:
         export_video_onnx(network, head, beside)
@@ -73,16 +70,12 @@ def _tracks(video: list[str], split: str, progress: Progress | None) -> list[lis
 
 def _code_tracks(
     corpora: list[list[Track]], folder: Path, recipe: VideoRecipe, progress: Progress | None
-) -> tuple[list[CodedTrack], list[CodedTrack]]:
-    """All recordings coded, for the mixture and for the head that remembers; each corpus in a folder of its own, so
-    that another may join without this one being coded anew."""
-    found: tuple[list[CodedTrack], list[CodedTrack]] = ([], [])
+) -> list[CodedTrack]:
+    """All recordings coded, each corpus in a folder of its own: another may join without this one being coded anew."""
+    found: list[CodedTrack] = []
     for number, tracks in enumerate(corpora):
         place = folder.with_name(f"{folder.name}-{number}")
-        coded = coded_tracks(tracks, place, recipe.coded.track_draws, recipe.seed + number, cores(), progress)
-        of_people = [[track for track in coded if track.person == person] for person in range(len(tracks))]
-        for part, people in zip(found, _parted(of_people, recipe), strict=True):
-            part += [track for tracks_of_one in people for track in tracks_of_one]
+        found += coded_tracks(tracks, place, recipe.coded.track_draws, recipe.seed + number, cores(), progress)
     return found
 
 
@@ -97,23 +90,15 @@ def _corpora(
             stills, folder / "coded" / "train", recipe.coded.still_rounds, recipe.seed, recipe.augmentation, cores(),
             progress,
         )  # fmt: skip
-    coded: tuple[list[CodedTrack], list[CodedTrack]] = ([], [])
+    coded: list[CodedTrack] = []
     if shares.coded_tracks or recipe.temporal is not None:
         coded = _code_tracks(recordings, folder / "coded" / "train-tracks", recipe, progress)
-    seen = [track for one in recordings for track in _parted(one, recipe)[0]]
+    tracks = [track for one in recordings for track in one]
     people = LabelledFaces(
-        np.concatenate([track.pixels for track in seen]), np.concatenate([track.affect for track in seen]),
-        np.repeat(np.arange(len(seen), dtype=np.int32), [len(track) for track in seen]),
+        np.concatenate([track.pixels for track in tracks]), np.concatenate([track.affect for track in tracks]),
+        np.repeat(np.arange(len(tracks), dtype=np.int32), [len(track) for track in tracks]),
     )  # fmt: skip
-    return Corpora(stills, coded_faces, people, *coded)
-
-
-def _parted(people: list[Item], recipe: VideoRecipe) -> tuple[list[Item], list[Item]]:
-    """`people` for the mixture, and those for the head that remembers."""
-    if recipe.temporal is None:
-        return people, []
-    every = recipe.temporal.held_out_every
-    return [p for i, p in enumerate(people) if i % every], [p for i, p in enumerate(people) if i % every == 0]
+    return Corpora(stills, coded_faces, people, coded)
 
 
 def _remember(
@@ -122,7 +107,7 @@ def _remember(
     assert recipe.temporal is not None
     torch.manual_seed(recipe.seed)
     training = TemporalTraining(
-        see(network, corpora.held_out), _seen_stills(network, corpora, recipe.seed), recipe.temporal, recipe.seed
+        see(network, corpora.coded_tracks), _seen_stills(network, corpora, recipe.seed), recipe.temporal, recipe.seed
     )
     seen = see(network, valid)
     head = training.train(TemporalHead(OneForAll.FEATURES, recipe.temporal.dropout), seen, folder)

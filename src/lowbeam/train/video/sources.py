@@ -24,13 +24,12 @@ Group = tuple[Tensor, Tensor, Tensor]  # grid (n, 1, 48, 48), affect (n, 2), emo
 @dataclass(frozen=True)
 class Corpora:
     """All that a mixture may show. `coded_stills` are in the order of `stills`; `people` are the HR faces of the
-    tracks. `held_out` are tracks of other people, for the head that remembers."""
+    tracks."""
 
     stills: Stills
     coded_stills: list[CodedStills]
     people: LabelledFaces
     coded_tracks: list[CodedTrack]
-    held_out: list[CodedTrack]
 
 
 class Sources:

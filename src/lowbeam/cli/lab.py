@@ -1,0 +1,173 @@
+"""Commands of the lab: measure, and write what was found."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowbeam.cli.options import Corpus, ModelName, Threads
+from lowbeam.cli.show import needs, print_results, progress_bar, say
+from lowbeam.files import make_folder, whole_file
+from lowbeam.recognize import DEFAULT_MODEL
+
+app = typer.Typer()
+evaluate = typer.Typer(help="Measure systems, and write what was found.")
+
+
+@app.command(epilog="Example: lowbeam table --corpus ../shared/data/ferplus -o table.json")
+def table(
+    corpus: Corpus,
+    model: ModelName = DEFAULT_MODEL,
+    split: Annotated[str, typer.Option(help="test for reporting; valid for choosing")] = "test",
+    threads: Threads = 1,
+    out: Annotated[str | None, typer.Option("-o", "--out", help="results as JSON")] = None,
+) -> None:
+    """Measure a model at every scale: RMSE, CC and CCC; beside it `fer`, where it is installed."""
+    from lowbeam.evaluate.table import table as measure_table
+
+    with progress_bar("measuring") as progress:
+        done = 0
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            if progress is not None:
+                progress(done, None)
+
+        results = measure_table(corpus, model=model, split=split, threads=threads, progress=step)
+    print_results(results)
+    if out is not None:
+        with whole_file(out) as beside:
+            beside.write_text(json.dumps(results, indent=1) + "\n")
+
+
+Codecs = Annotated[str, typer.Option(help="commas between")]
+Scales = Annotated[str, typer.Option(help="commas between")]
+Qps = Annotated[str, typer.Option(help="commas between; each on its codec's own scale")]
+Models = Annotated[str, typer.Option(help="MODEL or NAME=MODEL, commas between: a name, MODEL/each, an ONNX file, fer")]
+Split = Annotated[str, typer.Option(help="test for reporting; valid for choosing")]
+Results = Annotated[Path, typer.Option("-o", "--out", help="results as JSON")]
+ALL_SCALES, ALL_QPS = "1,2,3,4,6,8,12,16", "22,27,32,37,42,47"
+DEFAULT_MODELS = f"{DEFAULT_MODEL},{DEFAULT_MODEL}/each"
+
+
+@app.command(epilog="Example: lowbeam curve avec2016:people --codecs hevc --fps 25,5,1 --workers 2 -o runs/curve")
+def curve(
+    corpus: Annotated[str, typer.Argument(help="recordings with labels, KIND:PATH")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for results.json and curve.html")],
+    codecs: Codecs = "hevc,avc,av1,vp9",
+    scales: Scales = ALL_SCALES,
+    qps: Qps = ALL_QPS,
+    fps: Annotated[str, typer.Option(help="commas between")] = "25,12.5,5,2.5,1",
+    models: Models = DEFAULT_MODELS,
+    split: Split = "test",
+    cache: Annotated[Path | None, typer.Option(help="folder for what is coded and read; else ~/.cache/lowbeam")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="processes that share the work")] = 1,
+) -> None:
+    """Measure what emotion costs: CCC over bits at every operating point; goes on where it was stopped."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.results import write_results
+    from lowbeam.evaluate.curve.sweep import sweep
+    from lowbeam.evaluate.curve.systems import parse_systems
+
+    grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models)
+    with needs("curve"):
+        from lowbeam.evaluate.curve.interactive import write_interactive
+    make_folder(out)
+    with progress_bar("measuring") as progress:
+        results = sweep(corpus, grid, systems, split=split, cache=cache, workers=workers, progress=progress)
+    write_results(results | {"command": _command()}, out / "results.json")
+    write_interactive(results, out / "curve.html")
+    for failure in results["failed"]:
+        say(f"not measured: {failure['point']}: {failure['reason']}")
+    say(f"{out}: {len(results['points'])} points over {results['seconds'] / 60:.1f} minutes; open {out / 'curve.html'}")
+
+
+@evaluate.command("stills", epilog="Example: lowbeam evaluate stills --corpus ../shared/data/ferplus -o stills.json")
+def evaluate_stills(
+    corpus: Corpus,
+    out: Results,
+    codecs: Codecs = "hevc",
+    scales: Scales = "1,4,8,16",
+    qps: Qps = ALL_QPS,
+    models: Models = DEFAULT_MODELS,
+    split: Split = "test",
+) -> None:
+    """Measure readings of stills that were really coded, each by itself, at every scale and QP."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.stills import measure_stills
+    from lowbeam.evaluate.curve.systems import parse_systems
+
+    grid, systems = parse_grid(codecs, scales, qps, "1"), parse_systems(models)
+    with progress_bar("measuring") as progress:
+        results = measure_stills(corpus, grid, systems, split=split, progress=progress)
+    with whole_file(out) as beside:
+        beside.write_text(json.dumps(results | {"command": _command()}, indent=1) + "\n")
+
+
+@evaluate.command(
+    "corpus",
+    epilog="Example: lowbeam evaluate corpus avec2016:people --real ../shared/data/ferplus "
+    "--of-rendered runs/rendered-only/rendered-only.onnx -o corpus.json",
+)
+def evaluate_corpus(
+    rendered: Annotated[str, typer.Argument(help="rendered people, KIND:PATH")],
+    real: Annotated[str, typer.Option(help="real faces, KIND:PATH; a bare path is FER+")],
+    of_rendered: Annotated[str, typer.Option(help="a model that was trained on rendered people alone")],
+    out: Results,
+    of_real: Annotated[str, typer.Option(help="a model that was trained on real faces alone")] = "one-for-all",
+    sheet: Annotated[Path, typer.Option(help="picture of the rendered people: .png")] = Path("people.png"),
+) -> None:
+    """Measure what rendered people are worth: each corpus read by what the other taught."""
+    from lowbeam.evaluate.curve.corpus_check import check_corpus
+
+    results = check_corpus(rendered, real, of_rendered, of_real, sheet)
+    with whole_file(out) as beside:
+        beside.write_text(json.dumps(results | {"command": _command()}, indent=1) + "\n")
+
+
+@evaluate.command(
+    "operating-table", epilog="Example: lowbeam evaluate operating-table valid/results.json -o table.json"
+)
+def evaluate_operating_table(
+    results: Annotated[Path, typer.Argument(help="results.json of lowbeam curve --split valid")], out: Results
+) -> None:
+    """Write the table that `lowbeam pack --budget` chooses from: the points that no other beats."""
+    from lowbeam.evaluate.curve.results import read_results
+    from lowbeam.evaluate.curve.statements import operating_table
+
+    table = operating_table(read_results(results))
+    with whole_file(out) as beside:
+        beside.write_text(json.dumps(table, indent=1) + "\n")
+
+
+@evaluate.command(
+    "curve", epilog="Example: lowbeam evaluate curve --results docs/rate-distortion -o docs/rate-distortion.md"
+)
+def evaluate_curve(
+    results: Annotated[Path, typer.Option(help="folder with the JSON files of the page")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the page (Markdown); its plots go beside the results")],
+) -> None:
+    """Write the page on rate and distortion from what was measured."""
+    with needs("curve"):
+        from lowbeam.evaluate.curve.page import write_page
+    print(write_page(results, out))
+
+
+@evaluate.command("paper", epilog="Example: lowbeam evaluate paper --results docs/replication -o docs/replication.md")
+def evaluate_paper(
+    results: Annotated[Path, typer.Option(help="folder that lowbeam replicate gathered results in")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the page (Markdown); its plots go beside the results")],
+) -> None:
+    """Judge the paper's claims by what was measured, and write the page."""
+    with needs("train"):
+        from lowbeam.evaluate.paper.page import write_page
+    print(write_page(results, out))
+
+
+def _command() -> str:
+    """The command that is running, to stand beside what it measures."""
+    return shlex.join(["lowbeam", *sys.argv[1:]])

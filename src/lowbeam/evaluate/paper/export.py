@@ -1,0 +1,28 @@
+"""A network of the paper's experiment as an ONNX file, so that it reads whatever the shipped models read."""
+
+import json
+import pickle
+from pathlib import Path
+
+import torch
+
+from lowbeam.errors import UsageError
+from lowbeam.files import whole_file
+from lowbeam.models.export import export_cnn_d
+from lowbeam.models.paper import cnn_d_of
+
+
+def export_job(job: str | Path, out: str | Path) -> None:
+    """Write the recognizer of a finished job of `lowbeam replicate`, by its folder, to the ONNX file `out`.
+
+    Raises `UsageError` where the folder holds no finished recognizer, or `OutputError`.
+    """
+    folder = Path(job)
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        scored = next(iter(result["scores"].values()))
+        network = cnn_d_of(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
+    except (OSError, ValueError, KeyError, RuntimeError, StopIteration, pickle.UnpicklingError) as error:
+        raise UsageError(f"{folder} is not the folder of a finished recognizer of lowbeam replicate") from error
+    with whole_file(out) as beside:
+        export_cnn_d(network, (scored["valence"]["rmse"], scored["arousal"]["rmse"]), beside)

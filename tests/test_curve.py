@@ -1,0 +1,313 @@
+"""The sweep: its grid, its scores, its cache, its page; on a small corpus that is made of the clip that ships."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+pytest.importorskip("plotly", reason="the curve needs the curve extra")
+
+from lowbeam.codec import OperatingPoint
+from lowbeam.codec.face_stream import packet_sizes
+from lowbeam.codec.loopback import code
+from lowbeam.codec.operating_table import TABLE
+from lowbeam.corpora.choose import load_faces
+from lowbeam.corpora.labelled import tracks_of
+from lowbeam.errors import CorpusError, ModelError, SourceError, UsageError
+from lowbeam.evaluate.curve import run
+from lowbeam.evaluate.curve.envelope import agreement, bd_rate, best_within, front
+from lowbeam.evaluate.curve.grid import Grid, by_run, parse_grid
+from lowbeam.evaluate.curve.interactive import write_interactive
+from lowbeam.evaluate.curve.page import write_page
+from lowbeam.evaluate.curve.results import read_results, write_results
+from lowbeam.evaluate.curve.score import held
+from lowbeam.evaluate.curve.statements import kept_at, operating_table, without
+from lowbeam.evaluate.curve.stills import measure_stills
+from lowbeam.evaluate.curve.sweep import sweep
+from lowbeam.evaluate.curve.systems import System, parse_systems
+from lowbeam.pipeline import pack
+from lowbeam.scale import shrink
+from tests.conftest import write_video
+
+SYSTEMS = "one-for-all-video,one-for-all-video/each,HR-trained=one-for-all"
+CORPUS_ROWS = [("a.mp4", "test"), ("b.mp4", "test"), ("a2.mp4", "valid"), ("b2.mp4", "valid")]
+
+
+@pytest.fixture(scope="module")
+def corpus(short_frames: list, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Four recordings of two seconds, whose labels wander."""
+    folder = tmp_path_factory.mktemp("corpus")
+    lines = ["recording,split,time_s,valence,arousal"]
+    for number, (name, split) in enumerate(CORPUS_ROWS):
+        write_video(folder / name, short_frames if number % 2 else short_frames[::-1], options={"crf": "20"})
+        times = np.arange(0, 1.96, 0.04)
+        values = np.stack([np.sin(times + number), np.cos(2 * times)], 1) / 2
+        lines += [f"{name},{split},{t:.2f},{v:.3f},{a:.3f}" for t, (v, a) in zip(times, values, strict=True)]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return f"manifest:{folder / 'labels.csv'}"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+GRID = parse_grid("hevc,avc", "2,8", "22,32,42,47", "25,5")
+
+
+@pytest.fixture(scope="module")
+def results(corpus: str, cache: Path) -> dict[str, Any]:
+    return sweep(corpus, GRID, parse_systems(SYSTEMS), cache=cache, workers=2)
+
+
+def test_every_point_has_every_rate_and_every_system(results: dict[str, Any]) -> None:
+    assert len(results["points"]) == len(GRID.points()) == 32
+    assert results["failed"] == []
+    assert results["recordings"] == 2
+    for point in results["points"]:
+        assert 0 < point["payload_bps"] < point["container_bps"]
+        assert point["payload_bps"] < point["tls_bps"]
+        assert point["payload_bps"] + 8 * 40 * point["faces"] / 4 <= point["rtp_bps"] + 1
+        assert point["bits_per_pixel"] * 96 * 96 * point["faces"] == pytest.approx(point["payload_bps"] * 4, rel=0.05)
+        assert set(point["scores"]) == set(results["systems"])
+    for system in results["systems"]:
+        assert set(results["uncoded"][system]) == {"1", "2", "8"}
+
+
+def test_fewer_bits_go_with_higher_qp_and_fewer_frames(results: dict[str, Any]) -> None:
+    found = {(p["codec"], p["scale"], p["qp"], p["fps"]): p for p in results["points"]}
+    assert found["hevc", 2, 42, 25]["payload_bps"] < found["hevc", 2, 22, 25]["payload_bps"]
+    assert found["avc", 8, 32, 5]["rtp_bps"] < found["avc", 8, 32, 25]["rtp_bps"]
+    assert found["avc", 8, 32, 5]["faces"] == 20
+
+
+def test_the_container_weighs_what_pack_sends(corpus: str, cache: Path, tmp_path: Path) -> None:
+    track = tracks_of(load_faces(corpus, "test", cache=cache))[0]
+    video = Path(corpus.removeprefix("manifest:")).parent / "a.mp4"
+    sent = subprocess.run(
+        [sys.executable, "-m", "lowbeam.cli", "pack", video, "-o", "-", "--scale=8", "--qp=32", "--fps=25"],
+        capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    coded = code(OperatingPoint("hevc", 8, 32, 25), shrink(np.asarray(track.pixels), 8), [40 * i for i in range(49)])
+    (tmp_path / "sent.mkv").write_bytes(sent)
+    weight = run.weigh(coded, track.box, 2.0)
+    assert weight.container == pytest.approx(len(sent), rel=0.03)
+    in_packets = packet_sizes(tmp_path / "sent.mkv")[:49]  # the last frame has no label
+    assert weight.rtp == pytest.approx(in_packets.sum() + 40 * 49, rel=0.02)
+
+
+def test_a_second_sweep_codes_and_reads_nothing_anew(
+    results: dict[str, Any], corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {path: path.stat().st_mtime_ns for path in cache.rglob("*.np?")}
+    assert sweep(corpus, GRID, parse_systems(SYSTEMS), cache=cache) == results
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.np?")} == kept
+
+
+def test_what_is_damaged_in_the_cache_is_made_again(results: dict[str, Any], corpus: str, cache: Path) -> None:
+    victims = [next(cache.glob("curve/*/*/coded.npz")), next(cache.glob("curve/*/*/[0-9a-f]*.npy"))]
+    for victim in victims:
+        victim.write_bytes(victim.read_bytes()[:100])
+    assert sweep(corpus, GRID, parse_systems(SYSTEMS), cache=cache) == results
+
+
+def test_a_cache_of_another_version_is_not_taken_up(
+    results: dict[str, Any], corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = tracks_of(load_faces(corpus, "test", cache=cache))[0]
+    digest = run.digest_of(track)
+    before = run._key(digest, GRID.points()[0], 2)
+    monkeypatch.setattr(run, "KEPT_VERSION", run.KEPT_VERSION + 1)
+    assert run._key(digest, GRID.points()[0], 2) != before
+
+
+def test_a_codec_that_is_missing_is_a_reason_not_a_crash(
+    corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowbeam.evaluate.curve.sweep.available_codecs", lambda: {"hevc": True, "av1": False})
+    found = sweep(corpus, parse_grid("hevc,av1", "8", "32", "5"), parse_systems("one-for-all"), cache=cache)
+    assert len(found["points"]) == 1
+    assert found["failed"] == [{"point": "av1 s=8 QP 32 5 fps", "reason": "this FFmpeg lacks the codec"}]
+
+
+def test_a_corpus_of_stills_or_without_labels_is_named(shared: Path, cache: Path) -> None:
+    with pytest.raises(CorpusError, match="one of stills"):
+        sweep(f"ferplus:{shared / 'data' / 'ferplus'}", GRID, parse_systems("one-for-all"), cache=cache)
+    with pytest.raises(CorpusError, match="no valence and arousal"):
+        sweep(f"faces96:{shared / 'data' / 'faces96.npz'}", GRID, parse_systems("one-for-all"), cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lambda rows: [*rows[:9], *rows[20:8:-1]], "time runs backwards"), (lambda rows: rows[:1], "no recording"),
+     (lambda rows: [*rows, "a.mp4,test,9.0,0,0"], "ends at"),
+     (lambda rows: [*rows, "c.mp4,test,0,0,0"], "c.mp4 is missing")],
+)  # fmt: skip
+def test_labels_that_cannot_be_are_one_line(
+    change: Callable, said: str, corpus: str, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    labels = Path(corpus.removeprefix("manifest:"))
+    for video in labels.parent.glob("*.mp4"):
+        (tmp_path / video.name).symlink_to(video)
+    rows = [row for row in labels.read_text().splitlines() if "valid" not in row and "b.mp4" not in row]
+    (tmp_path / "l.csv").write_text("\n".join(change(rows)) + "\n")
+    done = run_cli("curve", f"manifest:{tmp_path / 'l.csv'}", "--cache", tmp_path / "cache", "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given_", "error"),
+    [(("hevc,h266", "1", "22", "25"), "h266"), (("hevc", "5", "22", "25"), "scale 5"),
+     (("hevc", "1", "99", "25"), "QP 99"), (("hevc", "1", "22", "0"), "fps 0"),
+     (("hevc", "1,x", "22", "25"), "--scales 1,x"), (("", "1", "22", "25"), "--codecs"),
+     (("hevc", "1,1", "22", "25"), "names one twice")],
+)  # fmt: skip
+def test_a_grid_that_cannot_be_is_named(given_: tuple[str, str, str, str], error: str) -> None:
+    with pytest.raises(UsageError, match=error):
+        parse_grid(*given_)
+
+
+def test_points_of_a_run_differ_in_frame_rate_alone() -> None:
+    runs = by_run(Grid(("hevc", "avc"), (1, 8), (22,), (25.0, 1.0)).points())
+    assert len(runs) == 4
+    assert all(len({(p.codec, p.scale, p.qp) for p in points}) == 1 and len(points) == 2 for points in runs)
+
+
+def test_systems_are_names_files_or_a_file_for_each_scale(tmp_path: Path) -> None:
+    shipped = parse_systems("one-for-all")[0].at(1)
+    assert shipped is not None
+    (tmp_path / "lr-8.onnx").write_bytes(shipped.read_bytes())
+    (system,) = parse_systems(f"LR-S={tmp_path}/lr-{{scale}}.onnx")
+    assert system.at(8) == tmp_path / "lr-8.onnx"
+    assert system.at(4) is None
+    each, steady = System("a", "one-for-all-video/each"), System("b", "one-for-all-video")
+    assert each.digest(1) != steady.digest(1)
+    for wrong in ("no-such-model", f"{tmp_path}/x-{{scale}}.onnx"):
+        with pytest.raises(ModelError):
+            parse_systems(wrong)
+    with pytest.raises(UsageError, match="names one twice"):
+        parse_systems("one-for-all,one-for-all")
+
+
+@given(
+    times=st.lists(st.floats(0, 100), min_size=1, max_size=30, unique=True),
+    at=st.lists(st.floats(0, 120), min_size=1, max_size=30),
+)
+def test_what_was_last_read_is_held(times: list[float], at: list[float]) -> None:
+    time_s = np.sort(np.array(times))
+    readings = np.stack([np.arange(len(time_s)), -np.arange(len(time_s))], 1).astype(np.float32)
+    for moment, value in zip(at, held(time_s, readings, np.array(at)), strict=True):
+        past = np.flatnonzero(time_s <= moment + 0.002)
+        assert value[0] == (past[-1] if len(past) else 0)
+
+
+def made_point(rate: float, ccc: float, **rest: Any) -> dict[str, Any]:
+    scores = {"s": {name: {"ccc": ccc} for name in ("valence", "arousal")}}
+    return {"rtp_bps": rate, "payload_bps": rate / 2, "scores": scores} | rest
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(0.01, 1)))
+def test_no_point_of_the_front_is_beaten(values: np.ndarray) -> None:
+    points = [made_point(rate, ccc) for rate, ccc in values]
+    best = front(points, "s", "rtp_bps")
+    for kept in best:
+        assert not any(p["rtp_bps"] <= kept["rtp_bps"] and agreement(p, "s") > agreement(kept, "s") for p in points)
+    for most in (0.2, 0.6):
+        found = best_within(points, "s", "rtp_bps", most)
+        cheap = [agreement(p, "s") for p in points if p["rtp_bps"] <= most]
+        assert (found is None) == (not cheap)
+        assert found is None or agreement(found, "s") == max(cheap)
+
+
+def test_half_the_rate_is_a_bd_rate_of_minus_fifty() -> None:
+    levels = [0.2, 0.3, 0.4, 0.45, 0.5]
+    anchor = [made_point(1000 * 2**n, ccc) for n, ccc in enumerate(levels)]
+    lean = [made_point(500 * 2**n, ccc) for n, ccc in enumerate(levels)]
+    assert bd_rate(anchor, lean, "s", "s", "rtp_bps") == pytest.approx(-50, abs=1)
+    assert bd_rate(anchor, lean[:3], "s", "s", "rtp_bps") is None
+    above = [made_point(100 * 2**n, ccc + 0.4) for n, ccc in enumerate(levels)]
+    assert bd_rate(anchor, above, "s", "s", "rtp_bps") is None
+
+
+def test_statements_choose_on_valid_and_report_on_test(results: dict[str, Any], corpus: str, cache: Path) -> None:
+    valid = sweep(corpus, GRID, parse_systems(SYSTEMS), split="valid", cache=cache)
+    kept = kept_at(results, valid, "one-for-all-video", "rtp_bps", (4, 16))
+    assert kept
+    for found in kept:
+        assert found.chosen["rtp_bps"] <= 1000 * found.kbps
+        assert found.chosen in valid["points"]
+    table = operating_table(valid)
+    assert table["split"] == "valid"
+    assert {tuple(row) for row in table["points"]} == {tuple(json.loads(TABLE.read_text())["points"][0])}
+    for found_without in without(results, "one-for-all-video", "rtp_bps", (16,)):
+        assert found_without.full_rate is None or found_without.full_rate <= found_without.any_point
+
+
+def test_results_come_back_as_they_were_written(results: dict[str, Any], tmp_path: Path) -> None:
+    write_results(results, tmp_path / "r.json")
+    assert read_results(tmp_path / "r.json") == results
+    assert len((tmp_path / "r.json").read_text().splitlines()) > len(results["points"])
+    for text in ("", "{}", '{"version": 1, "points": []}', "[1]"):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(SourceError, match=r"bad\.json"):
+            read_results(tmp_path / "bad.json")
+    write_results(results | {"version": 99}, tmp_path / "new.json")
+    with pytest.raises(SourceError, match="version 99"):
+        read_results(tmp_path / "new.json")
+
+
+def test_the_interactive_page_needs_nothing_else(results: dict[str, Any], tmp_path: Path) -> None:
+    write_interactive(results, tmp_path / "c.html")
+    text = (tmp_path / "c.html").read_text()
+    assert "hevc s=8 (12 px) QP 32" in text
+    assert 'src="http' not in text
+
+
+def test_stills_are_coded_before_they_are_read(tmp_path: Path, hr_faces: np.ndarray) -> None:
+    votes = np.zeros((40, 10), np.uint8)
+    votes[np.arange(40), np.arange(40) % 8] = 10
+    pixels = hr_faces[:40, ::2, ::2]
+    np.savez(tmp_path / "test.npz", pixels=pixels, votes=votes)
+    found = measure_stills(tmp_path, parse_grid("avc", "8", "20,50", "1"), parse_systems("one-for-all"))
+    assert [(row["codec"], row["qp"]) for row in found["rows"]] == [(None, None), ("avc", 20), ("avc", 50)]
+    rmse = [row["scores"]["one-for-all"]["valence"]["rmse"] for row in found["rows"]]
+    assert len(set(rmse)) == 3
+
+
+def test_the_page_is_written_from_the_results_alone(results: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "rate-distortion"
+    folder.mkdir()
+    described = results | {"command": "lowbeam curve …"}
+    for name in ("test", "valid", "systems"):
+        write_results(described, folder / f"{name}.json")
+    scores = {name: {"ccc": 0.5, "cc": 0.6, "rmse": 0.1} for name in ("valence", "arousal")}
+    rows = [{"codec": c, "scale": 8, "qp": q, "scores": {"x": scores}} for c, q in ((None, None), ("hevc", 32))]
+    stills = {
+        "corpus": "FER+",
+        "split": "test",
+        "faces": 9,
+        "systems": {"x": "x"},
+        "rows": rows,
+        "command": "lowbeam e",
+    }
+    (folder / "stills.json").write_text(json.dumps(stills))
+    check = {"trained_on": "a", "tested_on": "b", "scores": scores}
+    (folder / "corpus.json").write_text(json.dumps({"checks": [check], "command": "lowbeam c"}))
+    text = write_page(folder, tmp_path / "page.md").read_text()
+    assert "$" not in text
+    assert "| RTP/UDP/IPv4 | 16 kbit/s |" in text
+    for name in ("systems", "envelope", "frame-rates"):
+        assert f"(rate-distortion/{name}.png)" in text
+        assert (folder / f"{name}.png").stat().st_size > 5000
+    (folder / "stills.json").unlink()
+    with pytest.raises(SourceError, match=r"stills\.json"):
+        write_page(folder, tmp_path / "page.md")
