@@ -183,7 +183,7 @@ def test_rate_control_never_lets_a_window_overflow(sizes: list[tuple[float, int]
             control.sent(now, size, False)
             sent.append((now, size))
         else:
-            control.refused(size, False)
+            control.refused(now, size, False)
     for start, _ in sent:
         assert sum(size for t, size in sent if start <= t < start + WINDOW_S) <= budget.window_bytes + 1e-6
 

@@ -33,7 +33,6 @@ from lowbeam.evaluate.curve.statements import kept_at, operating_table, without
 from lowbeam.evaluate.curve.stills import measure_stills
 from lowbeam.evaluate.curve.sweep import sweep
 from lowbeam.evaluate.curve.systems import System, parse_systems
-from lowbeam.pipeline import pack
 from lowbeam.scale import shrink
 from tests.conftest import write_video
 

@@ -14,9 +14,10 @@ from lowbeam.errors import UsageError
 
 WINDOW_S = 10.0  # over which a budget holds
 SEGMENT_S = 2.0  # between looks at whether another point would serve better
-STAY_S = 8.0  # before a richer point is tried: each change costs a key frame
+TRIAL_S = 4.0  # for which a point is used before it is judged
+STAY_S = 10.0  # before a richer point is tried: each change costs a key frame
 MARGIN = 0.95  # of the budget that a point is chosen for
-GAIN = 0.005  # of CCC: less is not worth a key frame
+GAIN = 0.01  # of CCC: less is not worth a key frame
 GUESS = 1.3  # times the last face's size: what the next may come to
 UNITS = {"bps": 1, "kbps": 1e3, "mbps": 1e6, "bit/s": 1, "kbit/s": 1e3, "mbit/s": 1e6}
 
@@ -70,45 +71,55 @@ class RateControl:
     def __init__(self, budget: Budget, rungs: list[Entry]) -> None:
         self._budget, self._rungs = budget, rungs
         self._sent: deque[tuple[float, int]] = deque()
-        self._sizes: dict[bool, int] = {}  # of the last key face, and of the last other
+        self._last_size: dict[bool, int] = {}  # of key faces, and of others
         self._ratio = 1.0  # of what comes to what the table says
-        self._segment = [0, 0.0]  # bytes and start of the segment
-        self._since_s = -math.inf
+        self._since_s = self._looked_s = 0.0
+        self._wanted: deque[tuple[float, int, bool]] = deque()  # as `_sent`, with what was held back, and if it is key
         self.most_bytes = 0  # that a window held
-        self.entry = self._affordable(budget.bps * MARGIN)
+        self.entry = self._affordable()
 
     @property
     def is_reachable(self) -> bool:
         """Whether the ladder's leanest point is within the budget."""
         return self._rungs[0].rate_bps(self._budget.counts) <= self._budget.bps
 
-    def _affordable(self, bps: float) -> Entry:
-        """The best entry within `bps`, by what the picture has come to so far; else the leanest."""
-        fitting = [e for e in self._rungs if e.rate_bps(self._budget.counts) * self._ratio <= bps]
+    def _affordable(self) -> Entry:
+        """The best entry within the budget, by what the picture has come to so far; else the leanest."""
+        most_bps = MARGIN * self._budget.bps
+        fitting = [e for e in self._rungs if e.rate_bps(self._budget.counts) * self._ratio <= most_bps]
         return fitting[-1] if fitting else self._rungs[0]
 
     def look(self, time_s: float) -> bool:
         """Think again, at a segment's border. Returns whether `entry` is another now."""
-        length_s = time_s - self._segment[1]
-        if length_s < SEGMENT_S:
+        used_s = time_s - self._since_s
+        if time_s - self._looked_s < SEGMENT_S or used_s < TRIAL_S:
             return False
-        expected = self.entry.rate_bps(self._budget.counts) / 8 * length_s
-        self._ratio += 0.4 * (min(max(self._segment[0] / expected, 0.2), 8.0) - self._ratio)
-        self._segment = [0, time_s]
-        wanted = self._affordable(self._budget.bps * MARGIN)
-        if wanted == self.entry:
-            return False
+        self._looked_s = time_s
+        while self._wanted and self._wanted[0][0] <= time_s - WINDOW_S:
+            self._wanted.popleft()
+        key = max((size for _, size, is_key in self._wanted if is_key), default=0)  # one that waits is wanted often
+        rest = sum(size for _, size, is_key in self._wanted if not is_key)
+        comes_to = key + rest * WINDOW_S / min(used_s, WINDOW_S)  # a window has about one key face, whatever its length
+        expected = self.entry.rate_bps(self._budget.counts) / 8 * WINDOW_S
+        self._ratio = math.sqrt(
+            self._ratio * min(max(comes_to / expected, 0.2), 8.0)
+        )  # half way, on a scale of factors
+        wanted = self._affordable()
         is_richer = wanted.ccc > self.entry.ccc
-        if is_richer and (time_s - self._since_s < STAY_S or wanted.ccc < self.entry.ccc + GAIN):
+        if wanted == self.entry or (is_richer and (used_s < STAY_S or wanted.ccc < self.entry.ccc + GAIN)):
             return False
         self.entry, self._since_s = wanted, time_s
+        self._wanted.clear()
         return True
 
     def may_code(self, time_s: float, is_key: bool) -> bool:
         """Whether the next face is likely to fit; the first of its kind is tried. Below what the ladder can reach
         nothing is held back."""
-        guess = self._sizes.get(is_key, 0) * (1.0 if is_key else GUESS)
-        return not self.is_reachable or self._held(time_s) + guess <= self._budget.window_bytes
+        guess = self._last_size.get(is_key, 0) * (1.0 if is_key else GUESS)
+        if self.fits(time_s, int(guess)):
+            return True
+        self._wanted.append((time_s, int(guess), is_key))
+        return False
 
     def fits(self, time_s: float, size: int) -> bool:
         """Whether `size` bytes may be sent at `time_s`."""
@@ -117,13 +128,16 @@ class RateControl:
     def sent(self, time_s: float, size: int, is_key: bool) -> None:
         """Take note of what was sent."""
         self._sent.append((time_s, size))
-        self._sizes[is_key] = size
-        self._segment[0] += size
+        self._note(time_s, size, is_key)
         self.most_bytes = max(self.most_bytes, self._held(time_s))
 
-    def refused(self, size: int, is_key: bool) -> None:
+    def refused(self, time_s: float, size: int, is_key: bool) -> None:
         """Take note of what a face came to that was not sent."""
-        self._sizes[is_key] = size
+        self._note(time_s, size, is_key)
+
+    def _note(self, time_s: float, size: int, is_key: bool) -> None:
+        self._wanted.append((time_s, size, is_key))
+        self._last_size[is_key] = size
 
     def _held(self, time_s: float) -> int:
         """Bytes of the window that ends at `time_s`."""

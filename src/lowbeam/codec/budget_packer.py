@@ -99,7 +99,7 @@ class BudgetPacker:
         cues = self._track.cues_before(face.id, face.box, (self.entry.point.scale, self._encoder.padding))
         weight = self.budget.weigh(size, sum(map(len, cues.texts)))
         if not self._control.fits(face.time_s, weight):
-            self._control.refused(weight, is_key)
+            self._control.refused(face.time_s, weight, is_key)
             return False
         self._track.write_cues(time_ms, cues)
         for one in coded:
