@@ -150,6 +150,14 @@ def test_no_ten_seconds_hold_more_than_the_budget(codec: str, bps: float, restle
             assert np.abs(face.pixels.astype(int) - true).mean() < 30
 
 
+def test_a_stream_whose_faces_change_their_size_is_read_in_order(restless: Faces, tmp_path: Path) -> None:
+    packer = BudgetPacker(Budget(9000), rungs("hevc"), tmp_path / "b.mkv")
+    pack_faces(packer, restless, 10)
+    trace = lowbeam.read(tmp_path / "b.mkv")
+    assert len(trace) == packer.coded
+    assert (np.diff(trace.time_s) > 0).all()
+
+
 def test_a_calm_picture_is_sent_finer_than_a_restless_one(restless: Faces, tmp_path: Path) -> None:
     packer = BudgetPacker(Budget(9000), rungs("hevc"), tmp_path / "b.mkv")
     pack_faces(packer, restless, 10)
@@ -191,10 +199,45 @@ def test_rate_control_never_lets_a_window_overflow(sizes: list[tuple[float, int]
 def test_the_table_that_ships_has_a_ladder_that_rises() -> None:
     assert len(operating_table()) >= 8
     for counts in ("wire", "payload"):
-        steps = ladder(counts)  # type: ignore[arg-type]
+        steps = ladder(counts, 3000)  # type: ignore[arg-type]
         assert len({entry.point.codec for entry in steps}) == 1
         assert [e.ccc for e in steps] == sorted(e.ccc for e in steps)
         assert steps[0].rate_bps(counts) < 1000  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bps", [700, 1000, 2000, 5000, 20_000])
+def test_the_ladder_is_of_the_codec_that_reads_best_within_the_budget(bps: float) -> None:
+    def best(rungs: list[Entry]) -> float:
+        return max(entry.ccc for entry in rungs if entry.wire_bps <= bps)
+
+    within = {entry.point.codec for entry in operating_table() if entry.wire_bps <= bps}
+    assert best(ladder("wire", bps)) == max(best(ladder("wire", bps, codec)) for codec in within)
+    assert ladder("wire", bps, "vp9") == [] or "vp9" in {entry.point.codec for entry in operating_table()}
+
+
+def test_nothing_is_starved_by_a_face_that_was_too_large_once() -> None:
+    control = RateControl(Budget(3000), rungs("hevc"))
+    control.look(0.0)
+    control.refused(0.0, 4000, True)
+    sent = 0
+    for now in np.arange(0.2, 60, 0.2):
+        control.look(now)
+        if control.may_code(now, sent == 0) and control.fits(now, 120):
+            control.sent(now, 120, sent == 0)
+            sent += 1
+    assert sent > 100
+
+
+def test_time_in_which_nobody_was_there_is_no_thrift() -> None:
+    control = RateControl(Budget(3000), rungs("hevc"))
+    before = control.entry
+    assert not control.look(30.0)
+    control.sent(30.0, 300, True)
+    for now in np.arange(31.0, 36.0, 1.0):
+        control.sent(now, 180, False)
+        assert not control.look(now)
+    assert not control.look(90.0)  # away for nearly a minute
+    assert control.entry == before
     assert all(entry.payload_bps < entry.wire_bps for entry in operating_table())
 
 
@@ -217,7 +260,7 @@ def test_pack_with_a_budget_says_what_it_chose_and_what_to_expect(
     [(("--budget", "0kbps"), "more than nothing"), (("--budget", "3furlongs"), "unit furlongs"),
      (("--budget", "3kbps", "--qp", "30"), "a budget chooses"), (("--budget", "3kbps", "--faces", "all"), "primary"),
      (("--budget", "3kbps", "--codec", "mpeg2"), "mpeg2"),
-     (("--budget", "3kbps", "--budget-of", "air"), "budget of air")],
+     (("--budget", "3kbps", "--budget-of", "air"), "budget of air"), (("--budget-of", "payload"), "needs a budget")],
 )  # fmt: skip
 def test_a_budget_that_cannot_be_is_one_line(
     options: tuple[str, ...], said: str, short_clip: Path, tmp_path: Path,

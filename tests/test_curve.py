@@ -32,7 +32,7 @@ from lowbeam.evaluate.curve.score import held
 from lowbeam.evaluate.curve.statements import kept_at, operating_table, without
 from lowbeam.evaluate.curve.stills import measure_stills
 from lowbeam.evaluate.curve.sweep import sweep
-from lowbeam.evaluate.curve.systems import System, parse_systems
+from lowbeam.evaluate.curve.systems import Readers, System, parse_systems
 from lowbeam.scale import shrink
 from tests.conftest import write_video
 
@@ -103,9 +103,7 @@ def test_the_container_weighs_what_pack_sends(corpus: str, cache: Path, tmp_path
     assert weight.rtp == pytest.approx(in_packets.sum() + 40 * 49, rel=0.02)
 
 
-def test_a_second_sweep_codes_and_reads_nothing_anew(
-    results: dict[str, Any], corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_sweep_codes_and_reads_nothing_anew(results: dict[str, Any], corpus: str, cache: Path) -> None:
     kept = {path: path.stat().st_mtime_ns for path in cache.rglob("*.np?")}
     assert sweep(corpus, GRID, parse_systems(SYSTEMS), cache=cache) == results
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.np?")} == kept
@@ -119,13 +117,29 @@ def test_what_is_damaged_in_the_cache_is_made_again(results: dict[str, Any], cor
 
 
 def test_a_cache_of_another_version_is_not_taken_up(
-    results: dict[str, Any], corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    track = tracks_of(load_faces(corpus, "test", cache=cache))[0]
-    digest = run.digest_of(track)
-    before = run._key(digest, GRID.points()[0], 2)
+    track, point = tracks_of(load_faces(corpus, "test", cache=cache))[0], OperatingPoint("avc", 8, 32, 25)
+    systems = parse_systems("one-for-all")
+
+    def result() -> run.RunResult:
+        lr = shrink(np.asarray(track.pixels), 8)
+        return run.RunCache(tmp_path).result(track, "x", point, 8, lr, Readers(systems), systems)
+
+    first = result()
+    (reading,) = tmp_path.rglob("[0-9a-f]*.npy")
+    np.save(reading, np.zeros_like(first.readings["one-for-all"]))
+    assert not result().readings["one-for-all"].any()  # it is taken up
     monkeypatch.setattr(run, "KEPT_VERSION", run.KEPT_VERSION + 1)
-    assert run._key(digest, GRID.points()[0], 2) != before
+    assert np.array_equal(result().readings["one-for-all"], first.readings["one-for-all"])
+
+
+def test_a_file_that_is_no_model_is_one_line(
+    corpus: str, cache: Path, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = run_cli("curve", corpus, "--models", f"x={__file__}", "--cache", cache, "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is not an ONNX model" in done.stderr
 
 
 def test_a_codec_that_is_missing_is_a_reason_not_a_crash(

@@ -22,9 +22,12 @@ MAY_IMPORT = {
     "trace": {"errors", "files"},
     "faces": {"errors", "media", "scale"}, "codec": {"errors", "files", "media", "scale", "faces"},
     "recognize": {"errors", "scale"}, "restore": {"errors", "scale"}, "overlay": {"faces", "media", "scale", "trace"},
-    "corpora": {"errors", "files", "media", "scale", "faces"}, "models": {"scale", "recognize", "restore"},
-    "train": {"errors", "files", "scale", "codec", "recognize", "corpora", "models"},
-    "evaluate": {"errors", "files", "scale", "faces", "codec", "recognize", "corpora", "models", "train"},
+    "pool": {"errors"},
+    "corpora": {"errors", "files", "media", "pool", "scale", "faces"}, "models": {"scale", "recognize", "restore"},
+    "train": {"errors", "files", "pool", "scale", "codec", "recognize", "corpora", "models"},
+    "evaluate": {
+        "errors", "files", "pool", "scale", "faces", "codec", "recognize", "corpora", "models", "train",
+    },
     "pipeline": FLOOR_1 | {"faces", "codec", "recognize", "restore", "overlay"},
     "demo": FLOOR_1 | {"faces", "codec", "recognize", "overlay", "pipeline", "evaluate"},
 }  # fmt: skip

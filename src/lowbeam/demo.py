@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lowbeam.codec.face_stream import FaceStreamReader, packet_sizes
 from lowbeam.codec.operating_point import OperatingPoint
-from lowbeam.codec.operating_table import ladder
+from lowbeam.codec.operating_table import front, operating_table
 from lowbeam.codec.wire import rtp_bytes
 from lowbeam.evaluate.metrics import ccc
 from lowbeam.faces import Face
@@ -161,7 +161,7 @@ def plot_envelope(results: list[Result], reference: Reference) -> Figure:
     """CCC over the rate on the wire: the operating table's best, and each of `results`."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axis = figure.subplots()
-    rungs = ladder("wire")
+    rungs = front(operating_table(), "wire")
     rates = [rung.wire_bps / 1000 for rung in rungs]
     axis.step(rates, [rung.ccc for rung in rungs], where="post", color="0.5", label="operating table")
     for result, colour in zip(results, ("#0f172a", "#1d4ed8", "#c2410c"), strict=True):

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from lowbeam.codec.budget import WINDOW_S, Budget, parse_budget
+from lowbeam.codec.budget import MARGIN, WINDOW_S, Budget, parse_budget
 from lowbeam.codec.budget_packer import BudgetPacker
 from lowbeam.codec.face_stream import FaceStreamReader, Target, is_face_stream
 from lowbeam.codec.operating_point import OperatingPoint, Pacer
@@ -143,6 +143,8 @@ def _packer(
     operating point that are not None."""
     set_by_hand = {name: value for name, value in given.items() if value is not None}
     if budget is None:
+        if budget_of != "wire":
+            raise UsageError("what a budget is of needs a budget")
         point = OperatingPoint(**set_by_hand)
         return lambda target: ((AllPacker if faces == "all" else PrimaryPacker)(point, target), point.fps)
     wanted = parse_budget(budget, budget_of)
@@ -152,7 +154,7 @@ def _packer(
         raise UsageError("a budget chooses scale, QP and frame rate: give it, or them")
     if "codec" in set_by_hand:
         OperatingPoint(codec=set_by_hand["codec"])  # is it one?
-    rungs = ladder(wanted.counts, set_by_hand.get("codec"))
+    rungs = ladder(wanted.counts, MARGIN * wanted.bps, set_by_hand.get("codec"))
     if not rungs:
         raise UsageError(f"the operating table has nothing of {set_by_hand['codec']}")
     return lambda target: (BudgetPacker(wanted, rungs, target), max(rung.point.fps for rung in rungs))
@@ -260,12 +262,12 @@ def _read_batch(
     values: dict[int, tuple[float, float, float, float]] = {}  # by the identity of each face
     faces = [face for sight in sights for face in sight.faces]
     for run in _runs(faces, by_person=recognizer.remembers):
-        pixels = np.stack([face.pixels for face in run])
-        if recognizer.remembers:
-            reading, memory = recognizer.follow(pixels, [face.time_s for face in run], people.get(run[0].id))
+        pixels, memory = np.stack([face.pixels for face in run]), people.get(run[0].id)
+        if recognizer.remembers and (memory is None or run[0].time_s > memory.time_s):
+            reading, memory = recognizer.follow(pixels, [face.time_s for face in run], memory)
             if memory is not None:
                 people[run[0].id] = memory
-        else:
+        else:  # a model that does not remember, or a clock that stands still
             reading = recognizer(pixels)
         columns = (reading.valence, reading.arousal, reading.valence_std, reading.arousal_std)
         values |= zip(map(id, run), zip(*(column.tolist() for column in columns), strict=True), strict=True)
@@ -277,11 +279,19 @@ def _read_batch(
 
 
 def _runs(faces: list[Face], by_person: bool) -> list[list[Face]]:
-    """Faces that are read together, in order: those of one side, and with `by_person` of one person."""
-    runs: dict[tuple[int, int], list[Face]] = {}
+    """Faces that are read together: those of one side, and with `by_person` of one person while time rises."""
+    runs: list[list[Face]] = []
+    latest: dict[int, list[Face]] = {}  # by person, or by side
     for face in faces:
-        runs.setdefault((len(face.pixels), face.id if by_person else 0), []).append(face)
-    return list(runs.values())
+        key = face.id if by_person else len(face.pixels)
+        run = latest.get(key)
+        alike = run is not None and len(run[-1].pixels) == len(face.pixels)
+        if run is not None and alike and (not by_person or face.time_s > run[-1].time_s):
+            run.append(face)
+        else:
+            latest[key] = [face]
+            runs.append(latest[key])
+    return runs
 
 
 def _restored(faces: list[Face], restorer: Restorer) -> Faces:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from lowbeam.cli.options import Corpus, ModelName, Threads
 from lowbeam.cli.show import needs, print_results, progress_bar, say
-from lowbeam.files import make_folder, whole_file
+from lowbeam.files import check_outputs, make_folder, whole_file
 from lowbeam.recognize import DEFAULT_MODEL
 
 app = typer.Typer()
@@ -77,8 +78,13 @@ def curve(
     with needs("curve"):
         from lowbeam.evaluate.curve.interactive import write_interactive
     make_folder(out)
-    with progress_bar("measuring") as progress:
-        results = sweep(corpus, grid, systems, split=split, cache=cache, workers=workers, progress=progress)
+    try:
+        with progress_bar("measuring") as progress:
+            results = sweep(corpus, grid, systems, split=split, cache=cache, workers=workers, progress=progress)
+    except BaseException:
+        with suppress(OSError):
+            out.rmdir()  # where it is empty
+        raise
     write_results(results | {"command": _command()}, out / "results.json")
     write_interactive(results, out / "curve.html")
     for failure in results["failed"]:
@@ -101,6 +107,7 @@ def evaluate_stills(
     from lowbeam.evaluate.curve.stills import measure_stills
     from lowbeam.evaluate.curve.systems import parse_systems
 
+    check_outputs(corpus, out)
     grid, systems = parse_grid(codecs, scales, qps, "1"), parse_systems(models)
     with progress_bar("measuring") as progress:
         results = measure_stills(corpus, grid, systems, split=split, progress=progress)
@@ -124,6 +131,7 @@ def evaluate_corpus(
     """Measure what rendered people are worth: each corpus read by what the other taught."""
     from lowbeam.evaluate.curve.corpus_check import check_corpus
 
+    check_outputs(rendered, out, sheet)
     results = check_corpus(rendered, real, of_rendered, of_real, sheet)
     with whole_file(out) as beside:
         beside.write_text(json.dumps(results | {"command": _command()}, indent=1) + "\n")
@@ -139,6 +147,7 @@ def evaluate_operating_table(
     from lowbeam.evaluate.curve.results import read_results
     from lowbeam.evaluate.curve.statements import operating_table
 
+    check_outputs(results, out)
     table = operating_table(read_results(results))
     with whole_file(out) as beside:
         beside.write_text(json.dumps(table, indent=1) + "\n")

@@ -17,6 +17,7 @@ SEGMENT_S = 2.0  # between looks at whether another point would serve better
 TRIAL_S = 4.0  # for which a point is used before it is judged
 STAY_S = 10.0  # before a richer point is tried: each change costs a key frame
 MARGIN = 0.95  # of the budget that a point is chosen for
+AWAY_S = 5.0  # without a face, after which a point is judged anew
 GAIN = 0.01  # of CCC: less is not worth a key frame
 GUESS = 1.3  # times the last face's size: what the next may come to
 UNITS = {"bps": 1, "kbps": 1e3, "mbps": 1e6, "bit/s": 1, "kbit/s": 1e3, "mbit/s": 1e6}
@@ -73,7 +74,7 @@ class RateControl:
         self._sent: deque[tuple[float, int]] = deque()
         self._last_size: dict[bool, int] = {}  # of key faces, and of others
         self._ratio = 1.0  # of what comes to what the table says
-        self._since_s = self._looked_s = 0.0
+        self._since_s = self._looked_s = math.nan  # until the first face
         self._wanted: deque[tuple[float, int, bool]] = deque()  # as `_sent`, with what was held back, and if it is key
         self.most_bytes = 0  # that a window held
         self.entry = self._affordable()
@@ -91,6 +92,10 @@ class RateControl:
 
     def look(self, time_s: float) -> bool:
         """Think again, at a segment's border. Returns whether `entry` is another now."""
+        if not self._wanted or time_s - self._wanted[-1][0] > AWAY_S:  # nobody was there: that is no thrift
+            self._since_s = self._looked_s = time_s
+            self._wanted.clear()
+            return False
         used_s = time_s - self._since_s
         if time_s - self._looked_s < SEGMENT_S or used_s < TRIAL_S:
             return False
@@ -110,13 +115,14 @@ class RateControl:
             return False
         self.entry, self._since_s = wanted, time_s
         self._wanted.clear()
+        self._last_size.clear()
         return True
 
     def may_code(self, time_s: float, is_key: bool) -> bool:
-        """Whether the next face is likely to fit; the first of its kind is tried. Below what the ladder can reach
-        nothing is held back."""
+        """Whether the next face is likely to fit; the first of its kind is tried, and so is one after a window in which
+        nothing was sent. Below what the ladder can reach nothing is held back."""
         guess = self._last_size.get(is_key, 0) * (1.0 if is_key else GUESS)
-        if self.fits(time_s, int(guess)):
+        if self._held(time_s) == 0 or self.fits(time_s, int(guess)):
             return True
         self._wanted.append((time_s, int(guess), is_key))
         return False

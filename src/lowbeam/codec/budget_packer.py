@@ -27,7 +27,7 @@ class BudgetPacker:
         self._pacer = Pacer(self.entry.point.fps)
         self._is_new = True  # of the encoder: its first face is a key face
         self._last_ms = -1
-        self._expected: list[float] = []
+        self._expected, self._seconds = 0.0, 0.0  # sum of CCC by time, and the time
         self.chosen: list[tuple[float, OperatingPoint]] = [(0.0, self.entry.point)]
         self.coded = self.held_back = 0
 
@@ -56,16 +56,15 @@ class BudgetPacker:
 
     @property
     def expected_ccc(self) -> float:
-        """The CCC to expect, by the table, over the faces that were sent."""
-        return sum(self._expected) / len(self._expected) if self._expected else self.entry.ccc
+        """The CCC to expect, by the table, over the time in which faces were sent."""
+        return self._expected / self._seconds if self._seconds else self.entry.ccc
 
     def add(self, face: Face, source_size: tuple[int, int]) -> None:
         """Code an HR face, uint8 (96, 96), of a source of (width, height) pixels, if it is due and fits.
 
         Raises `CodecError` or `OutputError`."""
-        before = self.entry.point
         if self._control.look(face.time_s):
-            self._move(before, face.time_s)
+            self._move(face.time_s)
         if not self._pacer.takes(face.time_s):
             return
         if not self._control.may_code(face.time_s, self._is_new):
@@ -77,13 +76,11 @@ class BudgetPacker:
             self.held_back += 1
             self._restart()  # what the far side has not seen, nothing may build upon
 
-    def _move(self, before: OperatingPoint, time_s: float) -> None:
-        """Go on at another point: with the same encoder, where only the frame rate is another."""
-        now = self.entry.point
-        self.chosen.append((time_s, now))
-        self._pacer = Pacer(now.fps)
-        if (before.codec, before.scale, before.qp) != (now.codec, now.scale, now.qp):
-            self._restart()
+    def _move(self, time_s: float) -> None:
+        """Go on at another point. The encoder is another too: its key faces are counted in faces, not in seconds."""
+        self.chosen.append((time_s, self.entry.point))
+        self._pacer = Pacer(self.entry.point.fps)
+        self._restart()
 
     def _restart(self) -> None:
         self._encoder.flush()  # encoders here hold nothing back: what comes is coded already
@@ -95,7 +92,7 @@ class BudgetPacker:
             self._track = self._writer.add_track(self._encoder, self.entry.point)
         elif self._is_new and coded:
             coded = [CodedFace(self._encoder.header_in_band + coded[0].data, coded[0].time_ms, True), *coded[1:]]
-        is_key, size = self._is_new, sum(len(c.data) for c in coded)
+        is_key, size = any(c.is_key for c in coded), sum(len(c.data) for c in coded)
         cues = self._track.cues_before(face.id, face.box, (self.entry.point.scale, self._encoder.padding))
         weight = self.budget.weigh(size, sum(map(len, cues.texts)))
         if not self._control.fits(face.time_s, weight):
@@ -105,9 +102,11 @@ class BudgetPacker:
         for one in coded:
             self._track.write_face(one)
         self._control.sent(face.time_s, weight, is_key)
+        since_s = (time_ms - self._last_ms) / 1000 if self.coded else 1 / self.entry.point.fps
+        self._expected += self.entry.ccc * since_s
+        self._seconds += since_s
         self._is_new, self._last_ms = False, time_ms
         self.coded += 1
-        self._expected.append(self.entry.ccc)
         return True
 
     def finish(self) -> None:

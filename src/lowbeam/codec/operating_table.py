@@ -1,7 +1,8 @@
 """The operating table that ships: the points that no other beats on rendered people of ``valid``, and what to expect of
-them. ``lowbeam evaluate table`` writes it from a sweep."""
+them. ``lowbeam evaluate operating-table`` writes it from a sweep."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,15 +42,23 @@ def operating_table() -> tuple[Entry, ...]:
     )  # fmt: skip
 
 
-def ladder(counts: Counts, codec: str | None = None) -> list[Entry]:
+def ladder(counts: Counts, most_bps: float, codec: str | None = None) -> list[Entry]:
     """The entries of one codec that no other of it beats, by rising rate and CCC; without a `codec`, of the one that
-    reads best over all budgets. Empty where the table has nothing of it."""
+    reads best within `most_bps`, or else comes nearest to it. Empty where the table has nothing of it."""
     codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in operating_table()})
-    ladders = []
-    for name in codecs:
-        rungs: list[Entry] = []
-        for entry in sorted(operating_table(), key=lambda e: (e.rate_bps(counts), -e.ccc)):
-            if entry.point.codec == name and (not rungs or entry.ccc > rungs[-1].ccc):
-                rungs.append(entry)
-        ladders.append(rungs)
-    return max(ladders, key=lambda rungs: sum(e.ccc for e in rungs) / len(rungs) if rungs else 0.0)
+    ladders = [front([e for e in operating_table() if e.point.codec == name], counts) for name in codecs]
+
+    def worth(rungs: list[Entry]) -> tuple[float, float]:
+        within = [entry.ccc for entry in rungs if entry.rate_bps(counts) <= most_bps]
+        return (within[-1], 0.0) if within else (-1.0, -rungs[0].rate_bps(counts))
+
+    return max((rungs for rungs in ladders if rungs), key=worth, default=[])
+
+
+def front(entries: Iterable[Entry], counts: Counts) -> list[Entry]:
+    """Those of `entries` that no other beats, by rising rate and CCC."""
+    kept: list[Entry] = []
+    for entry in sorted(entries, key=lambda e: (e.rate_bps(counts), -e.ccc)):
+        if not kept or entry.ccc > kept[-1].ccc:
+            kept.append(entry)
+    return kept

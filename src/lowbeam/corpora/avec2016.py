@@ -42,9 +42,14 @@ def recordings(root: Path, split: str) -> list[Recording]:
     """The recordings of a split. Raises `CorpusError` where a file is missing or damaged."""
     if not (root / "recordings_video").is_dir():
         raise CorpusError(f"{root} is not AVEC 2016: it has no folder recordings_video")
-    if (root / MANIFEST).is_file():
+    if is_rendered(root):
         return [_recording(root, name, 0) for name in _rendered_names(root / MANIFEST, RENDERED_SPLITS[split])]
     return [_recording(root, name, MIN_BOX_PX) for name in NAMES[split]]
+
+
+def is_rendered(root: Path) -> bool:
+    """Whether a corpus is one that ``lowbeam corpus render`` wrote."""
+    return (root / MANIFEST).is_file()
 
 
 def _rendered_names(path: Path, split: str) -> list[str]:

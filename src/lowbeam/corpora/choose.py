@@ -30,6 +30,8 @@ def kind_and_place(corpus: str | Path) -> tuple[str, Path]:
 def corpus_name(corpus: str | Path) -> str:
     """What to call it in a table."""
     kind, place = kind_and_place(corpus)
+    if kind == "avec2016" and avec2016.is_rendered(place):
+        return "rendered people"
     return NAMES.get(kind, place.stem)
 
 

@@ -104,7 +104,7 @@ class _DeployedCnnD(nn.Module):
 
 def export_cnn_d(network: CnnD, std: tuple[float, float], path: str | Path) -> None:
     """Write a network of the paper's experiment to `path`, as `export_onnx` does; `std` is the deviation that readings
-    of valence and of arousal are given, its RMSE on valid."""
+    of valence and of arousal are given."""
     _export_faces(_DeployedCnnD(network.cpu(), torch.tensor(std)), path, FACE_SIDE, ["affect", "std"])
     set_calibration(path, {FACE_SIDE: (1.0, 1.0)}, grid=FACE_SIDE)
 

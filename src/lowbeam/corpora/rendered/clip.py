@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.corpora.ferplus import CIRCUMPLEX, EMOTIONS
+from lowbeam.corpora.rendered.expressions import both_sides
 from lowbeam.corpora.rendered.face_model import load_face_model
 from lowbeam.corpora.rendered.looks import Looks
 from lowbeam.corpora.rendered.person import Person, Pose
@@ -90,21 +91,13 @@ def pose_at(time_s: float, syllables: NDArray[np.int64]) -> Pose:
     weights["eyeBlink"] = weights.get("eyeBlink", 0.0) + blink
     nod = _within(time_s, NODS_S) * 7 * np.sin(2 * np.pi * 1.8 * time_s)
     return Pose(
-        expression={name: min(weight, 1.0) for name, weight in _both_sides(weights)},
+        expression={name: min(weight, 1.0) for name, weight in both_sides(weights)},
         yaw_deg=9 * np.sin(0.55 * time_s + 0.4) + 3 * np.sin(1.7 * time_s),
         pitch_deg=2 * np.sin(0.9 * time_s) + nod + 7 * float(intensity("sadness", np.array([time_s]))[0]),
         roll_deg=3 * np.sin(0.7 * time_s + 1.0),
         shift=(1.5 * np.sin(0.4 * time_s), 0.3 * np.sin(1.1 * time_s), 2.0 * np.sin(0.33 * time_s)),
         light=(-0.5 + 0.15 * np.sin(0.3 * time_s), 0.6, 0.8),
     )
-
-
-def _both_sides(weights: dict[str, float]) -> list[tuple[str, float]]:
-    single = ("jaw", "mouthFunnel", "mouthPucker", "mouthClose", "mouthShrug", "mouthRoll")
-    pairs = []
-    for name, weight in weights.items():
-        pairs += [(name, weight)] if name.startswith(single) else [(f"{name}_L", weight), (f"{name}_R", weight)]
-    return pairs
 
 
 def _room(rng: np.random.Generator) -> NDArray[np.float32]:

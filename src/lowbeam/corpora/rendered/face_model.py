@@ -3,6 +3,8 @@ out."""
 
 import json
 import zipfile
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +19,6 @@ Vectors = NDArray[np.float32]  # (n, 3)
 PARTS = ("Face", "BackHead", "GumsTongue", "Teeth", "ScleraLeft", "IrisLeft", "ScleraRight", "IrisRight")
 IDENTITIES = 60  # of ICT-FaceKit's 100 components, the strongest first
 LANDMARKS = 68
-NEEDED_EXPRESSIONS = ("mouthSmile_L", "mouthSmile_R", "jawOpen", "browDown_L", "browDown_R")
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,15 @@ class FaceModel:
     landmarks: NDArray[np.int32]
 
 
-def load_face_model(path: str | Path) -> FaceModel:
+def load_face_model(path: str | Path, needed: Iterable[str] = ()) -> FaceModel:
     """Read ``ict_face.npz``, or a clone of the public ICT-FaceKit repository.
 
-    Raises `CorpusError` where it is missing or lacks a part.
+    Raises `CorpusError` where it is missing or lacks a part, or one of the `needed` expressions.
     """
     try:
         raw = _read_repository(Path(path)) if Path(path).is_dir() else _read_npz(path)
-        return _checked(raw)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile) as error:
+        return _checked(raw, needed)
+    except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CorpusError(f"{path} is not a face model: {error}") from error
 
 
@@ -103,17 +104,17 @@ def _read_obj(path: Path) -> tuple[Vectors, NDArray[np.int32], list[str]]:
     return _read_vertices(path), np.array(triangles, np.int32), names
 
 
-def _checked(raw: _Raw) -> FaceModel:
+def _checked(raw: _Raw, needed: Iterable[str]) -> FaceModel:
     """The model without what is not drawn, its vertices numbered anew. Raises `ValueError` naming what is missing."""
     count = len(raw.neutral)
     shapes = {"identity": raw.identity, "expression": raw.expression}
     for name, offsets in shapes.items():
         if offsets.ndim != 3 or offsets.shape[1:] != (count, 3):
             raise ValueError(f"{name} has shape {offsets.shape}, not (k, {count}, 3)")
-    missing = [name for name in NEEDED_EXPRESSIONS if name not in raw.expression_names]
+    missing = [name for name in needed if name not in raw.expression_names]
     missing += [part for part in PARTS if part not in raw.part_names]
     if missing or len(raw.identity) < IDENTITIES or raw.landmarks.shape != (LANDMARKS,):
-        lacks = ", ".join(missing) or f"{IDENTITIES} identities or {LANDMARKS} landmarks"
+        lacks = ", ".join(missing[:5]) or f"{IDENTITIES} identities or {LANDMARKS} landmarks"
         raise ValueError(f"it lacks {lacks}")
     drawn = np.array([PARTS.index(n) if n in PARTS else 255 for n in raw.part_names], np.uint8)
     triangles = raw.triangles[drawn != 255]

@@ -20,6 +20,8 @@ VISEMES: tuple[dict[str, float], ...] = (
     {"mouthRollLower": 0.4, "jawOpen": 0.05},
 )  # fmt: skip
 
+LIDS_AND_GAZE = dict.fromkeys(("eyeWide", "eyeBlink", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeLookDown"), 1.0)
+
 
 def add(weights: Weights, shapes: dict[str, float], amount: Series) -> None:
     """Add `amount` (n,) of `shapes` to the weights, in place; none passes 1."""

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.corpora.rendered.camera import cross, photograph, random_camera, room
-from lowbeam.corpora.rendered.expressions import Style
+from lowbeam.corpora.rendered.expressions import EXPRESSIONS, Style, both_sides
 from lowbeam.corpora.rendered.face_model import FaceModel
 from lowbeam.corpora.rendered.feelings import Affect, feel
 from lowbeam.corpora.rendered.looks import random_looks
-from lowbeam.corpora.rendered.motion import blink_and_look, crossings, move_head, shine, talk
+from lowbeam.corpora.rendered.motion import LIDS_AND_GAZE, VISEMES, blink_and_look, crossings, move_head, shine, talk
 from lowbeam.corpora.rendered.person import Person, Pose, head_point
 from lowbeam.faces.crop import Box
 from lowbeam.media import Grey
@@ -22,6 +22,12 @@ HEAD_AT = (0.0, -1.8, 0.0)  # cm: where the head's origin is, from the picture's
 # The square that the tracker of `lowbeam.faces` cuts is centred on this point of the head (cm), and has this side (cm):
 # least squares over its boxes on 1,500 frames of 24 rendered people.
 FACE_CENTRE, FACE_SIDE_CM = (0.55, 1.15, 9.0), 18.7
+
+
+def needed_expressions() -> list[str]:
+    """The blendshapes that a face model must have to be a talker's."""
+    sets = [shapes for _, shapes in EXPRESSIONS.values()] + [*VISEMES, LIDS_AND_GAZE]
+    return sorted({name for shapes in sets for name, _ in both_sides(shapes)})
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
 """A corpus of rendered people on disk, in the layout of AVEC 2016, so that `lowbeam.corpora.avec2016` reads it.
 
 Beside that layout's folders, of which all boxes are the truth, lies ``manifest.json``: seed, version, settings, people
-by split, and the SHA-256 of every file. The same seed and settings give the same bytes with the same libraries; how
-many processes share the work makes no difference.
+by split, and the SHA-256 of every file. The same seed and settings give the same bytes with the same libraries on the
+same kind of processor; how many processes share the work makes no difference. A person depends on seed and number
+alone: corpora of one seed and another size have people in common, in other splits.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,12 @@ from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from lowbeam.corpora.rendered.face_model import load_face_model
-from lowbeam.corpora.rendered.talker import Talker
+from lowbeam.corpora.rendered.talker import Talker, needed_expressions
 from lowbeam.errors import OutputError, UsageError, reason
 from lowbeam.faces.crop import Box
 from lowbeam.files import whole_file
 from lowbeam.media import Grey
+from lowbeam.pool import shared
 
 RENDER_VERSION = 1  # of what a seed gives
 MANIFEST = "manifest.json"
@@ -82,17 +82,15 @@ def render_corpus(
     settings = settings or Settings()
     if not 1 <= workers <= 256:
         raise UsageError(f"workers must be from 1 to 256, not {workers}")
-    load_face_model(face_model)  # a mistake leaves no folder behind
+    load_face_model(face_model, needed_expressions())  # a mistake leaves no folder behind
     folder = Path(out)
     _claim(folder, settings, face_model)
     jobs = [(folder, face_model, settings, i, name) for i, (_, name) in enumerate(settings.names())]
     about: dict[str, Any] = {}
-    # Forking beside FFmpeg's and Numba's threads is not safe: processes are spawned.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for done, found in enumerate(pool.map(_render, *zip(*jobs, strict=True)), 1):
-            about |= found
-            if progress is not None:
-                progress(done * settings.frames, len(jobs) * settings.frames)
+    for done, (_, found) in enumerate(shared(_render, jobs, workers), 1):
+        about |= found
+        if progress is not None:
+            progress(done * settings.frames, len(jobs) * settings.frames)
     people = [{"name": name, "split": split, **about[name]} for split, name in settings.names()]
     manifest = {
         "kind": "lowbeam rendered corpus", "version": RENDER_VERSION, "settings": asdict(settings),
@@ -139,10 +137,9 @@ def _files(folder: Path, settings: Settings) -> Iterator[Path]:
         yield from _paths(folder, name).values()
 
 
-def _render(
-    folder: Path, face_model: str | Path, settings: Settings, index: int, name: str
-) -> dict[str, dict[str, Any]]:
+def _render(job: tuple[Path, str | Path, Settings, int, str]) -> dict[str, dict[str, Any]]:
     """Render one recording, unless it is there; what the manifest says of it."""
+    folder, face_model, settings, index, name = job
     paths = _paths(folder, name)
     model = load_face_model(face_model)
     talker = Talker(model, settings.seed, index, settings.frames, settings.fps, settings.size)
@@ -204,9 +201,9 @@ def _digest(path: Path) -> str:
 
 
 def _face_model_digest(path: str | Path) -> str:
-    """Of the file; of a clone, its neutral mesh."""
+    """Of the file; of a clone, of all its meshes."""
     source = Path(path)
-    if source.is_dir():
-        found = sorted(source.glob("**/generic_neutral_mesh.obj"))
-        return _digest(found[0]) if found else ""
-    return _digest(source)
+    if not source.is_dir():
+        return _digest(source)
+    digests = [_digest(mesh) for mesh in sorted(source.glob("**/*.obj"))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -47,7 +47,8 @@ def _draw_sheet(corpus: str, path: Path) -> None:
 
     rows = []
     for track in tracks_of(load_faces(corpus, "test")):
-        at = np.searchsorted(track.time_s, np.arange(EVERY_S / 2, track.time_s[-1], EVERY_S))
+        at = np.searchsorted(track.time_s, np.arange(0, track.time_s[-1], EVERY_S) + EVERY_S / 2)
+        at = np.minimum(at, len(track) - 1)
         rows.append(np.concatenate(list(np.asarray(track.pixels[at])), 1))
     width = min(row.shape[1] for row in rows)
     with whole_file(path) as beside:

@@ -13,6 +13,7 @@ RATE_NAMES = {
 AFFECT = ("valence", "arousal")
 Point = dict[str, Any]
 MIN_CURVE = 4  # points that a BD-rate needs
+MIN_SHARED = 0.25  # of the range of CCC
 
 
 def agreement(point: Point, system: str, affect: str = "both") -> float:
@@ -56,7 +57,8 @@ def uncoded(results: dict[str, Any], system: str, affect: str = "both") -> float
 
 def bd_rate(anchor: list[Point], other: list[Point], anchor_system: str, system: str, rate: str) -> float | None:
     """Bjøntegaard's delta of the rate, in percent, between two fronts (points by rising rate): negative where `other`
-    needs less for the same CCC. None where a front has fewer than four points, or they share no CCC."""
+    needs less for the same CCC. None where a front has fewer than four points, or they share less than `MIN_SHARED` of
+    the range of CCC of either."""
     from bjontegaard import bd_rate as delta
 
     if min(len(anchor), len(other)) < MIN_CURVE:
@@ -65,6 +67,11 @@ def bd_rate(anchor: list[Point], other: list[Point], anchor_system: str, system:
     levels = [
         np.array([agreement(p, name) for p in curve]) for curve, name in ((anchor, anchor_system), (other, system))
     ]
-    if max(levels[0].min(), levels[1].min()) >= min(levels[0].max(), levels[1].max()):
+    shared = min(levels[0].max(), levels[1].max()) - max(levels[0].min(), levels[1].min())
+    if shared < MIN_SHARED * min(np.ptp(levels[0]), np.ptp(levels[1])):
         return None
-    return float(delta(rates[0], levels[0], rates[1], levels[1], method="pchip", require_matching_points=False))
+    return float(
+        delta(
+            rates[0], levels[0], rates[1], levels[1], method="pchip", require_matching_points=False, min_overlap=0,
+        )
+    )  # fmt: skip

@@ -23,7 +23,8 @@ def read_results(path: Path) -> dict[str, Any]:
         results = json.loads(path.read_text(encoding="utf-8"))
         if results["version"] != RESULTS_VERSION:
             raise SourceError(f"{path} is of version {results['version']}; this lowbeam reads {RESULTS_VERSION}")
-        results["points"][0]["scores"]
+        if not results["systems"] or not results["uncoded"] or not results["points"][0]["scores"]:
+            raise KeyError("systems")
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         why = reason(error) if isinstance(error, OSError) else "it lacks what a sweep writes"
         raise SourceError(f"{path} is no result of lowbeam curve: {why}") from error

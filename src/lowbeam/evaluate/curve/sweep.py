@@ -2,11 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +13,12 @@ from lowbeam.codec import OperatingPoint, available_codecs
 from lowbeam.corpora.cache import default_cache
 from lowbeam.corpora.choose import corpus_name, load_faces
 from lowbeam.corpora.labelled import Track, tracks_of
-from lowbeam.errors import CorpusError, LowbeamError, OutputError
+from lowbeam.errors import CodecError, CorpusError, StreamError
 from lowbeam.evaluate.curve.grid import Grid, by_run
 from lowbeam.evaluate.curve.run import RunCache, RunResult, digest_of
 from lowbeam.evaluate.curve.score import score
 from lowbeam.evaluate.curve.systems import Readers, System
+from lowbeam.pool import shared
 from lowbeam.scale import FACE_SIDE, shrink, side_of
 
 Progress = Callable[[int, int | None], None]
@@ -108,24 +106,15 @@ def _run(
 ) -> tuple[Done, dict[OperatingPoint, str]]:
     found: dict[tuple[OperatingPoint | None, int], dict[int, RunResult]] = {}
     failed: dict[OperatingPoint, str] = {}
-    with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn"), _begin, (work,)) as pool:
-        futures = {pool.submit(_do, job): job for job in jobs}
-        try:
-            for count, future in enumerate(as_completed(futures), 1):
-                job = futures[future]
-                for point, result in zip(job.points or (None,), future.result(), strict=True):
-                    if isinstance(result, str):
-                        assert point is not None
-                        failed[point] = result
-                    else:
-                        found.setdefault((point, job.scale), {})[job.recording] = result
-                if progress is not None:
-                    progress(count, len(jobs))
-        except BrokenProcessPool as error:
-            raise OutputError("a process of the sweep was killed; the same command goes on") from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with _one_thread_each():
+        for count, (job, results) in enumerate(shared(_do, jobs, workers, _begin, work), 1):
+            for point, result in zip(job.points or (None,), results, strict=True):
+                if point is not None and isinstance(result, str):
+                    failed[point] = result
+                elif isinstance(result, RunResult):
+                    found.setdefault((point, job.scale), {})[job.recording] = result
+            if progress is not None:
+                progress(count, len(jobs))
     return {key: [parts[n] for n in sorted(parts)] for key, parts in found.items()}, failed
 
 
@@ -168,9 +157,7 @@ def _do(job: _Job) -> list[RunResult | str]:
     for point in job.points or (None,):
         try:
             results.append(worker.cache.result(track, digest, point, job.scale, lr, worker.readers, worker.systems))
-        except OutputError:
-            raise
-        except LowbeamError as error:
+        except (CodecError, StreamError) as error:  # of this point; whatever else is wrong is wrong for all
             results.append(str(error))
     return results
 

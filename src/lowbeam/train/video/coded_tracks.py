@@ -2,7 +2,6 @@
 disk. Half of them are mirrored, which makes another person of each."""
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from lowbeam.codec.loopback import code, decode
 from lowbeam.codec.operating_point import Pacer
 from lowbeam.corpora.labelled import Affect, Track
 from lowbeam.files import whole_file
+from lowbeam.pool import shared
 from lowbeam.scale import SCALES, Faces, shrink
-from lowbeam.train.video.coded_stills import CODECS, QPS, keep_current
+from lowbeam.train.video.coded_stills import CODECS, QPS, digest, keep_current
 
 FPS = (25.0, 12.5, 5.0, 2.5, 1.0)
 PLAIN = "plain"  # shrunk, but not coded
@@ -52,15 +52,15 @@ def coded_tracks(
 ) -> list[CodedTrack]:  # fmt: skip
     """Code each track `draws` times at every scale and once uncoded, at frame rates of `FPS`, or take up what `folder`
     has of them. The same seed gives the same faces."""
-    keep_current(folder, [seed, draws, [len(t) for t in tracks], QPS, FPS])
+    digests = [digest(track.pixels, track.time_s, track.affect) for track in tracks]
+    keep_current(folder, [seed, draws, digests, QPS, FPS])
     jobs = [
         _Job(track, person, draws, (seed, person), folder / f"part-{person}.npz") for person, track in enumerate(tracks)
     ]
     waiting = [job for job in jobs if not job.out.exists()]
-    with ProcessPoolExecutor(processes) as pool:
-        for done, _ in enumerate(pool.map(_code, waiting), 1):
-            if progress is not None:
-                progress(done, len(waiting))
+    for done, _ in enumerate(shared(_code, waiting, processes), 1):
+        if progress is not None:
+            progress(done, len(waiting))
     return [coded for job in jobs for coded in _load(job)]
 
 

@@ -46,9 +46,9 @@ def train_mixture(network: OneForAll, sources: Sources, recipe: VideoRecipe, fol
     optimizer = torch.optim.AdamW(network.parameters(), lr=mix.learning_rate, weight_decay=mix.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, mix.learning_rate, total_steps=mix.steps + 1)
     kept: dict[str, Any] = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    step = _resume(kept, sources, folder)
+    step = _resume(kept, sources, recipe, folder)
     network.train()
-    began, sums = time.monotonic(), torch.zeros(4)
+    began, sums, logged = time.monotonic(), torch.zeros(4), step
     while step < mix.steps:
         groups = [sources.group(mix.batch // mix.groups) for _ in range(mix.groups)]
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
@@ -62,9 +62,10 @@ def train_mixture(network: OneForAll, sources: Sources, recipe: VideoRecipe, fol
         sums += losses.detach()
         step += 1
         if step % SAVE_EVERY == 0 or step == mix.steps:
-            _log(folder / "log.csv", [step, *(sums / SAVE_EVERY).tolist(), time.monotonic() - began])
+            _log(folder / "log.csv", [step, *(sums / (step - logged)).tolist(), time.monotonic() - began])
             sums.zero_()
-            _save(kept, sources, step, folder)
+            logged = step
+            _save(kept, sources, recipe, step, folder)
     return cast(OneForAll, average.module.eval())
 
 
@@ -83,11 +84,13 @@ def _losses(outputs: list[Tensor], groups: list[Group], mix: Mixture) -> Tensor:
     ])  # fmt: skip
 
 
-def _resume(kept: dict[str, Any], sources: Sources, folder: Path) -> int:
+def _resume(kept: dict[str, Any], sources: Sources, recipe: VideoRecipe, folder: Path) -> int:
     last = folder / "last.pt"
     if not last.exists():
         return 0
     state = torch.load(last, map_location="cpu", weights_only=False)
+    if state["recipe"] != _settings(recipe):
+        raise UsageError(f"{folder} holds a run of another recipe: name another folder")
     for name, part in kept.items():
         part.load_state_dict(state[name])
     sources.state = state["sources"]
@@ -95,9 +98,15 @@ def _resume(kept: dict[str, Any], sources: Sources, folder: Path) -> int:
     return state["step"]
 
 
-def _save(kept: dict[str, Any], sources: Sources, step: int, folder: Path) -> None:
+def _settings(recipe: VideoRecipe) -> str:
+    """What decides the mixture's network."""
+    return recipe.model_dump_json(exclude={"name", "temporal"})
+
+
+def _save(kept: dict[str, Any], sources: Sources, recipe: VideoRecipe, step: int, folder: Path) -> None:
     state: dict[str, Any] = {name: part.state_dict() for name, part in kept.items()}
     state |= {"sources": sources.state, "rng": torch.get_rng_state(), "step": step}
+    state["recipe"] = _settings(recipe)
     torch.save(state, folder / "last.tmp")
     (folder / "last.tmp").replace(folder / "last.pt")
 

@@ -49,6 +49,12 @@ class Mixture(Strict):
     nll_weight: float = Field(ge=0)
     average_decay: float = Field(gt=0, lt=1)
 
+    @model_validator(mode="after")
+    def _groups_have_faces(self) -> "Mixture":
+        if self.batch < 2 * self.groups:
+            raise ValueError(f"a batch of {self.batch} is too small for {self.groups} groups")
+        return self
+
 
 class Temporal(Strict):
     """How the head that remembers is trained, on what the mixture's network makes of each frame."""

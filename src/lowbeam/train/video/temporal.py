@@ -128,6 +128,7 @@ class TemporalTraining:
         """A window of a track, from which the link has lost some frames."""
         start = int(self._rng.integers(max(len(track.time_s) - window, 0) + 1))
         kept = self._rng.random(window) >= self._rng.uniform(0, self._settings.frame_loss)
+        kept[0] = True
         rows = start + np.flatnonzero(kept)
         rows = rows[rows < len(track.time_s)]
         chosen = torch.from_numpy(rows)
