@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from lowbeam import Recognizer
 from lowbeam.demo import ASSETS
 from lowbeam.evaluate.curve.page import kept_table
+from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
@@ -109,7 +110,7 @@ def restorer_table(one_for_all: dict[str, Any], by_scale: dict[str, Any]) -> str
 
 def kept_on_the_wire() -> str:
     """What the default model keeps at each rate on the wire, on rendered people."""
-    test, valid = (_load(CURVE / f"{name}.json") for name in ("test", "valid"))
+    test, valid = (read_sweeps(sorted(CURVE.glob(f"{name}*.json"))) for name in ("test", "valid"))
     return kept_table(test, valid, DEFAULT_MODEL)
 
 

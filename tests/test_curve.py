@@ -27,7 +27,7 @@ from lowbeam.evaluate.curve.envelope import agreement, bd_rate, best_within, fro
 from lowbeam.evaluate.curve.grid import Grid, by_run, parse_grid
 from lowbeam.evaluate.curve.interactive import write_interactive
 from lowbeam.evaluate.curve.page import write_page
-from lowbeam.evaluate.curve.results import read_results, write_results
+from lowbeam.evaluate.curve.results import read_results, read_sweeps, write_results
 from lowbeam.evaluate.curve.score import held
 from lowbeam.evaluate.curve.statements import kept_at, operating_table, without
 from lowbeam.evaluate.curve.stills import measure_stills
@@ -294,6 +294,21 @@ def test_stills_are_coded_before_they_are_read(tmp_path: Path, hr_faces: np.ndar
     assert [(row["codec"], row["qp"]) for row in found["rows"]] == [(None, None), ("avc", 20), ("avc", 50)]
     rmse = [row["scores"]["one-for-all"]["valence"]["rmse"] for row in found["rows"]]
     assert len(set(rmse)) == 3
+
+
+def test_sweeps_of_other_points_become_one_and_of_other_people_do_not(results: dict[str, Any], tmp_path: Path) -> None:
+    half = len(results["points"]) // 2
+    described = results | {"command": "lowbeam curve"}
+    for name, points in (("a", results["points"][:half]), ("b", results["points"][half:])):
+        write_results(described | {"points": points}, tmp_path / f"{name}.json")
+    together = read_sweeps([tmp_path / "a.json", tmp_path / "b.json"])
+    assert together["points"] == results["points"]
+    assert len(together["commands"]) == 2
+    write_results(described | {"recordings": 99}, tmp_path / "c.json")
+    with pytest.raises(SourceError, match=r"c\.json is of other systems or recordings"):
+        read_sweeps([tmp_path / "a.json", tmp_path / "c.json"])
+    with pytest.raises(SourceError, match="no result"):
+        read_sweeps([])
 
 
 def test_the_page_is_written_from_the_results_alone(results: dict[str, Any], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from lowbeam.errors import SourceError, reason
 from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, bd_rate, best_within, front, uncoded
 from lowbeam.evaluate.curve.plots import plot_envelopes, plot_frame_rates, plot_systems
-from lowbeam.evaluate.curve.results import read_results
+from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.curve.statements import kept_at, without
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.files import make_folder, whole_file
@@ -25,12 +25,12 @@ WIRES = ("rtp_bps", "tls_bps")
 def write_page(results: str | Path, page: str | Path) -> Path:
     """Write `page` (Markdown) from the folder `results`; plots go into that folder.
 
-    It holds ``test.json`` and ``valid.json``, sweeps of what ships; ``systems.json``, a sweep of the systems that are
-    compared; ``stills.json``; and ``corpus.json``, what the corpus was found to be worth. Raises `SourceError` where
-    one is missing or damaged, `OutputError`.
+    It holds sweeps of what ships, ``valid.json`` and ``test.json`` (or several, ``test-*.json``, of other points each);
+    ``systems.json``, a sweep of the systems that are compared; ``stills.json``; and ``corpus.json``, what the corpus
+    was found to be worth. Raises `SourceError` where one is missing or damaged, `OutputError`.
     """
     folder, page = Path(results), Path(page)
-    test, valid, systems = (read_results(folder / f"{name}.json") for name in ("test", "valid", "systems"))
+    test, valid, systems = (read_sweeps(sorted(folder.glob(f"{name}*.json"))) for name in ("test", "valid", "systems"))
     stills, corpus = _read(folder / "stills.json"), _read(folder / "corpus.json")
     system = next(iter(test["systems"]))
     plot_systems(systems, folder / "systems.png", "hevc", systems["points"][0]["fps"])
@@ -43,7 +43,8 @@ def write_page(results: str | Path, page: str | Path) -> Path:
             uncoded_arousal=f"{uncoded(test, system, 'arousal'):.3f}", minutes=f"{test['seconds'] / 60:.0f}",
             kept=kept_table(test, valid, system), systems_fps=f"{systems['points'][0]['fps']:g}",
             systems=_systems(systems), envelope=_envelope(test, system), bd_rates=_bd_rates(systems, test, system),
-            what_wins=_what_wins(test, system), memory=_memory(test), losses=_losses(systems, system),
+            measured=_measured(test), what_wins=_what_wins(test, system), memory=_memory(test),
+            losses=_losses(systems, system),
             stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
             stills=_stills(stills), corpus=_corpus(corpus), commands=_commands(corpus, valid, test, systems, stills),
             missing=_missing(test, valid, systems),
@@ -116,6 +117,15 @@ def _envelope(test: dict[str, Any], system: str) -> str:
             rows.append([name, codec, f"{cheapest[rate] / 1000:.2f}", *cells])
     headings = ["weighed as", "codec", "cheapest, kbit/s", *(f"{kbps} kbit/s" for kbps in (1, 2, 4, 8, 16))]
     return markdown_table(headings, rows)
+
+
+def _measured(test: dict[str, Any]) -> str:
+    """Which frame rates each codec was measured at."""
+    rates = {
+        codec: sorted({p["fps"] for p in test["points"] if p["codec"] == codec}, reverse=True)
+        for codec in dict.fromkeys(p["codec"] for p in test["points"])
+    }
+    return "; ".join(f"{codec} at {', '.join(f'{fps:g}' for fps in found)} fps" for codec, found in rates.items())
 
 
 def _bd_rates(systems: dict[str, Any], test: dict[str, Any], system: str) -> str:
@@ -218,7 +228,8 @@ def _corpus(corpus: dict[str, Any]) -> str:
 
 
 def _commands(*results: dict[str, Any]) -> str:
-    return "\n".join(f"    {found['command']}" for found in results)
+    lines = [line for found in results for line in found.get("commands", [found["command"]])]
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def _missing(*results: dict[str, Any]) -> str:

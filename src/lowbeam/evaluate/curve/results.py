@@ -29,3 +29,19 @@ def read_results(path: Path) -> dict[str, Any]:
         why = reason(error) if isinstance(error, OSError) else "it lacks what a sweep writes"
         raise SourceError(f"{path} is no result of lowbeam curve: {why}") from error
     return results
+
+
+def read_sweeps(paths: list[Path]) -> dict[str, Any]:
+    """Several sweeps of the same systems over the same recordings as one. Raises `SourceError` where one is damaged, of
+    other systems or recordings, or there is none."""
+    if not paths:
+        raise SourceError("there is no result of lowbeam curve")
+    first, *rest = (read_results(path) for path in paths)
+    together = first | {"commands": [first["command"]]}
+    for path, more in zip(paths[1:], rest, strict=True):
+        if any(more[name] != first[name] for name in ("corpus", "split", "recordings", "seconds", "systems")):
+            raise SourceError(f"{path} is of other systems or recordings than {paths[0].name}")
+        together["points"] = together["points"] + more["points"]
+        together["failed"] = together["failed"] + more["failed"]
+        together["commands"].append(more["command"])
+    return together
