@@ -58,7 +58,7 @@ CURVE := $(BIN)/lowbeam curve avec2016:$(PEOPLE)/people --workers $(WORKERS)
 SYSTEMS := one-for-all-video,one-for-all-video/each,scales only=runs/scales-only/scales-only.onnx
 SYSTEMS := $(SYSTEMS),HR-trained=runs/hr-only/hr-only.onnx,one-for-all,fer
 SYSTEMS := $(SYSTEMS),paper: LR-S=runs/paper-onnx/lr-{scale}.onnx,paper: Joint-OA=runs/paper-onnx/joint-oa.onnx
-SYSTEMS := $(SYSTEMS),paper: HR=runs/paper-onnx/hr.onnx,MSE head=runs/mse-head/mse-head.onnx
+SYSTEMS := $(SYSTEMS),paper: HR=runs/paper-onnx/hr.onnx
 RD := docs/rate-distortion
 curve: $(VENV)/.bench
 	$(BIN)/lowbeam train hr-only --corpus $(FERPLUS) $(TRAINED_ON) -o runs/hr-only
@@ -77,6 +77,8 @@ curve: $(VENV)/.bench
 		--of-rendered runs/rendered-only/rendered-only.onnx -o $(RD)/corpus.json
 	$(BIN)/lowbeam evaluate stills --corpus $(FERPLUS) -o $(RD)/stills.json \
 		--models "one-for-all-video/each,scales only=runs/scales-only/scales-only.onnx,one-for-all,fer"
+	$(BIN)/python -c 'import json; print(json.dumps([json.load(open(f"runs/{r}/valid.json")) for r in \
+		("one-for-all-video", "mse-head")], indent=1))' > $(RD)/losses.json
 	$(BIN)/lowbeam evaluate operating-table $(RD)/valid.json -o src/lowbeam/codec/operating_table.json
 	$(BIN)/lowbeam evaluate curve --results $(RD) -o docs/rate-distortion.md
 

@@ -328,10 +328,16 @@ def test_the_page_is_written_from_the_results_alone(results: dict[str, Any], tmp
         "command": "lowbeam e",
     }
     (folder / "stills.json").write_text(json.dumps(stills))
+    by_fps = {"25.0": 0.5, "5.0": 0.4}
+    losses = [
+        {"loss": loss, "ccc": dict.fromkeys(("each frame by itself", "with memory"), by_fps)} for loss in ("ccc", "mse")
+    ]
+    (folder / "losses.json").write_text(json.dumps(losses))
     check = {"trained_on": "a", "tested_on": "b", "scores": scores}
     (folder / "corpus.json").write_text(json.dumps({"checks": [check], "command": "lowbeam c"}))
     text = write_page(folder, tmp_path / "page.md").read_text()
     assert "$" not in text
+    assert "| with memory, MSE loss | 0.500 | 0.400 |" in text
     assert "| RTP/UDP/IPv4 | 16 kbit/s |" in text
     for name in ("systems", "envelope", "frame-rates"):
         assert f"(rate-distortion/{name}.png)" in text

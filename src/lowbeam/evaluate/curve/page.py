@@ -26,12 +26,13 @@ def write_page(results: str | Path, page: str | Path) -> Path:
     """Write `page` (Markdown) from the folder `results`; plots go into that folder.
 
     It holds sweeps of what ships, ``valid.json`` and ``test.json`` (or several, ``test-*.json``, of other points each);
-    ``systems.json``, a sweep of the systems that are compared; ``stills.json``; and ``corpus.json``, what the corpus
-    was found to be worth. Raises `SourceError` where one is missing or damaged, `OutputError`.
+    ``systems.json``, a sweep of the systems that are compared; ``stills.json``; ``corpus.json``, what the corpus was
+    found to be worth; and ``losses.json``, a list of the ``valid.json`` of training runs. Raises `SourceError` where
+    one is missing or damaged, `OutputError`.
     """
     folder, page = Path(results), Path(page)
     test, valid, systems = (read_sweeps(sorted(folder.glob(f"{name}*.json"))) for name in ("test", "valid", "systems"))
-    stills, corpus = _read(folder / "stills.json"), _read(folder / "corpus.json")
+    stills, corpus, losses = (_read(folder / f"{name}.json") for name in ("stills", "corpus", "losses"))
     system = next(iter(test["systems"]))
     plot_systems(systems, folder / "systems.png", "hevc", systems["points"][0]["fps"])
     plot_envelopes(test, folder / "envelope.png", system)
@@ -44,7 +45,7 @@ def write_page(results: str | Path, page: str | Path) -> Path:
             kept=kept_table(test, valid, system), systems_fps=f"{systems['points'][0]['fps']:g}",
             systems=_systems(systems), envelope=_envelope(test, system), bd_rates=_bd_rates(systems, test, system),
             measured=_measured(test), what_wins=_what_wins(test, system), memory=_memory(test),
-            losses=_losses(systems, system),
+            losses=_losses(losses),
             stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
             stills=_stills(stills), corpus=_corpus(corpus), commands=_commands(corpus, valid, test, systems, stills),
             missing=_missing(test, valid, systems),
@@ -57,7 +58,7 @@ def write_page(results: str | Path, page: str | Path) -> Path:
     return page
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -190,16 +191,19 @@ def _memory(test: dict[str, Any]) -> str:
     return markdown_table(["frame rate", *names, "memory adds"], rows)
 
 
-def _losses(systems: dict[str, Any], system: str) -> str:
-    """What the head comes to when it is trained by MSE; nothing where that was not measured."""
-    other = [name for name in systems["systems"] if name.startswith("MSE")]
-    if not other or system not in systems["systems"]:
-        return ""
-    means = [np.mean([agreement(p, name) for p in systems["points"]]) for name in (system, other[0])]
-    return (
-        f"Trained with a CCC loss the head reaches a mean of {means[0]:.3f} over the points of the figure above, "
-        f"trained with MSE {means[1]:.3f}."
-    )
+def _losses(runs: list[dict[str, Any]]) -> str:
+    """What the head came to on valid, by the loss that it was trained with: ``valid.json`` of each run."""
+    rates = sorted((float(fps) for fps in runs[0]["ccc"]["with memory"]), reverse=True)
+    rows = [["each frame by itself", *(f"{_at(runs[0]['ccc']['each frame by itself'], fps):.3f}" for fps in rates)]]
+    rows += [
+        [f"with memory, {run['loss'].upper()} loss", *(f"{_at(run['ccc']['with memory'], fps):.3f}" for fps in rates)]
+        for run in runs
+    ]
+    return markdown_table(["on valid", *(f"{fps:g} fps" for fps in rates)], rows)
+
+
+def _at(by_fps: dict[str, float], fps: float) -> float:
+    return next(value for key, value in by_fps.items() if float(key) == fps)
 
 
 def _stills(stills: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """One run from a recipe for video to an ONNX file: code, mix, remember, export, calibrate."""
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -111,8 +112,11 @@ def _remember(
     )
     seen = see(network, valid)
     head = training.train(TemporalHead(OneForAll.FEATURES, recipe.temporal.dropout), seen, folder)
-    for name, found in (("each frame by itself", measure(None, seen)), ("with memory", measure(head, seen))):
+    measured = {"each frame by itself": measure(None, seen), "with memory": measure(head, seen)}
+    for name, found in measured.items():
         say(f"CCC on valid, {name}: " + ", ".join(f"{value:.3f} at {fps:g} fps" for fps, value in found.items()))
+    with whole_file(folder / "valid.json") as beside:
+        beside.write_text(json.dumps({"loss": recipe.temporal.loss, "ccc": measured}, indent=1) + "\n")
     return head
 
 
