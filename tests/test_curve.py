@@ -15,6 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 pytest.importorskip("plotly", reason="the curve needs the curve extra")
 
+from conftest import write_video
+
 from lowbeam.codec import OperatingPoint
 from lowbeam.codec.face_stream import packet_sizes
 from lowbeam.codec.loopback import code
@@ -34,7 +36,6 @@ from lowbeam.evaluate.curve.stills import measure_stills
 from lowbeam.evaluate.curve.sweep import sweep
 from lowbeam.evaluate.curve.systems import Readers, System, parse_systems
 from lowbeam.scale import shrink
-from tests.conftest import write_video
 
 SYSTEMS = "one-for-all-video,one-for-all-video/each,HR-trained=one-for-all"
 CORPUS_ROWS = [("a.mp4", "test"), ("b.mp4", "test"), ("a2.mp4", "valid"), ("b2.mp4", "valid")]

@@ -13,6 +13,7 @@ pytest.importorskip("numba", reason="the renderer needs the render extra")
 
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_head import write_toy_head
 
 from lowbeam import CorpusError, UsageError
 from lowbeam.corpora.choose import load_faces
@@ -27,7 +28,6 @@ from lowbeam.corpora.rendered.raster import capsule, rasterize
 from lowbeam.corpora.rendered.talker import needed_expressions
 from lowbeam.corpora.rendered.write import Settings, render_corpus
 from lowbeam.faces import make_detector
-from tests.toy_head import write_toy_head
 
 FEW = Settings(subjects=3, minutes=1 / 30, fps=10, size=96, seed=3)
 
