@@ -29,16 +29,18 @@ def plot_systems(results: dict[str, Any], path: Path, codec: str, fps: float) ->
                 (p for p in points if p["scale"] == scale and system in p["scores"]), key=lambda p: p["bits_per_pixel"]
             )
             if line:
-                axes.semilogx(
+                axes.plot(
                     [p["bits_per_pixel"] for p in line], [agreement(p, system, "valence") for p in line], "o-",
                     color=COLOURS[number % len(COLOURS)], markersize=3, linewidth=1.2, label=system,
                 )  # fmt: skip
         axes.set_title(f"s = {scale}, {side_of(scale)} px", fontsize=9)
+        _log_rates(axes)
         _dress(axes)
     for axes in panels[len(scales) :]:
         axes.set_visible(False)
     panels[0].set_ylabel("CCC of valence")
-    figure.supxlabel("bits per pixel of the 96×96 face", fontsize=9)
+    for axes in panels[max(len(scales) - columns, 0) : len(scales)]:
+        axes.set_xlabel("bits per pixel of the 96×96 face", fontsize=8)
     handles, labels = panels[0].get_legend_handles_labels()
     for axes in panels[1 : len(scales)]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -68,7 +70,7 @@ def plot_envelopes(results: dict[str, Any], path: Path, system: str) -> None:
                 [p[rate] / 1000 for p in best], [agreement(p, system) for p in best], where="post", color=colour,
                 linewidth=1.5, label=codec,
             )  # fmt: skip
-        axes.set_xscale("log")
+        _log_rates(axes)
         axes.set_xlabel(f"kbit/s, {RATE_NAMES[rate]}", fontsize=8)
         _dress(axes)
     for axes in panels[::2]:
@@ -91,13 +93,23 @@ def plot_frame_rates(results: dict[str, Any], path: Path, systems: list[str], ra
                 [p[rate] / 1000 for p in best], [agreement(p, system) for p in best], where="post",
                 color=str(np.linspace(0.75, 0, len(rates_fps))[number]), linewidth=1.4, label=f"{fps:g} fps",
             )  # fmt: skip
-        axes.set_xscale("log")
+        _log_rates(axes)
         axes.set_title(system, fontsize=9)
         axes.set_xlabel(f"kbit/s, {RATE_NAMES[rate]}", fontsize=8)
         _dress(axes)
     panels[0].set_ylabel("CCC, mean of valence and arousal", fontsize=8)
     panels[0].legend(frameon=False, fontsize=8)
     _save(figure, path)
+
+
+def _log_rates(axes: Any) -> None:
+    """A logarithmic axis with plain numbers on it."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _dress(axes: Any) -> None:
