@@ -167,6 +167,7 @@ def plot_envelope(results: list[Result], reference: Reference) -> Figure:
     for result, colour in zip(results, ("#0f172a", "#1d4ed8", "#c2410c"), strict=True):
         axis.plot(result.wire_bps / 1000, np.mean(result.ccc), "o", color=colour, label=caption(result, "wire"))
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.set_ylim(0, 1)
     axis.set_xlabel("kbit/s on the wire, RTP/UDP/IPv4")
     axis.set_ylabel(f"CCC with the {reference.name}")
