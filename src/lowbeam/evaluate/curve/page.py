@@ -121,12 +121,15 @@ def _envelope(test: dict[str, Any], system: str) -> str:
 
 
 def _measured(test: dict[str, Any]) -> str:
-    """Which frame rates each codec was measured at."""
+    """Which frame rates each codec was measured at, in a sentence."""
     rates = {
         codec: sorted({p["fps"] for p in test["points"] if p["codec"] == codec}, reverse=True)
         for codec in dict.fromkeys(p["codec"] for p in test["points"])
     }
-    return "; ".join(f"{codec} at {', '.join(f'{fps:g}' for fps in found)} fps" for codec, found in rates.items())
+    told = "; ".join(f"{codec} at {', '.join(f'{fps:g}' for fps in found)} fps" for codec, found in rates.items())
+    if len(set(map(tuple, rates.values()))) == 1:
+        return f"{told}, each at every scale and QP."
+    return f"{told}, each at every scale and QP; other frame rates were left out for want of time, highest first."
 
 
 def _bd_rates(systems: dict[str, Any], test: dict[str, Any], system: str) -> str:
