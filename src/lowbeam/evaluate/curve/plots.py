@@ -70,8 +70,8 @@ def plot_envelopes(results: dict[str, Any], path: Path, system: str) -> None:
                 [p[rate] / 1000 for p in best], [agreement(p, system) for p in best], where="post", color=colour,
                 linewidth=1.5, label=codec,
             )  # fmt: skip
-        _log_rates(axes)
         axes.set_xlabel(f"kbit/s, {RATE_NAMES[rate]}", fontsize=8)
+        _log_rates(axes)
         _dress(axes)
     for axes in panels[::2]:
         axes.set_ylabel("CCC, mean of valence and arousal", fontsize=8)
@@ -104,11 +104,16 @@ def plot_frame_rates(results: dict[str, Any], path: Path, systems: list[str], ra
 
 def _log_rates(axes: Any) -> None:
     """A logarithmic axis with plain numbers on it."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    low, high = axes.dataLim.intervalx
+    narrow = high < 5 * low  # no two of 1, 2, 5 may lie in it
+    if narrow:
+        axes.xaxis.set_major_locator(FixedLocator(np.geomspace(low, high, 3).tolist()))
+    else:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
