@@ -5,7 +5,7 @@ import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,8 +41,7 @@ def table(
         results = measure_table(corpus, model=model, split=split, threads=threads, progress=step)
     print_results(results)
     if out is not None:
-        with whole_file(out) as beside:
-            beside.write_text(json.dumps(results, indent=1) + "\n")
+        _write_json(out, results)
 
 
 Codecs = Annotated[str, typer.Option(help="commas between")]
@@ -111,8 +110,7 @@ def evaluate_stills(
     grid, systems = parse_grid(codecs, scales, qps, "1"), parse_systems(models)
     with progress_bar("measuring") as progress:
         results = measure_stills(corpus, grid, systems, split=split, progress=progress)
-    with whole_file(out) as beside:
-        beside.write_text(json.dumps(results | {"command": _command()}, indent=1) + "\n")
+    _write_json(out, results | {"command": _command()})
 
 
 @evaluate.command(
@@ -133,8 +131,7 @@ def evaluate_corpus(
 
     check_outputs(rendered, out, sheet)
     results = check_corpus(rendered, real, of_rendered, of_real, sheet)
-    with whole_file(out) as beside:
-        beside.write_text(json.dumps(results | {"command": _command()}, indent=1) + "\n")
+    _write_json(out, results | {"command": _command()})
 
 
 @evaluate.command(
@@ -149,8 +146,7 @@ def evaluate_operating_table(
 
     check_outputs(results, out)
     table = operating_table(read_results(results))
-    with whole_file(out) as beside:
-        beside.write_text(json.dumps(table, indent=1) + "\n")
+    _write_json(out, table)
 
 
 @evaluate.command(
@@ -180,3 +176,8 @@ def evaluate_paper(
 def _command() -> str:
     """The command that is running, to stand beside what it measures."""
     return shlex.join(["lowbeam", *sys.argv[1:]])
+
+
+def _write_json(path: str | Path, results: dict[str, Any]) -> None:
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(results, indent=1) + "\n")

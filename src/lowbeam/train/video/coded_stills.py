@@ -6,7 +6,6 @@ and QP drawn at random.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +131,3 @@ def _load(paths: list[Path]) -> CodedStills:
         {scale: np.concatenate(parts) for scale, parts in pixels.items()},
         {scale: np.concatenate(parts) for scale, parts in points.items()},
     )
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,9 +15,10 @@ from lowbeam.files import make_folder, whole_file
 from lowbeam.models.export import export_onnx, export_video_onnx
 from lowbeam.models.one_for_all import OneForAll
 from lowbeam.models.temporal import TemporalHead
+from lowbeam.pool import cores
 from lowbeam.scale import FACE_SIDE, SCALES, resample, shrink
 from lowbeam.train.calibrate import calibrate, calibrate_tracks
-from lowbeam.train.video.coded_stills import CodedStills, coded_stills, cores
+from lowbeam.train.video.coded_stills import CodedStills, coded_stills
 from lowbeam.train.video.coded_tracks import CodedTrack, coded_tracks
 from lowbeam.train.video.mixture import started, train_mixture
 from lowbeam.train.video.recipe import VideoRecipe

@@ -22,7 +22,6 @@ PART = 512  # faces read at a time
 CHUNK = 64  # frames computed at once: their differences in time make a matrix
 WINDOW = 1024  # most frames of a track in a batch
 BUDGET = 12288  # most frames in a batch
-TRACKS = 24  # most tracks in a batch
 CHECK_EVERY = 200  # steps
 
 
@@ -117,7 +116,7 @@ class TemporalTraining:
     def _tracks_loss(self, head: TemporalHead) -> Tensor:
         tracks = self._by_fps[float(self._rng.choice(list(self._by_fps)))]
         window = min(WINDOW, max(len(t.time_s) for t in tracks))
-        count = max(1, min(TRACKS, self._settings.tracks, BUDGET // window))
+        count = max(1, min(self._settings.tracks, BUDGET // window))
         parts = [self._part(tracks[i], window) for i in self._rng.integers(len(tracks), size=count)]
         length = min(len(part[3]) for part in parts)
         features, still, gaps_s, truth = (torch.stack([part[i][:length] for part in parts]) for i in range(4))
