@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from lowbeam.errors import ModelError, UsageError
 from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_matrix
 
 WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT_MODEL = "one-for-all-video"
+DEFAULT_MODEL = "accurate"
 MAX_BATCH = 64  # faces at a time: larger batches are no faster, and hold more memory
 MODEL_FORMAT = 1
+MEMORY_FORMAT = 2  # of a model that remembers: the head is a branch, run where it is asked for
+REMEMBER = np.array(True)
 NOTHING_BEFORE_S = np.float32(1e3)  # a gap after which nothing is remembered
 
 Floats = NDArray[np.float32]
@@ -74,7 +77,7 @@ class Recognizer:
         path = model_path(model)
         try:
             self._load(path, threads)
-            self(np.zeros((1, MIN_SIDE, MIN_SIDE), np.uint8))
+            self.follow(np.zeros((2, MIN_SIDE, MIN_SIDE), np.uint8), [0.0, 1.0])  # what is wrong with a file shows here
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise ModelError(f"{path} is not an ONNX model that this lowbeam can run") from error
 
@@ -86,13 +89,14 @@ class Recognizer:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         about = json.loads(self._session.get_modelmeta().custom_metadata_map["lowbeam"])
         self._grid = int(about["grid"])
-        if about["format"] != MODEL_FORMAT or not 1 <= self._grid <= FACE_SIDE:
+        self.remembers = "memory" in about
+        expected = MEMORY_FORMAT if self.remembers else MODEL_FORMAT
+        if about["format"] != expected or not 1 <= self._grid <= FACE_SIDE:
             raise ModelError(f"{path} is of another format")
         self._by_itself = _Calibration(about["calibration"])
-        self.remembers = "memory" in about
         if self.remembers:
             self._in_order = _Calibration(about["memory"]["calibration"])
-            shapes = {given.name: given.shape for given in self._session.get_inputs()}
+            shapes = {given.name: given.shape for given in self._session.get_overridable_initializers()}
             self._blank = np.zeros(shapes["state"], np.float32)
 
     def __call__(self, faces: Faces) -> Reading:
@@ -104,8 +108,6 @@ class Recognizer:
         parts = []
         for start in range(0, len(faces), MAX_BATCH):
             given = self._inputs(faces[start : start + MAX_BATCH], side)
-            if self.remembers:
-                given |= {"gaps_s": np.full(len(given["faces"]), NOTHING_BEFORE_S), "state": self._blank}
             parts.append(self._session.run(["affect", "std"], given))
         return _joined(parts, self._by_itself.at(side))
 
@@ -128,7 +130,8 @@ class Recognizer:
         side, times = checked_side(faces), np.asarray(time_s, np.float64)
         if times.shape != (len(faces),) or not np.isfinite(times).all():
             raise UsageError(f"{len(faces)} faces need as many finite times, not {times.shape}")
-        gaps = np.diff(times, prepend=times[:1] - NOTHING_BEFORE_S if memory is None else memory.time_s)
+        before = times[:1] - NOTHING_BEFORE_S if memory is None else [memory.time_s]
+        gaps = np.diff(np.concatenate([before, times]))
         if (gaps <= 0).any():
             raise UsageError("the times of faces that follow each other must rise")
         if not self.remembers:
@@ -138,7 +141,8 @@ class Recognizer:
         for start in range(0, len(faces), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
             state = self._blank if memory is None else memory.state
-            given = self._inputs(faces[part], side) | {"gaps_s": gaps[part].astype(np.float32), "state": state}
+            given = self._inputs(faces[part], side)
+            given |= {"remember": REMEMBER, "gaps_s": gaps[part].astype(np.float32), "state": state}
             outputs = ["steady_affect", "steady_std", "affect", "std", "next_state"]
             *read, state = self._session.run(outputs, given)
             memory = Memory(state, float(times[part][-1]))
@@ -151,20 +155,27 @@ class Recognizer:
 
 
 class _Calibration:
-    """Factors on the two deviations by the face's side, between those that were fitted."""
+    """What makes the two deviations honest, by the face's side, between those that were fitted: a power of each, and a
+    factor on that."""
 
     def __init__(self, about: dict[str, Any]) -> None:
         self._sides = np.array(about["side"], np.float64)
-        self._factors = np.array(about["factor"], np.float64)  # (sides, 2)
-        if self._factors.shape != (len(self._sides), 2) or not np.isfinite(self._factors).all():
+        factors = np.array(about["factor"], np.float64)  # (sides, 2)
+        powers = np.array(about.get("power", np.ones_like(factors)), np.float64)
+        self._fits = np.concatenate([factors, powers], -1)
+        if not len(self._sides) or self._fits.shape != (len(self._sides), 4):
             raise ModelError("there is no calibration")
+        if not (np.isfinite(self._fits) & (self._fits > 0)).all() or (np.diff(self._sides) <= 0).any():
+            raise ModelError("the calibration is none")
+        self.at = cache(self._at)
 
-    def at(self, side: int) -> Floats:
-        return np.array([np.interp(side, self._sides, f) for f in self._factors.T], np.float32)
+    def _at(self, side: int) -> Floats:
+        """Factors and powers, float32 (2, 2)."""
+        return np.array([np.interp(side, self._sides, fit) for fit in self._fits.T], np.float32).reshape(2, 2)
 
 
-def _joined(parts: Sequence[Sequence[Floats]], factors: Floats) -> Reading:
+def _joined(parts: Sequence[Sequence[Floats]], calibration: Floats) -> Reading:
     affect = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 2), np.float32)
     std = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, 2), np.float32)
-    std = std * factors
+    std = calibration[0] * std ** calibration[1]
     return Reading(affect[:, 0], affect[:, 1], std[:, 0], std[:, 1])

@@ -36,7 +36,7 @@ def decode(run: CodedRun) -> Faces:
     """The faces of `run` as the far side sees them, uint8 (n, d, d). Raises `CodecError` where one is lost."""
     side = run.point.side
     decoder = StandardDecoder.bare(run.point.codec, side, run.header)
-    packets = [*map(_packet, run.faces), _packet(CodedFace(b"", 0, False))]  # the last asks for what is left
+    packets = [*map(packet_of, run.faces), packet_of(CodedFace(b"", 0, False))]  # the last asks for what is left
     decoded = [pixels for packet in packets for _, pixels in decoder.decode(packet)]
     if len(decoded) != len(run.faces):
         raise CodecError(f"{run.point}: of {len(run.faces)} faces {len(decoded)} were decoded")
@@ -49,7 +49,8 @@ def code_stills(codec: str, scale: int, qp: int, faces: Faces) -> Faces:
     return decode(code(point, faces, [10_000 * i for i in range(len(faces))]))
 
 
-def _packet(coded: CodedFace) -> av.Packet:
+def packet_of(coded: CodedFace) -> av.Packet:
+    """A coded face as a decoder takes it, by its time."""
     packet = av.Packet(coded.data)
     packet.time_base = TIME_BASE
     packet.pts = packet.dts = coded.time_ms

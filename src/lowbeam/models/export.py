@@ -4,18 +4,20 @@ import json
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
+from lowbeam.models.eight_bits import Feeds, in_eight_bits
+from lowbeam.models.memory_branch import with_memory
 from lowbeam.models.normalised import RestoringNetwork, normalise
 from lowbeam.models.one_for_all import GRID, OneForAll, to_grid
 from lowbeam.models.paper import CnnD
 from lowbeam.models.temporal import TemporalHead
-from lowbeam.recognize import MODEL_FORMAT
+from lowbeam.recognize import MEMORY_FORMAT, MODEL_FORMAT
 from lowbeam.restore import RESTORER_FORMAT
 from lowbeam.scale import FACE_SIDE
 
@@ -34,56 +36,60 @@ class _Deployed(nn.Module):
         return affect.clamp(-1, 1), torch.exp(0.5 * log_variance)
 
 
-def export_onnx(network: OneForAll, path: str | Path) -> None:
-    """Write `network` to `path`, not yet calibrated.
+def export_onnx(network: OneForAll, path: str | Path, seen: Feeds | None = None) -> None:
+    """Write `network` to `path`, not yet calibrated: in floating point or, where `seen` are inputs like those that it
+    will be given, with its convolutions in eight bits.
 
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (48, d) (`lowbeam.scale.resample_matrix`); outputs
     ``affect`` and ``std`` float32 (n, 2), valence first.
     """
-    _export_faces(_Deployed(network.cpu()), path, GRID, ["affect", "std"])
-    set_calibration(path, {GRID: (1.0, 1.0)})
+    model = _traced_faces(_Deployed(network.cpu()), GRID, ["affect", "std"])
+    onnx.save(model if seen is None else in_eight_bits(model, seen), str(path))
+    set_calibration(path, {GRID: AS_IT_IS})
 
 
-class _DeployedVideo(nn.Module):
-    """As `_Deployed`, and the head that remembers, over faces that are one run."""
+class _DeployedWithFeatures(nn.Module):
+    """As `_Deployed`, and what the head that remembers begins with."""
 
-    def __init__(self, network: OneForAll, head: TemporalHead) -> None:
+    def __init__(self, network: OneForAll) -> None:
         super().__init__()
-        self.network, self.head = network, head
+        self.network = network
 
-    def forward(
-        self, faces: Tensor, resample: Tensor, gaps_s: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, faces: Tensor, resample: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         features = self.network.features(to_grid(faces, resample))
         affect, log_variance, _ = self.network.read(features)
-        still = torch.cat([affect, log_variance], 1)
-        steady, steady_log_variance, after = self.head(features[None], still[None], gaps_s[None], state[None])
-        return (
-            affect.clamp(-1, 1), torch.exp(0.5 * log_variance), steady[0].clamp(-1, 1),
-            torch.exp(0.5 * steady_log_variance[0]), after[0],
-        )  # fmt: skip
+        return affect.clamp(-1, 1), torch.exp(0.5 * log_variance), features, torch.cat([affect, log_variance], 1)
 
 
-def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path) -> None:
-    """Write `network` with its `head` to `path`, not yet calibrated.
+class _DeployedHead(nn.Module):
+    """The head that remembers, over faces that are one run."""
 
-    Inputs and outputs are those of `export_onnx`, of each face by itself; and for faces that are one run, in order,
-    inputs ``gaps_s`` float32 (n,), the seconds since the face before, and ``state`` float32 (spans, channels), zeros
-    where nothing was seen; outputs ``steady_affect`` and ``steady_std`` float32 (n, 2), and ``next_state``.
+    def __init__(self, head: TemporalHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Tensor, still: Tensor, gaps_s: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        affect, log_variance, after = self.head(features[None], still[None], gaps_s[None], state[None])
+        return affect[0].clamp(-1, 1), torch.exp(0.5 * log_variance[0]), after[0]
+
+
+def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path, seen: Feeds | None = None) -> None:
+    """Write `network` with its `head` to `path`, as `export_onnx` does, not yet calibrated.
+
+    Inputs and outputs are those of `export_onnx`, of each face by itself. Where input ``remember``, a bool, is true,
+    the faces are one run, in order, with inputs ``gaps_s`` float32 (n,), the seconds since the face before, and
+    ``state`` float32 (spans, channels), zeros where nothing was seen; outputs ``steady_affect`` and ``steady_std``
+    float32 (n, 2), and ``next_state``. ``remember`` may be left out, with the others, and then these outputs are empty.
     """
-    example = (
-        *EXAMPLE_FACES,
-        torch.zeros(GRID, EXAMPLE_FACES[0].shape[1]),
-        torch.zeros(2),
-        torch.zeros(*head.state_shape),
-    )
-    faces, side = torch.export.Dim("n"), torch.export.Dim("d")
-    _export(
-        _DeployedVideo(network.cpu(), head.cpu()), path, example,
-        {"faces": {0: faces, 1: side, 2: side}, "resample": {1: side}, "gaps_s": {0: faces}, "state": None},
-        ["affect", "std", "steady_affect", "steady_std", "next_state"],
-    )  # fmt: skip
-    set_calibration(path, {GRID: (1.0, 1.0)}, {GRID: (1.0, 1.0)})
+    model = _traced_faces(_DeployedWithFeatures(network.cpu()), GRID, ["affect", "std", "features", "still"])
+    if seen is not None:
+        model = in_eight_bits(model, seen)
+    faces = torch.export.Dim("n")
+    example = (torch.zeros(2, network.width), torch.zeros(2, 4), torch.zeros(2), torch.zeros(*head.state_shape))
+    shapes = {"features": {0: faces}, "still": {0: faces}, "gaps_s": {0: faces}, "state": None}
+    steady = _traced(_DeployedHead(head.cpu()), example, shapes, ["steady_affect", "steady_std", "next_state"])
+    onnx.save(with_memory(model, steady, ["affect", "std"]), str(path))
+    set_calibration(path, {GRID: AS_IT_IS}, {GRID: AS_IT_IS})
 
 
 class _DeployedCnnD(nn.Module):
@@ -105,8 +111,8 @@ class _DeployedCnnD(nn.Module):
 def export_cnn_d(network: CnnD, std: tuple[float, float], path: str | Path) -> None:
     """Write a network of the paper's experiment to `path`, as `export_onnx` does; `std` is the deviation that readings
     of valence and of arousal are given."""
-    _export_faces(_DeployedCnnD(network.cpu(), torch.tensor(std)), path, FACE_SIDE, ["affect", "std"])
-    set_calibration(path, {FACE_SIDE: (1.0, 1.0)}, grid=FACE_SIDE)
+    onnx.save(_traced_faces(_DeployedCnnD(network.cpu(), torch.tensor(std)), FACE_SIDE, ["affect", "std"]), str(path))
+    set_calibration(path, {FACE_SIDE: AS_IT_IS}, grid=FACE_SIDE)
 
 
 class _Restoring(nn.Module):
@@ -128,13 +134,13 @@ def export_restorer(network: RestoringNetwork, path: str | Path) -> None:
     ``restored`` uint8 (n, 96, 96). Weights are stored in float16 and computed with in float32: half the size, and the
     pictures are the same to a grey level.
     """
-    _export_faces(_Restoring(network.cpu()), path, FACE_SIDE, ["restored"])
-    _halve_weights(path)
+    model = _traced_faces(_Restoring(network.cpu()), FACE_SIDE, ["restored"])
+    _halve_weights(model)
+    onnx.save(model, str(path))
     _set_about(path, "lowbeam-restorer", {"format": RESTORER_FORMAT})
 
 
-def _halve_weights(path: str | Path) -> None:
-    model = onnx.load(str(path))
+def _halve_weights(model: onnx.ModelProto) -> None:
     graph = model.graph
     for weight in [w for w in graph.initializer if w.data_type == onnx.TensorProto.FLOAT and len(w.dims) > 1]:
         half = onnx.numpy_helper.from_array(
@@ -144,20 +150,19 @@ def _halve_weights(path: str | Path) -> None:
         graph.initializer.append(half)
         graph.node.insert(0, onnx.helper.make_node("Cast", [half.name], [weight.name], to=onnx.TensorProto.FLOAT))
     onnx.checker.check_model(model)
-    onnx.save(model, str(path))
 
 
-def _export_faces(module: nn.Module, path: str | Path, side: int, outputs: list[str]) -> None:
-    """Write `module` to `path`; it takes ``faces`` (n, d, d) and ``resample`` (`side`, d)."""
+def _traced_faces(module: nn.Module, side: int, outputs: list[str]) -> onnx.ModelProto:
+    """`module`, which takes ``faces`` (n, d, d) and ``resample`` (`side`, d), as an ONNX model."""
     faces, faces_side = torch.export.Dim("n"), torch.export.Dim("d")
     shapes = {"faces": {0: faces, 1: faces_side, 2: faces_side}, "resample": {1: faces_side}}
-    _export(module, path, (*EXAMPLE_FACES, torch.zeros(side, EXAMPLE_FACES[0].shape[1])), shapes, outputs)
+    return _traced(module, (*EXAMPLE_FACES, torch.zeros(side, EXAMPLE_FACES[0].shape[1])), shapes, outputs)
 
 
-def _export(
-    module: nn.Module, path: str | Path, example: tuple[Tensor, ...], shapes: dict[str, Any], outputs: list[str]
-) -> None:
-    """Write `module` to `path`, with inputs of the names and dynamic `shapes` given."""
+def _traced(
+    module: nn.Module, example: tuple[Tensor, ...], shapes: dict[str, Any], outputs: list[str]
+) -> onnx.ModelProto:
+    """`module` as an ONNX model, with inputs of the names and dynamic `shapes` given."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells what of torchvision it does without
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -166,27 +171,37 @@ def _export(
             verbose=False,
         )  # fmt: skip
     assert program is not None  # it is None only where dynamo=False
-    program.save(str(path), external_data=False)
+    return program.model_proto
 
 
-Factors = dict[int, tuple[float, float]]  # of each face side in pixels: on the deviations of valence and arousal
+class Fit(NamedTuple):
+    """How a deviation is made honest: it becomes ``factor * std**power``."""
+
+    factor: float = 1.0
+    power: float = 1.0
 
 
-def set_calibration(path: str | Path, factors: Factors, steady: Factors | None = None, grid: int = GRID) -> None:
-    """Store in the file the factors on the deviations; with `steady`, those on the readings of a model that
+AS_IT_IS = (Fit(), Fit())
+Fits = dict[int, tuple[Fit, Fit]]  # of each face side in pixels: of valence's deviation, and of arousal's
+
+
+def set_calibration(path: str | Path, fits: Fits, steady: Fits | None = None, grid: int = GRID) -> None:
+    """Store in the file how its deviations are made honest; with `steady`, those of readings of a model that
     remembers. `grid` is the side that the model resamples faces to."""
     metadata = {entry.key: entry.value for entry in onnx.load(str(path), load_external_data=False).metadata_props}
-    about = json.loads(metadata.get("lowbeam", "{}")) | {"format": MODEL_FORMAT, "grid": grid}
-    if factors:
-        about["calibration"] = _table(factors)
+    about = json.loads(metadata.get("lowbeam", "{}")) | {"grid": grid}
+    if fits:
+        about["calibration"] = _table(fits)
     if steady is not None:
         about["memory"] = {"calibration": _table(steady)}
+    about["format"] = MEMORY_FORMAT if "memory" in about else MODEL_FORMAT
     _set_about(path, "lowbeam", about)
 
 
-def _table(factors: Factors) -> dict[str, list]:
-    sides = sorted(factors)
-    return {"side": sides, "factor": [[round(f, 4) for f in factors[side]] for side in sides]}
+def _table(fits: Fits) -> dict[str, list]:
+    sides = sorted(fits)
+    columns = {name: [[round(getattr(f, name), 4) for f in fits[side]] for side in sides] for name in Fit._fields}
+    return {"side": sides} | columns
 
 
 def _set_about(path: str | Path, key: str, about: dict[str, Any]) -> None:

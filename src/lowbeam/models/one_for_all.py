@@ -5,10 +5,13 @@ convolutions at 96×96. Here the trunk works on the grid that holds the informat
 LR faces less, so a face of any side is resampled to 48×48 and cut into 2×2 patches, one channel each.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 GRID = 48  # pixels: the side to which faces are resampled before the first convolution
+OUT_SIDE = 6  # of the features that a trunk makes of it
 EMOTION_CLASSES = 8  # FER+ emotions, the helper task
 CONTRAST_FLOOR = 8.0  # grey levels added to a face's deviation, so that a flat face is not blown up into noise
 
@@ -40,21 +43,48 @@ class Residual(nn.Module):
         return torch.relu(x + self.second(self.first(x)))
 
 
+@dataclass(frozen=True)
+class Size:
+    """How large a trunk is: the side of the patches that it begins with, in pixels of the grid, and of each stage the
+    channels and the number of residual blocks. Each stage works at half the resolution of the one before."""
+
+    patch: int
+    stages: tuple[tuple[int, int], ...]
+
+    @property
+    def channels(self) -> int:
+        """Of the features that come out."""
+        return self.stages[-1][0]
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of all convolutions, for one face."""
+        side, channels_in, total = GRID // self.patch, self.patch**2, 0
+        for number, (channels, blocks) in enumerate(self.stages):
+            side //= 2 if number else 1
+            total += 9 * side**2 * (channels_in * channels + 2 * blocks * channels**2)
+            channels_in = channels
+        return total
+
+
+SIZES = {
+    "accurate": Size(2, ((32, 1), (64, 1), (160, 1))),
+    "fast": Size(2, ((16, 0), (32, 2), (96, 1))),
+}
+
+
 class Trunk(nn.Sequential):
-    """Normalised grid (n, 1, 48, 48) to features (n, CHANNELS, 6, 6)."""
+    """Normalised grid (n, 1, 48, 48) to features (n, size.channels, 6, 6)."""
 
-    CHANNELS = 160
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.PixelUnshuffle(2),
-            _convolution(4, 32),
-            Residual(32),
-            _convolution(32, 64, stride=2),
-            Residual(64),
-            _convolution(64, self.CHANNELS, stride=2),
-            Residual(self.CHANNELS),
-        )
+    def __init__(self, size: Size = SIZES["accurate"]) -> None:
+        layers: list[nn.Module] = [nn.PixelUnshuffle(size.patch)]
+        channels_in = size.patch**2
+        for number, (channels, blocks) in enumerate(size.stages):
+            layers.append(_convolution(channels_in, channels, stride=2 if number else 1))
+            layers += [Residual(channels) for _ in range(blocks)]
+            channels_in = channels
+        super().__init__(*layers)
+        self.size = size
 
 
 class Restorer(nn.Module):
@@ -63,7 +93,7 @@ class Restorer(nn.Module):
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         self.trunk = trunk
-        self.detail = nn.Sequential(nn.Conv2d(Trunk.CHANNELS, 64, 1), nn.PixelShuffle(8))
+        self.detail = nn.Sequential(nn.Conv2d(trunk.size.channels, 64, 1), nn.PixelShuffle(8))
 
     def forward(self, grid: Tensor) -> Tensor:
         """(n, 1, 48, 48) to (n, 1, 48, 48)."""
@@ -73,14 +103,13 @@ class Restorer(nn.Module):
 class OneForAll(nn.Module):
     """Trunk, average over each quarter of the face, and one linear layer."""
 
-    FEATURES = 4 * Trunk.CHANNELS
-
     def __init__(self, trunk: Trunk, dropout: float = 0.5) -> None:
         super().__init__()
+        self.width = 4 * trunk.size.channels  # of the features
         self.trunk = trunk
-        self.pool = nn.AvgPool2d(3)
+        self.pool = nn.AvgPool2d(OUT_SIDE // 2)
         self.dropout = nn.Dropout(dropout)
-        self.readout = nn.Linear(self.FEATURES, 2 + 2 + EMOTION_CLASSES)
+        self.readout = nn.Linear(self.width, 2 + 2 + EMOTION_CLASSES)
 
     def forward(self, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Grid (n, 1, 48, 48) to valence and arousal (n, 2), the logarithms of their variances (n, 2), and emotion
@@ -88,7 +117,7 @@ class OneForAll(nn.Module):
         return self.read(self.dropout(self.features(grid)))
 
     def features(self, grid: Tensor) -> Tensor:
-        """Grid (n, 1, 48, 48) to what the readings are made from, (n, FEATURES)."""
+        """Grid (n, 1, 48, 48) to what the readings are made from, (n, width)."""
         return self.pool(self.trunk(grid)).flatten(1)
 
     def read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
