@@ -23,7 +23,18 @@ def train(
         list[str] | None, typer.Option(help="recordings, KIND:PATH, of a recipe for video; may be given again")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="of a recipe for video: folder of a finished run of one-for-all to start from")
+        Path | None, typer.Option(help="of a recipe for video: folder of a finished run to start from")
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="of a recipe that is taught: folder of a finished run that teaches")
+    ] = None,
+    unlabelled: Annotated[
+        str | None,
+        typer.Option(help="of a recipe that has use for it: stills, KIND:PATH, of which only the teacher tells"),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="of a recipe for video: a change, such as mixture.steps=100; may be given again"),
     ] = None,
 ) -> None:
     """Train a model; a run that was killed goes on where it was."""
@@ -32,18 +43,22 @@ def train(
         from lowbeam.train.video.recipe import load_video_recipe, video_recipe_path
 
         video_recipe = video_recipe_path(recipe)
-        if video_recipe is None and (video or start):
-            raise UsageError(f"recipe {recipe} is not one for video: --video and --start are not for it")
+        if video_recipe is None and (video or start or teacher or unlabelled or change):
+            raise UsageError(f"recipe {recipe} is not one for video: it takes --corpus and -o alone")
         if video_recipe is None:
             loaded = load_recipe(recipe)
             from lowbeam.train.run import train as run_training  # Lightning takes seconds to import
 
             print(run_training(loaded, corpus, out))
             return
-        for_video = load_video_recipe(video_recipe)
+        for_video = load_video_recipe(video_recipe, change or [])
         from lowbeam.train.video.run import train_video
     with progress_bar("preparing") as progress:
-        print(train_video(for_video, corpus, video or [], out, start=start, say=say, progress=progress))
+        path = train_video(
+            for_video, corpus, video or [], out, start=start, teacher=teacher, unlabelled=unlabelled, say=say,
+            progress=progress,
+        )  # fmt: skip
+    print(path)
 
 
 @app.command(epilog="Example: lowbeam replicate reduced --corpus ../shared/data/ferplus -o runs/paper --minutes 110")

@@ -1,7 +1,8 @@
 """What a recipe file holds, checked as it is read."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -100,10 +101,11 @@ def load_recipe(path: str | Path) -> Recipe:
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_yaml(model: type[Model], file: Path, kind: str) -> Model:
-    """Read and check a YAML file. Raises `UsageError` that calls it a `kind` and names the first wrong field."""
+def load_yaml(model: type[Model], file: Path, kind: str, changes: Iterable[str] = ()) -> Model:
+    """Read and check a YAML file, after `changes` to it, each ``place=value``, where the place is names with points
+    between. Raises `UsageError` that calls it a `kind` and names the first wrong field."""
     try:
-        return model.model_validate(yaml.safe_load(file.read_text()))
+        return model.model_validate(_changed(yaml.safe_load(file.read_text()), changes))
     except OSError as error:
         raise UsageError(f"{kind} {file} cannot be read: {reason(error)}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -112,3 +114,19 @@ def load_yaml(model: type[Model], file: Path, kind: str) -> Model:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the top"
         raise UsageError(f"{kind} {file}: {where}: {first['msg']}") from error
+
+
+def _changed(content: Any, changes: Iterable[str]) -> Any:
+    for change in changes:
+        place, equals, value = change.partition("=")
+        *above, last = place.split(".")
+        part = content
+        for name in above:
+            part = part.get(name) if isinstance(part, dict) else None
+        if not equals or not isinstance(part, dict):
+            raise UsageError(f"{change} is no change to a recipe: write place=value, such as mixture.steps=100")
+        try:
+            part[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"{change} is no change to a recipe: {value} is not YAML") from error
+    return content

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from lowbeam.codec.loopback import code_stills
 from lowbeam.corpora.labelled import LabelledFaces
 from lowbeam.files import make_folder, whole_file
+from lowbeam.models.one_for_all import GRID
 from lowbeam.pool import shared
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 from lowbeam.train.degrade import augment
 from lowbeam.train.recipe import Augmentation
 
-CODED_VERSION = 1  # of what is kept
+CODED_VERSION = 2  # of what is kept
 PART = 512  # faces that a process codes at a time
 GROUP = 32  # faces in a row that share codec and QP
 QPS = {"hevc": (18, 48), "avc": (18, 48), "av1": (20, 62), "vp9": (20, 62)}  # first and last that are drawn
@@ -33,9 +34,11 @@ CODECS = tuple(QPS)
 
 @dataclass(frozen=True)
 class CodedStills:
-    """A round of coded stills in the corpus's order. `pixels` maps each scale to uint8 (n, 96/s, 96/s); `point` maps it
-    to uint8 (n, 2): index of `CODECS`, QP."""
+    """A round of coded stills in the corpus's order. `uncoded` are the faces themselves, uint8 (n, 48, 48): no detail
+    is lost to a network that reads at that size. `pixels` maps each scale to uint8 (n, 96/s, 96/s); `point` maps it to
+    uint8 (n, 2): index of `CODECS`, QP."""
 
+    uncoded: Faces
     pixels: dict[int, Faces]
     point: dict[int, NDArray[np.uint8]]
 
@@ -97,7 +100,7 @@ def _code_part(part: _Part) -> None:
     rng = np.random.default_rng(part.seed)
     torch.manual_seed(int(rng.integers(2**31)))
     hr = _moved(part.faces, part.bounds)
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {"uncoded": resample(hr, GRID)}
     for scale in SCALES:
         lr = shrink(hr, scale)
         pixels, points = [], []
@@ -122,12 +125,15 @@ def _moved(faces: Faces, bounds: Augmentation | None) -> Faces:
 def _load(paths: list[Path]) -> CodedStills:
     pixels: dict[int, list[Faces]] = {scale: [] for scale in SCALES}
     points: dict[int, list[NDArray[np.uint8]]] = {scale: [] for scale in SCALES}
+    uncoded = []
     for path in paths:
         with np.load(path) as arrays:
+            uncoded.append(arrays["uncoded"])
             for scale in SCALES:
                 pixels[scale].append(arrays[f"pixels_{scale}"])
                 points[scale].append(arrays[f"point_{scale}"])
     return CodedStills(
+        np.concatenate(uncoded),
         {scale: np.concatenate(parts) for scale, parts in pixels.items()},
         {scale: np.concatenate(parts) for scale, parts in points.items()},
     )

@@ -1,10 +1,12 @@
 """What a recipe for video holds, checked as it is read."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from lowbeam.models.one_for_all import GRID, OUT_SIDE, SIZES, Size
 from lowbeam.train.recipe import Augmentation, Fraction, Scale, Strict, load_yaml
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -24,6 +26,7 @@ class Shares(Strict):
     coded_stills: Fraction
     tracks: Fraction
     coded_tracks: Fraction
+    unlabelled: Fraction = 0  # faces of which only the teacher tells
 
     @model_validator(mode="after")
     def _something_is_shown(self) -> "Shares":
@@ -48,6 +51,13 @@ class Mixture(Strict):
     emotion_weight: float = Field(ge=0)
     nll_weight: float = Field(ge=0)
     average_decay: float = Field(gt=0, lt=1)
+    teacher_share: Fraction = 0  # of the truth about a real still: what the teacher reads of it; the rest is its label
+    feature_weight: float = Field(ge=0, default=0)  # of the distance to the teacher's features
+
+    @property
+    def taught(self) -> bool:
+        """Whether there must be a teacher."""
+        return bool(self.teacher_share or self.feature_weight or self.shares.unlabelled)
 
     @model_validator(mode="after")
     def _groups_have_faces(self) -> "Mixture":
@@ -75,11 +85,27 @@ class VideoRecipe(Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     seed: int
+    network: Literal["accurate", "fast"] | Size = "accurate"  # its size
+    int8: bool = False  # whether the ONNX file computes in eight bits
     precision: Literal["32", "bf16"]
     augmentation: Augmentation
     coded: Coded
     mixture: Mixture
     temporal: Temporal | None = None
+
+    @model_validator(mode="after")
+    def _network_ends_on_its_grid(self) -> "VideoRecipe":
+        size = self.size
+        if size.patch < 1 or not size.stages or any(channels < 1 or blocks < 0 for channels, blocks in size.stages):
+            raise ValueError("a network has patches, and stages of channels and blocks")
+        if size.patch * 2 ** (len(size.stages) - 1) != GRID // OUT_SIDE:
+            raise ValueError(f"patch and stages of the network must come to {OUT_SIDE}×{OUT_SIDE} features")
+        return self
+
+    @property
+    def size(self) -> Size:
+        """Of the network."""
+        return self.network if isinstance(self.network, Size) else SIZES[self.network]
 
 
 def video_recipe_path(recipe: str | Path) -> Path | None:
@@ -92,6 +118,7 @@ def video_recipe_path(recipe: str | Path) -> Path | None:
     return path if any(line.startswith("mixture:") for line in lines) else None
 
 
-def load_video_recipe(path: Path) -> VideoRecipe:
-    """Read a recipe from a YAML file. Raises `UsageError` naming the first field that is wrong."""
-    return load_yaml(VideoRecipe, path, "recipe")
+def load_video_recipe(path: Path, changes: Iterable[str] = ()) -> VideoRecipe:
+    """Read a recipe from a YAML file, with `changes`, each ``place=value`` such as ``mixture.steps=100``. Raises
+    `UsageError` naming the first field that is wrong."""
+    return load_yaml(VideoRecipe, path, "recipe", changes)

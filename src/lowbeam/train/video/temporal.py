@@ -115,7 +115,9 @@ class TemporalTraining:
 
     def _tracks_loss(self, head: TemporalHead) -> Tensor:
         tracks = self._by_fps[float(self._rng.choice(list(self._by_fps)))]
-        window = min(WINDOW, max(len(t.time_s) for t in tracks))
+        # As long as one of them, drawn at random, and from anywhere in those that are longer.
+        window = min(WINDOW, len(tracks[self._rng.integers(len(tracks))].time_s))
+        tracks = [track for track in tracks if len(track.time_s) >= window]
         count = max(1, min(self._settings.tracks, BUDGET // window))
         parts = [self._part(tracks[i], window) for i in self._rng.integers(len(tracks), size=count)]
         length = min(len(part[3]) for part in parts)
@@ -125,11 +127,10 @@ class TemporalTraining:
 
     def _part(self, track: SeenTrack, window: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """A window of a track, from which the link has lost some frames."""
-        start = int(self._rng.integers(max(len(track.time_s) - window, 0) + 1))
+        start = int(self._rng.integers(len(track.time_s) - window + 1))
         kept = self._rng.random(window) >= self._rng.uniform(0, self._settings.frame_loss)
         kept[0] = True
         rows = start + np.flatnonzero(kept)
-        rows = rows[rows < len(track.time_s)]
         chosen = torch.from_numpy(rows)
         return (
             track.features[chosen].float(), track.still[chosen], torch.from_numpy(gaps(track.time_s[rows])),
