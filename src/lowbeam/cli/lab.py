@@ -113,17 +113,60 @@ def evaluate_stills(
     _write_json(out, results | {"command": _command()})
 
 
+@evaluate.command("framing", epilog="Example: lowbeam evaluate framing --corpus ../shared/data/ferplus -o framing.json")
+def evaluate_framing(
+    corpus: Corpus,
+    out: Results,
+    scales: Scales = "1,4,8,16",
+    models: Models = DEFAULT_MODEL,
+    split: Split = "test",
+) -> None:
+    """Measure what boxes cost that are off by a tenth of the face."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.systems import parse_systems
+    from lowbeam.evaluate.framing import measure_framing
+
+    check_outputs(corpus, out)
+    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
+    with progress_bar("measuring") as progress:
+        results = measure_framing(corpus, systems, grid.scales, split=split, progress=progress)
+    _write_json(out, results | {"command": _command()})
+
+
+@evaluate.command("followed", epilog="Example: lowbeam evaluate followed avec2016:people -o followed.json")
+def evaluate_followed(
+    corpus: Annotated[str, typer.Argument(help="recordings with labels, KIND:PATH")],
+    out: Results,
+    codecs: Codecs = "hevc",
+    scales: Scales = "1,4,8",
+    qps: Qps = "27,37",
+    fps: Annotated[str, typer.Option(help="commas between")] = "12.5,5,1",
+    models: Models = DEFAULT_MODEL,
+    split: Split = "test",
+) -> None:
+    """Measure how honest deviations are where people are followed through coded video."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.systems import parse_systems
+    from lowbeam.evaluate.followed import measure_followed
+
+    check_outputs(corpus, out)
+    grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models)
+    with progress_bar("measuring") as progress:
+        results = measure_followed(corpus, grid, systems, split=split, progress=progress)
+    _write_json(out, results | {"command": _command()})
+
+
 @evaluate.command(
     "corpus",
     epilog="Example: lowbeam evaluate corpus avec2016:people --real ../shared/data/ferplus "
-    "--of-rendered runs/rendered-only/rendered-only.onnx -o corpus.json",
+    "--of-rendered runs/rendered-only/rendered-only.onnx --of-real runs/one-for-all/one-for-all.onnx -o corpus.json",
 )
 def evaluate_corpus(
     rendered: Annotated[str, typer.Argument(help="rendered people, KIND:PATH")],
     real: Annotated[str, typer.Option(help="real faces, KIND:PATH; a bare path is FER+")],
     of_rendered: Annotated[str, typer.Option(help="a model that was trained on rendered people alone")],
+    of_real: Annotated[str, typer.Option(help="a model that was trained on real faces alone")],
     out: Results,
-    of_real: Annotated[str, typer.Option(help="a model that was trained on real faces alone")] = "one-for-all",
     sheet: Annotated[Path, typer.Option(help="picture of the rendered people: .png")] = Path("people.png"),
 ) -> None:
     """Measure what rendered people are worth: each corpus read by what the other taught."""

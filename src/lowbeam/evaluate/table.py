@@ -11,17 +11,19 @@ from lowbeam.corpora.choose import corpus_name, load_faces
 from lowbeam.corpora.labelled import Affect, LabelledFaces
 from lowbeam.errors import CorpusError, ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer
-from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
+from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse, surest
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 
+KEPT_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)  # of the readings, the surest first
 PART = 1024  # faces in memory at a time
 Reader = Callable[[Faces], tuple[Affect, Affect | None]]  # LR faces to affect and, where there is one, its deviation
 
 
-def scores(affect: Affect, std: Affect | None, truth: Affect) -> dict[str, dict[str, float]]:
-    """Metrics of valence and arousal; with deviations also the share of truths within one and two of them."""
-    result = {}
+def scores(affect: Affect, std: Affect | None, truth: Affect) -> dict[str, dict[str, Any]]:
+    """Metrics of valence and arousal; with deviations also the share of truths within one and two of them, and the CCC
+    of the surest readings: ``ccc_of_surest`` by the share that is kept."""
+    result: dict[str, dict[str, Any]] = {}
     for index, name in enumerate(("valence", "arousal")):
         p, t = affect[:, index], truth[:, index]
         result[name] = {"rmse": rmse(p, t), "cc": cc(p, t), "ccc": ccc(p, t)}
@@ -29,6 +31,8 @@ def scores(affect: Affect, std: Affect | None, truth: Affect) -> dict[str, dict[
             result[name]["mean_std"] = float(std[:, index].mean())
             result[name]["within_1_std"] = coverage(p, std[:, index], t, 1)
             result[name]["within_2_std"] = coverage(p, std[:, index], t, 2)
+            kept = {share: surest(std[:, index], share) for share in KEPT_SHARES}
+            result[name]["ccc_of_surest"] = {f"{share:g}": ccc(p[rows], t[rows]) for share, rows in kept.items()}
     return result
 
 

@@ -27,8 +27,8 @@ def write_page(results: str | Path, page: str | Path) -> Path:
 
     It holds sweeps of what ships, ``valid.json`` and ``test.json`` (or several, ``test-*.json``, of other points each);
     ``systems.json``, a sweep of the systems that are compared; ``stills.json``; ``corpus.json``, what the corpus was
-    found to be worth; and ``losses.json``, a list of the ``valid.json`` of training runs. Raises `SourceError` where
-    one is missing or damaged, `OutputError`.
+    found to be worth; and ``losses.json``, a list of the ``NAME-valid.json`` of training runs. Raises `SourceError`
+    where one is missing or damaged, `OutputError`.
     """
     folder, page = Path(results), Path(page)
     test, valid, systems = (read_sweeps(sorted(folder.glob(f"{name}*.json"))) for name in ("test", "valid", "systems"))
@@ -195,7 +195,7 @@ def _memory(test: dict[str, Any]) -> str:
 
 
 def _losses(runs: list[dict[str, Any]]) -> str:
-    """What the head came to on valid, by the loss that it was trained with: ``valid.json`` of each run."""
+    """What the head came to on valid, by the loss that it was trained with: ``NAME-valid.json`` of each run."""
     rates = sorted((float(fps) for fps in runs[0]["ccc"]["with memory"]), reverse=True)
     rows = [["each frame by itself", *(f"{_at(runs[0]['ccc']['each frame by itself'], fps):.3f}" for fps in rates)]]
     rows += [

