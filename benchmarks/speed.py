@@ -1,24 +1,30 @@
-"""Speed of the recognizer beside its peer, and of `pack` and `read` with the share of each stage, on one core."""
+"""Speed of the recognizers beside their peers, and of `pack` and `read` with the share of each stage, on one core."""
 
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import lowbeam
+from benchmarks.peers.fer_video import fer_video
+from benchmarks.peers.npm import NpmPeer
 from lowbeam import Recognizer
 from lowbeam.codec import OperatingPoint
 from lowbeam.codec.face_stream import FaceStreamReader
 from lowbeam.demo import ASSETS
 from lowbeam.errors import LowbeamError
-from lowbeam.evaluate.fer_peer import FerPeer
+from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline import video_sights
+from lowbeam.recognize import shipped_models
 from lowbeam.scale import Faces
 
 CLIP = ASSETS / "clip.mp4"  # 640×360, 25 fps, 24 s
@@ -28,9 +34,10 @@ DEFAULT = OperatingPoint()
 
 
 def _seconds(work: Callable[[], object]) -> float:
+    """What `work` takes; where it returns a float, it has timed itself."""
     begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
+    found = work()
+    return found if isinstance(found, float) else time.perf_counter() - begun
 
 
 def _in_turn(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -44,21 +51,49 @@ def _in_turn(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, f
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
-def recognizer_speed() -> dict[str, Any]:
-    """Faces a second on one core, in batches of 1 and 32, of the shipped model and of fer."""
+def recognizer_speed(peers: dict[str, NpmPeer]) -> dict[str, float]:
+    """Faces a second on one core, one at a time and in batches of 32, of the models that ship, and of their peers; all
+    in turn. The faces are noise of 12 px: what is in them does not matter to the time."""
     faces: Faces = np.random.default_rng(0).integers(0, 256, (256, SIDE, SIDE), np.uint8)
-    recognizer = Recognizer()
+    few = faces[:16]  # for those that are slow
+    times_s = np.arange(len(faces)) / DEFAULT.fps
+    works = _recognizers(faces, times_s) | {name: partial(peer.seconds, few) for name, peer in peers.items()}
+    seconds = _in_turn(works, rounds=4 * ROUNDS)
+    return {name: (len(few) if name in peers else len(faces)) / value for name, value in seconds.items()}
+
+
+def _recognizers(faces: Faces, times_s: NDArray[np.float64]) -> dict[str, Callable[[], object]]:
+    """What reads all `faces`, in each way."""
 
     def batches(read: Callable[[Faces], object], size: int) -> Callable[[], None]:
         return lambda: [read(faces[i : i + size]) for i in range(0, len(faces), size)] and None
 
-    works = {f"lowbeam, batch {size}": batches(recognizer, size) for size in (1, 32)}
-    try:
-        works["fer, batch 1"] = batches(FerPeer(), 1)
-    except LowbeamError as error:
-        print(f"without the peer: {error}")
-    seconds = _in_turn(works, rounds=4 * ROUNDS)
-    return {name: len(faces) / value for name, value in seconds.items()}
+    def follow(recognizer: Recognizer) -> Callable[[], None]:
+        def work() -> None:
+            memory = None
+            for i in range(len(faces)):
+                _, memory = recognizer.follow(faces[i : i + 1], times_s[i : i + 1], memory)
+
+        return work
+
+    works: dict[str, Callable[[], object]] = {}
+    for model in shipped_models():
+        recognizer = Recognizer(model)
+        works |= {f"lowbeam {model}": batches(recognizer, 1), f"lowbeam {model}, batch 32": batches(recognizer, 32)}
+        works[f"lowbeam {model}, with memory"] = follow(recognizer)
+    with suppress(LowbeamError):  # not installed
+        works["fer"] = batches(FerPeer(), 1)
+    return works
+
+
+def video_speed() -> dict[str, float]:
+    """Frames a second of reading the clip whole, faces found and followed: `read`, and `fer`'s own video analysis."""
+    with VideoSource(CLIP) as video:
+        frames = sum(1 for _ in video)
+    works: dict[str, Callable[[], object]] = {"lowbeam": lambda: lowbeam.read(CLIP)}
+    if fer_model_path() is not None:
+        works["fer"] = fer_video(CLIP)
+    return {name: frames / seconds for name, seconds in _in_turn(works, 3).items()}
 
 
 def street_speed() -> dict[str, Any]:
@@ -82,9 +117,6 @@ def street_speed() -> dict[str, Any]:
             with FaceStreamReader(stream) as reader:
                 return sum(1 for _ in reader)
 
-        def read_video() -> object:
-            return lowbeam.read(CLIP)
-
         frames, sent = decode(), lowbeam.pack(CLIP, stream).coded
         works = {
             "decode": decode,
@@ -93,7 +125,7 @@ def street_speed() -> dict[str, Any]:
             "receive": receive,
             "read": lambda: lowbeam.read(stream),
         }
-        seconds = _in_turn(works | {"read_video": read_video}, ROUNDS)
+        seconds = _in_turn(works, ROUNDS)
     duration_s = frames / 25
     return {
         "clip": f"640×360, {frames} frames, {duration_s:g} s; default operating point: {DEFAULT}",
@@ -113,9 +145,5 @@ def street_speed() -> dict[str, Any]:
                 "decode the face stream": seconds["receive"] / seconds["read"],
                 "load the model and recognize": 1 - seconds["receive"] / seconds["read"],
             },
-        },
-        "read a video": {
-            "frames_per_s": frames / seconds["read_video"],
-            "times_real_time": duration_s / seconds["read_video"],
         },
     }

@@ -156,8 +156,8 @@ def test_a_closed_pipe_is_no_traceback(face_stream: Path) -> None:
 def test_models_lists_figures_and_prints_cards(run_cli: Run) -> None:
     listed = run_cli("models")
     assert listed.returncode == 0
-    assert "one-for-all" in listed.stdout
-    assert run_cli("models", "--card", "one-for-all").stdout.startswith("# ")
+    assert "accurate" in listed.stdout
+    assert run_cli("models", "--card", "accurate").stdout.startswith("# ")
 
 
 def test_info_says_what_is_installed(run_cli: Run) -> None:

@@ -35,9 +35,10 @@ from lowbeam.evaluate.curve.statements import kept_at, operating_table, without
 from lowbeam.evaluate.curve.stills import measure_stills
 from lowbeam.evaluate.curve.sweep import sweep
 from lowbeam.evaluate.curve.systems import Readers, System, parse_systems
+from lowbeam.evaluate.followed import measure_followed
 from lowbeam.scale import shrink
 
-SYSTEMS = "one-for-all-video,one-for-all-video/each,HR-trained=one-for-all"
+SYSTEMS = "accurate,accurate/each,HR-trained=fast"
 CORPUS_ROWS = [("a.mp4", "test"), ("b.mp4", "test"), ("a2.mp4", "valid"), ("b2.mp4", "valid")]
 
 
@@ -121,7 +122,7 @@ def test_a_cache_of_another_version_is_not_taken_up(
     corpus: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track, point = tracks_of(load_faces(corpus, "test", cache=cache))[0], OperatingPoint("avc", 8, 32, 25)
-    systems = parse_systems("one-for-all")
+    systems = parse_systems("fast")
 
     def result() -> run.RunResult:
         lr = shrink(np.asarray(track.pixels), 8)
@@ -129,10 +130,10 @@ def test_a_cache_of_another_version_is_not_taken_up(
 
     first = result()
     (reading,) = tmp_path.rglob("[0-9a-f]*.npy")
-    np.save(reading, np.zeros_like(first.readings["one-for-all"]))
-    assert not result().readings["one-for-all"].any()  # it is taken up
+    np.save(reading, np.zeros_like(first.readings["fast"]))
+    assert not result().readings["fast"].any()  # it is taken up
     monkeypatch.setattr(run, "KEPT_VERSION", run.KEPT_VERSION + 1)
-    assert np.array_equal(result().readings["one-for-all"], first.readings["one-for-all"])
+    assert np.array_equal(result().readings["fast"], first.readings["fast"])
 
 
 def test_a_file_that_is_no_model_is_one_line(
@@ -147,16 +148,25 @@ def test_a_codec_that_is_missing_is_a_reason_not_a_crash(
     corpus: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lowbeam.evaluate.curve.sweep.available_codecs", lambda: {"hevc": True, "av1": False})
-    found = sweep(corpus, parse_grid("hevc,av1", "8", "32", "5"), parse_systems("one-for-all"), cache=cache)
+    found = sweep(corpus, parse_grid("hevc,av1", "8", "32", "5"), parse_systems("fast"), cache=cache)
     assert len(found["points"]) == 1
     assert found["failed"] == [{"point": "av1 s=8 QP 32 5 fps", "reason": "this FFmpeg lacks the codec"}]
 
 
+def test_deviations_are_measured_where_people_are_followed(corpus: str, cache: Path) -> None:
+    found = measure_followed(corpus, parse_grid("hevc", "8", "32", "25,5"), parse_systems("fast"), cache=cache)
+    assert [(row["scale"], row["fps"]) for row in found["rows"]] == [(8, 25), (8, 5)]
+    for row in found["rows"]:
+        scored = row["scores"]["fast"]["valence"]
+        assert 0 <= scored["within_1_std"] <= scored["within_2_std"] <= 1
+        assert scored["mean_std"] > 0
+
+
 def test_a_corpus_of_stills_or_without_labels_is_named(shared: Path, cache: Path) -> None:
     with pytest.raises(CorpusError, match="one of stills"):
-        sweep(f"ferplus:{shared / 'data' / 'ferplus'}", GRID, parse_systems("one-for-all"), cache=cache)
+        sweep(f"ferplus:{shared / 'data' / 'ferplus'}", GRID, parse_systems("fast"), cache=cache)
     with pytest.raises(CorpusError, match="no valence and arousal"):
-        sweep(f"faces96:{shared / 'data' / 'faces96.npz'}", GRID, parse_systems("one-for-all"), cache=cache)
+        sweep(f"faces96:{shared / 'data' / 'faces96.npz'}", GRID, parse_systems("fast"), cache=cache)
 
 
 @pytest.mark.parametrize(
@@ -197,19 +207,19 @@ def test_points_of_a_run_differ_in_frame_rate_alone() -> None:
 
 
 def test_systems_are_names_files_or_a_file_for_each_scale(tmp_path: Path) -> None:
-    shipped = parse_systems("one-for-all")[0].at(1)
+    shipped = parse_systems("fast")[0].at(1)
     assert shipped is not None
     (tmp_path / "lr-8.onnx").write_bytes(shipped.read_bytes())
     (system,) = parse_systems(f"LR-S={tmp_path}/lr-{{scale}}.onnx")
     assert system.at(8) == tmp_path / "lr-8.onnx"
     assert system.at(4) is None
-    each, steady = System("a", "one-for-all-video/each"), System("b", "one-for-all-video")
+    each, steady = System("a", "accurate/each"), System("b", "accurate")
     assert each.digest(1) != steady.digest(1)
     for wrong in ("no-such-model", f"{tmp_path}/x-{{scale}}.onnx"):
         with pytest.raises(ModelError):
             parse_systems(wrong)
     with pytest.raises(UsageError, match="names one twice"):
-        parse_systems("one-for-all,one-for-all")
+        parse_systems("fast,fast")
 
 
 @given(
@@ -254,7 +264,7 @@ def test_half_the_rate_is_a_bd_rate_of_minus_fifty() -> None:
 
 def test_statements_choose_on_valid_and_report_on_test(results: dict[str, Any], corpus: str, cache: Path) -> None:
     valid = sweep(corpus, GRID, parse_systems(SYSTEMS), split="valid", cache=cache)
-    kept = kept_at(results, valid, "one-for-all-video", "rtp_bps", (4, 16))
+    kept = kept_at(results, valid, "accurate", "rtp_bps", (4, 16))
     assert kept
     for found in kept:
         assert found.chosen["rtp_bps"] <= 1000 * found.kbps
@@ -262,7 +272,7 @@ def test_statements_choose_on_valid_and_report_on_test(results: dict[str, Any], 
     table = operating_table(valid)
     assert table["split"] == "valid"
     assert {tuple(row) for row in table["points"]} == {tuple(json.loads(TABLE.read_text())["points"][0])}
-    for found_without in without(results, "one-for-all-video", "rtp_bps", (16,)):
+    for found_without in without(results, "accurate", "rtp_bps", (16,)):
         assert found_without.full_rate is None or found_without.full_rate <= found_without.any_point
 
 
@@ -291,9 +301,9 @@ def test_stills_are_coded_before_they_are_read(tmp_path: Path, hr_faces: np.ndar
     votes[np.arange(40), np.arange(40) % 8] = 10
     pixels = hr_faces[:40, ::2, ::2]
     np.savez(tmp_path / "test.npz", pixels=pixels, votes=votes)
-    found = measure_stills(tmp_path, parse_grid("avc", "8", "20,50", "1"), parse_systems("one-for-all"))
+    found = measure_stills(tmp_path, parse_grid("avc", "8", "20,50", "1"), parse_systems("fast"))
     assert [(row["codec"], row["qp"]) for row in found["rows"]] == [(None, None), ("avc", 20), ("avc", 50)]
-    rmse = [row["scores"]["one-for-all"]["valence"]["rmse"] for row in found["rows"]]
+    rmse = [row["scores"]["fast"]["valence"]["rmse"] for row in found["rows"]]
     assert len(set(rmse)) == 3
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lowbeam import CorpusError
 from lowbeam.corpora import ferplus
+from lowbeam.evaluate.fer_peer import FER_SIDE, bilinear_matrix
 from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
 from lowbeam.evaluate.table import table
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
@@ -112,3 +113,12 @@ def test_the_shipped_weights_give_the_published_figures(model: str, shared: Path
         for name in ("valence", "arousal"):
             for metric, value in published[scale][name].items():
                 assert measured[scale][name][metric] == pytest.approx(value, abs=2e-3), (scale, name, metric)
+
+
+@given(side=st.sampled_from([6, 8, 12, 16, 24, 32, 48, 96]), seed=st.integers(0, 9))
+def test_fer_is_given_faces_as_it_resizes_them(side: int, seed: int) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV comes with the yunet extra")
+    face = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
+    matrix = bilinear_matrix(side)
+    ours = np.rint(matrix @ face.astype(np.float32) @ matrix.T)
+    assert np.abs(ours - cv2.resize(face, (FER_SIDE, FER_SIDE)).astype(float)).max() <= 1

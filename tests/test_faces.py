@@ -201,7 +201,7 @@ def test_yunet_boxes_come_in_the_framing(tmp_path: Path) -> None:
 def test_a_foreign_yunet_file_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="OpenCV comes with the yunet extra")
     (tmp_path / "words.onnx").write_text("not a network")
-    for foreign in (tmp_path / "words.onnx", WEIGHTS / "one-for-all.onnx"):
+    for foreign in (tmp_path / "words.onnx", WEIGHTS / "fast.onnx"):
         with pytest.raises(ModelError, match="is not a YuNet model"):
             make_detector(f"yunet:{foreign}")
 

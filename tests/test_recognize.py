@@ -68,7 +68,7 @@ def test_what_is_no_batch_of_faces_is_refused(wrong: np.ndarray, recognizer: Rec
 
 
 def test_a_missing_or_foreign_model_is_named(tmp_path: object) -> None:
-    with pytest.raises(ModelError, match="neither a file nor one that ships: one-for-all"):
+    with pytest.raises(ModelError, match="neither a file nor one that ships: accurate, fast"):
         Recognizer("none")
     with pytest.raises(ModelError, match="is not an ONNX model that this lowbeam can run"):
         Recognizer(__file__)
@@ -79,16 +79,21 @@ def test_a_missing_or_foreign_model_is_named(tmp_path: object) -> None:
 @pytest.mark.parametrize(
     "about",
     [
-        '{"format": 2, "grid": 48, "calibration": {"side": [48], "factor": [[1, 1]]}}',
+        '{"format": 3, "grid": 48, "calibration": {"side": [48], "factor": [[1, 1]]}}',
+        '{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[1, 1]]}, "memory": {}}',
         '{"format": 1, "grid": 100000000, "calibration": {"side": [48], "factor": [[1, 1]]}}',
         '{"format": 1, "grid": 7, "calibration": {"side": [48], "factor": [[1, 1]]}}',
         '{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[1]]}}',
         '{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[NaN, 1]]}}', "[]", "{",
+        '{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[-1, 1]]}}',
+        '{"format": 1, "grid": 48, "calibration": {"side": [48, 6], "factor": [[1, 1], [1, 1]]}}',
+        '{"format": 1, "grid": 48, "calibration": {"side": [], "factor": []}}',
+        '{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[1, 1]], "power": [[1]]}}',
     ],
 )  # fmt: skip
 def test_a_model_with_hostile_metadata_is_refused(about: str, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="onnx comes with the train extra")
-    model = onnx.load(WEIGHTS / "one-for-all.onnx")
+    model = onnx.load(WEIGHTS / "fast.onnx")
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {"lowbeam": about})
     onnx.save(model, tmp_path / "m.onnx")
@@ -96,8 +101,17 @@ def test_a_model_with_hostile_metadata_is_refused(about: str, tmp_path: Path) ->
         Recognizer(tmp_path / "m.onnx")
 
 
+def test_a_model_whose_memory_is_broken_is_refused_at_once(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the train extra")
+    model = onnx.load(WEIGHTS / "fast.onnx")
+    model.graph.output.remove(next(output for output in model.graph.output if output.name == "steady_std"))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="is not an ONNX model that this lowbeam can run"):
+        Recognizer(tmp_path / "m.onnx")
+
+
 def test_every_model_ships_small_with_its_card_and_figures() -> None:
-    assert "one-for-all" in shipped_models()
+    assert shipped_models() == ["accurate", "fast"]
     for name in shipped_models():
         assert (WEIGHTS / f"{name}.onnx").stat().st_size <= 5e6
         assert "## Limits" in (WEIGHTS / f"{name}.md").read_text()

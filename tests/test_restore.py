@@ -46,7 +46,7 @@ def test_what_ships_is_small_and_has_a_card() -> None:
         assert (RESTORERS / f"{name}.md").stat().st_size > 500
 
 
-@pytest.mark.parametrize("model", ["best", lowbeam.recognize.WEIGHTS / "one-for-all.onnx", Path(__file__)])
+@pytest.mark.parametrize("model", ["best", lowbeam.recognize.WEIGHTS / "fast.onnx", Path(__file__)])
 def test_what_is_no_restorer_is_refused(model: str | Path) -> None:
     with pytest.raises(ModelError, match="restorer"):
         Restorer(model)

@@ -1,0 +1,94 @@
+"""What `make bench` is made of: the way to peers in other processes, and the tables."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.figures import fill
+from benchmarks.peers.npm import NpmPeer
+from benchmarks.recognizer_figures import coverage_worst, load_table, peers_table, rates_table, tries_table
+from lowbeam import ModelError
+from lowbeam.corpora.ferplus import CIRCUMPLEX, EMOTIONS
+from lowbeam.scale import SCALES
+
+# A peer that is sure of happiness where a face is bright, of sadness where it is dark, and takes a second for each.
+SERVER = """
+import struct, sys
+while head := sys.stdin.buffer.read(8):
+    n, side = struct.unpack("<2I", head)
+    answer = struct.pack("<d", float(n))
+    for _ in range(n):
+        face = sys.stdin.buffer.read(side * side)
+        bright = sum(face) / len(face) > 127
+        answer += struct.pack("<7f", 0, 0, 0, bright, not bright, 0, 0)
+    sys.stdout.buffer.write(answer)
+    sys.stdout.buffer.flush()
+"""
+
+
+def test_a_peer_in_another_process_reads_faces_by_their_emotions() -> None:
+    faces = np.stack([np.full((12, 12), level, np.uint8) for level in (255, 0, 200)])
+    with NpmPeer("fake", [sys.executable, "-c", SERVER]) as peer:
+        happy, sad = (CIRCUMPLEX[EMOTIONS.index(name)] for name in ("happiness", "sadness"))
+        assert np.allclose(peer(faces), [happy, sad, happy])
+        assert peer.seconds(faces) == 3
+        process = peer._process
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("server", ["", "raise SystemExit(3)", "import sys; sys.stdin.buffer.read(8)"])
+def test_a_peer_that_does_not_run_is_named(server: str) -> None:
+    with pytest.raises(ModelError, match="fake"):
+        NpmPeer("fake", [sys.executable, "-c", server])
+
+
+def scored(ccc: float) -> dict:
+    one = {"ccc": ccc, "within_1_std": 0.70, "within_2_std": 0.94, "mean_std": 0.2}
+    return {"valence": one, "arousal": one}
+
+
+def measured(**change: object) -> dict:
+    systems = {name: {str(s): scored(0.5) for s in SCALES} for name in ("lowbeam fast", "fer")}
+    return {
+        "machine": "a machine", "faces_per_s": {"lowbeam fast": 3000.0, "fer": 1000.0},
+        "peak_multiply_adds_per_s": {"int8": 4e11, "float32": 1e11}, "multiply_adds_a_face": {"fast": 10_000_000},
+        "accuracy": {"systems": systems},
+    } | change  # fmt: skip
+
+
+def test_peers_stand_beside_each_other_with_their_speed() -> None:
+    table = peers_table(measured())
+    assert table is not None
+    assert "| lowbeam fast, valence | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 0.500 | 3,000 | 3.00 |" in table
+    assert "| fer, valence |" in table
+    assert "| lowbeam fast | 3,000 | 8% | 30% |" in rates_table(measured())
+
+
+def test_what_was_not_measured_is_left_as_it_was(tmp_path: Path) -> None:
+    assert peers_table(measured(accuracy=None)) is None
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures: a -->\nold\n<!-- end -->\n<!-- figures: b -->\nold\n<!-- end -->\n")
+    fill(page, {"a": None, "b": "new", "c": "elsewhere"})
+    assert page.read_text() == "<!-- figures: a -->\nold\n<!-- end -->\n<!-- figures: b -->\nnew\n<!-- end -->\n"
+
+
+def test_the_worst_share_is_found_among_all() -> None:
+    rows = [
+        {"codec": codec, "scale": 8, "qp": qp, "scores": {"fast": scored(0.5), "fer": {"valence": {}, "arousal": {}}}}
+        for codec, qp in ((None, None), ("hevc", 27), ("avc", 37))
+    ]
+    bad = {"ccc": 0.5, "within_1_std": 0.50, "within_2_std": 0.95, "mean_std": 0.2}
+    rows[2]["scores"] = {"fast": {"valence": bad, "arousal": bad}, "fer": {"valence": {}, "arousal": {}}}
+    table = coverage_worst({"systems": {"fast": "fast", "fer": "fer"}, "rows": rows})
+    assert "| fast | 12 | 83% | 18.3 points | valence, 12 px avc QP 37: 50.0% within 1 |" in table
+    assert "fer" not in table
+
+
+def test_waits_and_tries_are_told_by_name() -> None:
+    waits = {"p50": 0.5, "p95": 1.0, "p99": 2.0}
+    found = {"stream": "a stream", "1 core": {"streams": 90, "half_load_ms": waits, "full_load_ms": waits}}
+    assert "| 1 core | 90 | 0.50 | 1.00 | 2.00 | 0.50 | 1.00 | 2.00 |" in load_table(found)
+    tries = {"labels": {"systems": {"lowbeam fast": {str(s): scored(0.25) for s in SCALES}, "fer": {}}}}
+    assert "| labels alone | 0.2500 | 0.250 | 0.250 | 0.250 | 0.250 |" in tries_table(tries, {"labels": "labels alone"})

@@ -1,0 +1,73 @@
+"""How recognizers are measured: how honest their deviations are, and what boxes cost that are off."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowbeam.evaluate.curve.systems import parse_systems
+from lowbeam.evaluate.framing import ERRORS, cut_again, measure_framing
+from lowbeam.evaluate.metrics import surest
+from lowbeam.evaluate.table import KEPT_SHARES, scores
+from lowbeam.scale import Faces, resample
+
+
+@given(n=st.integers(1, 50), share=st.floats(0, 1), seed=st.integers(0, 99))
+def test_the_surest_are_as_many_as_asked_and_surer_than_the_rest(n: int, share: float, seed: int) -> None:
+    std = np.random.default_rng(seed).random(n)
+    chosen = surest(std, share)
+    assert chosen.sum() == round(share * n)
+    if 0 < chosen.sum() < n:
+        assert std[chosen].max() <= std[~chosen].min()
+
+
+def test_deviations_that_know_their_errors_lift_the_ccc_of_the_surest() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-1, 1, (4000, 2))
+    std = rng.uniform(0.05, 1.0, (4000, 2))
+    read = truth + std * rng.standard_normal((4000, 2))
+    found = scores(read, std, truth)["valence"]
+    kept = [found["ccc"], *(found["ccc_of_surest"][f"{share:g}"] for share in KEPT_SHARES)]
+    assert kept == sorted(kept)
+    assert found["within_1_std"] == pytest.approx(0.683, abs=0.02)
+    assert found["within_2_std"] == pytest.approx(0.954, abs=0.02)
+
+
+def test_a_box_that_is_right_cuts_the_same_face(hr_faces: Faces) -> None:
+    native = resample(hr_faces[:3], 48)
+    assert np.abs(cut_again(native, np.zeros((3, 3))).astype(int) - resample(native, 96)).max() <= 1
+
+
+def test_a_box_too_far_right_shows_the_face_too_far_left() -> None:
+    face = np.zeros((1, 48, 48), np.uint8)
+    face[0, 20:28, 20:28] = 255
+
+    def centre(off: tuple[float, float, float]) -> tuple[float, float]:
+        found = cut_again(face, np.array([off]))[0].astype(float)
+        rows, columns = np.indices(found.shape)
+        return float((columns * found).sum() / found.sum()), float((rows * found).sum() / found.sum())
+
+    (x, y), (right, _), (_, down) = centre((0, 0, 0)), centre((0.1, 0, 0)), centre((0, 0.1, 0))
+    assert right - x == pytest.approx(-9.6, abs=0.2)
+    assert down - y == pytest.approx(-9.6, abs=0.2)
+    lit = [float(cut_again(face, np.array([[0, 0, longer]]))[0].mean()) for longer in (-0.1, 0, 0.1)]
+    assert lit[0] > lit[1] > lit[2]  # a larger box makes a smaller face
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_no_box_is_off_by_more_than_a_tenth(error: str) -> None:
+    off = ERRORS[error](np.random.default_rng(1), 500)
+    assert off.shape == (500, 3)
+    assert np.abs(off).max() <= 0.1
+    assert (error == "none") == (not off.any())
+
+
+def test_framing_is_measured_for_each_error_scale_and_system(hr_faces: Faces, tmp_path: Path) -> None:
+    votes = np.zeros((16, 10), np.uint8)
+    votes[np.arange(16), np.arange(16) % 8] = 10
+    np.savez(tmp_path / "test.npz", pixels=resample(hr_faces[:16], 48), votes=votes)
+    found = measure_framing(tmp_path, parse_systems("fast"), (1, 8))
+    assert [(row["error"], row["scale"]) for row in found["rows"]] == [(e, s) for e in ERRORS for s in (1, 8)]
+    assert all(np.isfinite(row["scores"]["fast"]["valence"]["rmse"]) for row in found["rows"])
