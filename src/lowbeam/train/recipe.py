@@ -93,7 +93,7 @@ def load_recipe(path: str | Path) -> Recipe:
     if not file.exists() and (RECIPES / f"{path}.yaml").exists():
         file = RECIPES / f"{path}.yaml"
     if not file.is_file():
-        shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        shipped = ", ".join(sorted(p.stem for p in RECIPES.parent.rglob("recipes/*.yaml")))  # those for video too
         raise UsageError(f"recipe {path} cannot be read; the recipes that ship are: {shipped}")
     return load_yaml(Recipe, file, "recipe")
 
