@@ -116,6 +116,8 @@ curve: $(VENV)/.bench
 	$(CURVE) --split valid --codecs hevc,avc --scales 1,2,3,4,6,8,12 --qps 27,32,37,42,47 --fps 12.5,5,2.5,1 -o runs/curve/valid
 	$(CURVE) --codecs hevc --fps 5 --models "$(SYSTEMS)" -o runs/curve/systems
 	$(CURVE) -o runs/curve/test
+	for p in people-more people-many; do $(BIN)/lowbeam curve avec2016:$(PEOPLE)/$$p --workers $(WORKERS) --codecs hevc --scales 1,2,4,8 \
+		--qps 27,37 --fps 5,1 -o runs/curve/memory-$$p && cp runs/curve/memory-$$p/results.json $(RD)/memory-$$p.json || exit 1; done
 	for name in valid systems test; do cp runs/curve/$$name/results.json $(RD)/$$name.json || exit 1; done
 	$(BIN)/lowbeam evaluate corpus avec2016:$(PEOPLE)/people --real $(FERPLUS) --sheet $(RD)/people.png \
 		--of-rendered runs/rendered-only/rendered-only.onnx --of-real runs/one-for-all/one-for-all.onnx -o $(RD)/corpus.json

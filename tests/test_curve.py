@@ -349,6 +349,9 @@ def test_the_page_is_written_from_the_results_alone(results: dict[str, Any], tmp
     text = write_page(folder, tmp_path / "page.md").read_text()
     assert "$" not in text
     assert "| with memory, MSE loss | 0.500 | 0.400 |" in text
+    assert "Other people were not measured." in text
+    write_results(described, folder / "memory-others.json")
+    assert "| 2 test people, 0 minutes | 32 |" in write_page(folder, tmp_path / "page.md").read_text()
     assert "| RTP/UDP/IPv4 | 16 kbit/s |" in text
     for name in ("systems", "envelope", "frame-rates"):
         assert f"(rate-distortion/{name}.png)" in text

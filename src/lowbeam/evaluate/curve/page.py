@@ -27,11 +27,12 @@ def write_page(results: str | Path, page: str | Path) -> Path:
 
     It holds sweeps of what ships, ``valid.json`` and ``test.json`` (or several, ``test-*.json``, of other points each);
     ``systems.json``, a sweep of the systems that are compared; ``stills.json``; ``corpus.json``, what the corpus was
-    found to be worth; and ``losses.json``, a list of the ``NAME-valid.json`` of training runs. Raises `SourceError`
-    where one is missing or damaged, `OutputError`.
+    found to be worth; ``losses.json``, a list of the ``NAME-valid.json`` of training runs; and perhaps sweeps of what
+    ships on other people, ``memory-*.json``. Raises `SourceError` where one is missing or damaged, `OutputError`.
     """
     folder, page = Path(results), Path(page)
     test, valid, systems = (read_sweeps(sorted(folder.glob(f"{name}*.json"))) for name in ("test", "valid", "systems"))
+    others = [read_sweeps([path]) for path in sorted(folder.glob("memory-*.json"))]
     stills, corpus, losses = (_read(folder / f"{name}.json") for name in ("stills", "corpus", "losses"))
     system = next(iter(test["systems"]))
     plot_systems(systems, folder / "systems.png", "hevc", systems["points"][0]["fps"])
@@ -45,10 +46,10 @@ def write_page(results: str | Path, page: str | Path) -> Path:
             kept=kept_table(test, valid, system), systems_fps=f"{systems['points'][0]['fps']:g}",
             systems=_systems(systems), envelope=_envelope(test, system), bd_rates=_bd_rates(systems, test, system),
             measured=_measured(test), what_wins=_what_wins(test, system), memory=_memory(test),
-            losses=_losses(losses),
+            memory_of_others=_memory_of_others(others), losses=_losses(losses),
             stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
-            stills=_stills(stills), corpus=_corpus(corpus), commands=_commands(corpus, valid, test, systems, stills),
-            missing=_missing(test, valid, systems),
+            stills=_stills(stills), corpus=_corpus(corpus),
+            commands=_commands(corpus, valid, test, systems, stills, *others), missing=_missing(test, valid, systems),
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, StopIteration) as error:
         raise SourceError(f"{folder} does not hold what a page needs: {error}") from error
@@ -192,6 +193,19 @@ def _memory(test: dict[str, Any]) -> str:
         means = [float(np.mean([agreement(p, name) for p in points])) for name in names]
         rows.append([f"{fps:g} fps", *(f"{mean:.3f}" for mean in means), f"{means[0] - means[1]:+.3f}"])
     return markdown_table(["frame rate", *names, "memory adds"], rows)
+
+
+def _memory_of_others(sweeps: list[dict[str, Any]]) -> str:
+    """What memory adds on people of other corpora, in the mean over the points of each sweep."""
+    if not sweeps:
+        return "Other people were not measured."
+    names, rows = list(sweeps[0]["systems"])[:2], []
+    for found in sweeps:
+        means = [float(np.mean([agreement(point, name) for point in found["points"]])) for name in names]
+        who = f"{found['recordings']} {found['split']} people, {found['seconds'] / 60:.0f} minutes"
+        cells = [f"{mean:.3f}" for mean in means]
+        rows.append([who, str(len(found["points"])), *cells, f"{means[0] - means[1]:+.3f}"])
+    return markdown_table(["people", "points", *names, "memory adds"], rows)
 
 
 def _losses(runs: list[dict[str, Any]]) -> str:
