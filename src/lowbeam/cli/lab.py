@@ -3,7 +3,9 @@
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,9 +110,7 @@ def evaluate_stills(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid(codecs, scales, qps, "1"), parse_systems(models)
-    with progress_bar("measuring") as progress:
-        results = measure_stills(corpus, grid, systems, split=split, progress=progress)
-    _write_json(out, results | {"command": _command()})
+    _measured_into(out, partial(measure_stills, corpus, grid, systems, split=split))
 
 
 @evaluate.command("framing", epilog="Example: lowbeam evaluate framing --corpus ../shared/data/ferplus -o framing.json")
@@ -128,9 +128,7 @@ def evaluate_framing(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
-    with progress_bar("measuring") as progress:
-        results = measure_framing(corpus, systems, grid.scales, split=split, progress=progress)
-    _write_json(out, results | {"command": _command()})
+    _measured_into(out, partial(measure_framing, corpus, systems, grid.scales, split=split))
 
 
 @evaluate.command("followed", epilog="Example: lowbeam evaluate followed avec2016:people -o followed.json")
@@ -151,9 +149,7 @@ def evaluate_followed(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models)
-    with progress_bar("measuring") as progress:
-        results = measure_followed(corpus, grid, systems, split=split, progress=progress)
-    _write_json(out, results | {"command": _command()})
+    _measured_into(out, partial(measure_followed, corpus, grid, systems, split=split))
 
 
 @evaluate.command(
@@ -214,6 +210,13 @@ def evaluate_paper(
     with needs("train"):
         from lowbeam.evaluate.paper.page import write_page
     print(write_page(results, out))
+
+
+def _measured_into(out: Path, measure: Callable[..., dict[str, Any]]) -> None:
+    """Write what `measure` finds, and the command beside it."""
+    with progress_bar("measuring") as progress:
+        results = measure(progress=progress)
+    _write_json(out, results | {"command": _command()})
 
 
 def _command() -> str:

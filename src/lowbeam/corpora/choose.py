@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from lowbeam.corpora import afew_va, aff_wild2, avec2016, faces96, ferplus, manifest
 from lowbeam.corpora.cache import cached_faces, default_cache
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces, Recording
@@ -56,3 +58,14 @@ def load_faces(
         raise CorpusError(f"{place} holds no recording of split {split}")
     name = f"{kind}-{split}-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:12]}"
     return cached_faces(name, found, Path(cache) if cache is not None else default_cache(), progress)
+
+
+def load_labelled(
+    corpus: str | Path, split: str, *, cache: str | Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> LabelledFaces:  # fmt: skip
+    """As `load_faces`; raises `CorpusError` where the corpus has no valence and arousal."""
+    faces = load_faces(corpus, split, cache=cache, progress=progress)
+    if np.isnan(faces.affect).any():
+        raise CorpusError(f"{corpus} has no valence and arousal")
+    return faces

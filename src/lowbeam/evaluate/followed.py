@@ -10,9 +10,8 @@ import numpy as np
 from lowbeam.codec import OperatingPoint
 from lowbeam.codec.loopback import code, decode
 from lowbeam.codec.operating_point import Pacer
-from lowbeam.corpora.choose import corpus_name, load_faces
+from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.corpora.labelled import Affect, Track, tracks_of
-from lowbeam.errors import CorpusError
 from lowbeam.evaluate.curve.grid import Grid
 from lowbeam.evaluate.curve.systems import System
 from lowbeam.evaluate.table import scores
@@ -30,9 +29,7 @@ def measure_followed(
     Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has codec, scale, QP, frame rate and, by system,
     the scores. Raises `UsageError`, `CorpusError`, `CodecError` or `ModelError`.
     """
-    faces = load_faces(corpus, split, cache=cache)
-    if np.isnan(faces.affect).any():
-        raise CorpusError(f"{corpus} has no valence and arousal")
+    faces = load_labelled(corpus, split, cache=cache)
     tracks, points, rows = tracks_of(faces), list(grid.points()), []
     for point in points:
         recognizers = {system.name: Recognizer(system.at(point.scale) or system.model) for system in systems}

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.corpora.choose import corpus_name, load_faces
+from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.corpora.labelled import Affect
-from lowbeam.errors import CorpusError
 from lowbeam.evaluate.curve.systems import System, reader_of
 from lowbeam.evaluate.table import scores
 from lowbeam.faces import Box, crop
@@ -60,9 +59,7 @@ def measure_framing(
     Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has the error's name, the scale and, by system,
     the scores. Raises `UsageError`, `CorpusError` or `ModelError`.
     """
-    labelled = load_faces(corpus, split)
-    if np.isnan(labelled.affect).any():
-        raise CorpusError(f"{corpus} has no valence and arousal")
+    labelled = load_labelled(corpus, split)
     readers, rows = {system.name: reader_of(system) for system in systems}, []
     native: Faces = np.asarray(labelled.pixels)
     truth: Affect = labelled.affect

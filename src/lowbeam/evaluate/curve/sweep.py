@@ -11,7 +11,7 @@ import numpy as np
 
 from lowbeam.codec import OperatingPoint, available_codecs
 from lowbeam.corpora.cache import default_cache
-from lowbeam.corpora.choose import corpus_name, load_faces
+from lowbeam.corpora.choose import corpus_name, load_faces, load_labelled
 from lowbeam.corpora.labelled import Track, tracks_of
 from lowbeam.errors import CodecError, CorpusError, StreamError
 from lowbeam.evaluate.curve.grid import Grid, by_run
@@ -89,10 +89,7 @@ def sweep(
 
 
 def _labelled_tracks(corpus: str, split: str, cache: str | Path | None, progress: Progress | None) -> list[Track]:
-    faces = load_faces(corpus, split, cache=cache, progress=progress)
-    if np.isnan(faces.affect).any():
-        raise CorpusError(f"{corpus} has no valence and arousal")
-    tracks = tracks_of(faces)
+    tracks = tracks_of(load_labelled(corpus, split, cache=cache, progress=progress))
     if any(len(track) < 2 for track in tracks):
         raise CorpusError(f"{corpus} has a recording of a single face")
     return tracks

@@ -1,8 +1,8 @@
 """A teacher: a finished network, which reads a face at full detail where its student sees what a link has left of it.
 
-It reads each face and its mirror image; the mean of the two is better than either, and what is learned from it costs
-the student nothing when it is used (distillation: Hinton et al. 2015, arXiv 1503.02531; from the very view that the
-student is given, and for long: Beyer et al. 2022, arXiv 2106.05237).
+It reads each face and its mirror image, and teaches the mean of both, which costs the student nothing when it is used
+(distillation: Hinton et al. 2015, arXiv 1503.02531; from the very view that the student is given, and for long: Beyer
+et al. 2022, arXiv 2106.05237).
 """
 
 import json
