@@ -19,8 +19,7 @@ from lowbeam.codec.operating_point import Pacer
 from lowbeam.codec.operating_table import Entry, ladder, operating_table
 from lowbeam.codec.wire import FACE_HEADER, IP_TCP, IP_UDP_RTP, TLS_RECORD, rtp_bytes, tls_bytes
 from lowbeam.errors import UsageError
-from lowbeam.faces import Face
-from lowbeam.faces.crop import Box
+from lowbeam.face import Box, Face
 from lowbeam.scale import Faces, shrink
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 pytest.importorskip("pydantic", reason="pydantic comes with the train extra")
 pytest.importorskip("torch", reason="PyTorch comes with the train extra")
 
-from lowbeam.evaluate.metrics import cc, ccc, rmse
 from lowbeam.evaluate.paper.bootstrap import (
     Resampling,
     interval,
@@ -24,6 +23,7 @@ from lowbeam.evaluate.paper.bootstrap import (
 )
 from lowbeam.evaluate.paper.claims import CLAIMS, Contrast, verdict_of
 from lowbeam.evaluate.paper.collect import collect
+from lowbeam.metrics import cc, ccc, rmse
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.recipe import load_experiment
 

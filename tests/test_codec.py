@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lowbeam.codec import CODECS, CodedFace, OperatingPoint, StandardDecoder, StandardEncoder, available_codecs
 from lowbeam.codec.face_stream import FaceStreamReader, FaceStreamWriter
 from lowbeam.errors import CodecError, StreamError, UsageError
-from lowbeam.faces import Box
+from lowbeam.face import Box
 from lowbeam.scale import SCALES, Faces, shrink
 
 LEAN = {"hevc": 42, "avc": 42, "av1": 55, "vp9": 55}

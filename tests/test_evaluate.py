@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from lowbeam import CorpusError
 from lowbeam.corpora import ferplus
 from lowbeam.evaluate.fer_peer import FER_SIDE, bilinear_matrix
-from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse
 from lowbeam.evaluate.table import table
+from lowbeam.metrics import cc, ccc, coverage, rmse
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.scale import SCALES, Faces, shrink
 

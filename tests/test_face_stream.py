@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import lowbeam
 from lowbeam.codec.face_stream import BOX_TOLERANCE, FaceStreamReader, is_face_stream
 from lowbeam.errors import LowbeamError, StreamError
-from lowbeam.faces import Face
+from lowbeam.face import Face
 from lowbeam.media import VideoSource
 
 relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

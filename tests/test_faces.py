@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lowbeam.errors import ModelError, UsageError
-from lowbeam.faces import Box, FaceTracker, crop, make_detector
+from lowbeam.face import Box, Grey
+from lowbeam.faces import FaceTracker, crop, make_detector
 from lowbeam.faces.smooth import OneEuroFilter
 from lowbeam.faces.track import RECALL_S
-from lowbeam.media import Grey
 from lowbeam.recognize import WEIGHTS
 
 WALL = 120

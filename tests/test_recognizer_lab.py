@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lowbeam.evaluate.curve.systems import parse_systems
 from lowbeam.evaluate.framing import ERRORS, cut_again, measure_framing
-from lowbeam.evaluate.metrics import surest
 from lowbeam.evaluate.table import KEPT_SHARES, scores
+from lowbeam.metrics import surest
 from lowbeam.scale import Faces, resample
 
 

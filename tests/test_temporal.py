@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from lowbeam.corpora import ferplus
 from lowbeam.corpora.labelled import LabelledFaces, Track
 from lowbeam.errors import UsageError
-from lowbeam.faces import Face
-from lowbeam.faces.crop import Box
+from lowbeam.face import Box, Face
 from lowbeam.models.export import export_onnx, export_video_onnx
 from lowbeam.models.one_for_all import GRID, SIZES, OneForAll, Size, Trunk
 from lowbeam.models.temporal import MAX_GAP_S, LeakyAverages, TemporalHead

@@ -18,10 +18,10 @@ from lowbeam.codec.face_stream import FaceStreamReader, packet_sizes
 from lowbeam.codec.operating_point import OperatingPoint
 from lowbeam.codec.operating_table import front, operating_table
 from lowbeam.codec.wire import rtp_bytes
-from lowbeam.evaluate.metrics import ccc
-from lowbeam.faces import Face
+from lowbeam.face import Face
 from lowbeam.files import make_folder, whole_file
 from lowbeam.media import VideoSource
+from lowbeam.metrics import ccc
 from lowbeam.overlay import OverlayWriter
 from lowbeam.pipeline import Packed, Progress, pack, read
 from lowbeam.trace import AFFECT_COLOURS, Trace, draw_reading, dress, save_figure

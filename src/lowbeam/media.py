@@ -24,8 +24,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lowbeam.errors import LowbeamError, SourceError, UsageError, reason
+from lowbeam.face import Grey
 
-Grey = NDArray[np.uint8]  # (h, w)
 Rgb = NDArray[np.uint8]  # (h, w, 3)
 
 MAX_TIME_S = 1e7  # seconds, 115 days: a frame that claims to be later is damaged

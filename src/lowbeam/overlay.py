@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lowbeam.faces.crop import Face
+from lowbeam.face import Face
 from lowbeam.media import Frame, Grey, VideoSink
 from lowbeam.scale import Faces
 from lowbeam.trace import AFFECT_COLOURS, Row

@@ -21,7 +21,8 @@ from lowbeam.codec.operating_point import OperatingPoint, Pacer
 from lowbeam.codec.operating_table import ladder
 from lowbeam.codec.packer import AllPacker, PrimaryPacker
 from lowbeam.errors import NoFaceError, StreamError, UsageError
-from lowbeam.faces import Face, FaceTracker, crop, make_detector
+from lowbeam.face import Face
+from lowbeam.faces import FaceTracker, crop, make_detector
 from lowbeam.files import Pipe, check_outputs, whole_file
 from lowbeam.media import Frame, VideoSource, opened
 from lowbeam.overlay import OverlayWriter

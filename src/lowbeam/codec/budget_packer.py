@@ -5,7 +5,7 @@ from lowbeam.codec.face_stream import FaceStreamWriter, Target, TrackWriter
 from lowbeam.codec.operating_point import OperatingPoint, Pacer
 from lowbeam.codec.operating_table import Entry
 from lowbeam.codec.standard import CodedFace, StandardEncoder
-from lowbeam.faces.crop import Face
+from lowbeam.face import Face
 from lowbeam.scale import shrink
 
 

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from lowbeam.codec.operating_point import MAX_FPS, OperatingPoint
 from lowbeam.codec.standard import DECODERS, MAX_CODED_SIDE, TIME_BASE, CodedFace, StandardDecoder, StandardEncoder
 from lowbeam.errors import OutputError, StreamError, reason
-from lowbeam.faces.crop import FRAMING_VERSION, Box, Face
+from lowbeam.face import FRAMING_VERSION, Box, Face
 from lowbeam.files import Pipe
 from lowbeam.media import HEAD_BYTES, MAX_SIDE, MAX_TIME_S, PipeInput, Source, name_of
 from lowbeam.scale import SCALES, side_of

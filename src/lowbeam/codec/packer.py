@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from lowbeam.codec.face_stream import MAX_TRACKS, FaceStreamWriter, Target, TrackWriter
 from lowbeam.codec.operating_point import OperatingPoint
 from lowbeam.codec.standard import CodedFace, StandardEncoder
-from lowbeam.faces.crop import Box, Face
+from lowbeam.face import Box, Face
 from lowbeam.scale import shrink
 
 MAX_SPOOLS = 2 * MAX_TRACKS  # an encoder holds about 4 MB: passers-by beyond this many go, the least present first

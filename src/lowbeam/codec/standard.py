@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from lowbeam.codec.operating_point import CODECS, OperatingPoint
 from lowbeam.errors import CodecError, StreamError, reason
-from lowbeam.media import Grey
+from lowbeam.face import Grey
 
 TIME_BASE = Fraction(1, 1000)  # seconds: Matroska's clock
 KEY_EVERY_S = 10.0  # at the operating point's fps; encoders count frames

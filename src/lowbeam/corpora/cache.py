@@ -15,7 +15,7 @@ import numpy as np
 from lowbeam.corpora.cut import CutFaces, cut
 from lowbeam.corpora.labelled import LabelledFaces, Recording
 from lowbeam.errors import CorpusError, OutputError, reason
-from lowbeam.faces.crop import FRAMING_VERSION
+from lowbeam.face import FRAMING_VERSION
 from lowbeam.files import exclusive
 from lowbeam.scale import FACE_SIDE
 

@@ -10,9 +10,8 @@ from PIL import Image
 from lowbeam.corpora.labelled import Affect, Recording
 from lowbeam.corpora.labels import at_times
 from lowbeam.errors import CorpusError
+from lowbeam.face import Box, Grey
 from lowbeam.faces import FaceTracker, crop, make_detector
-from lowbeam.faces.crop import Box
-from lowbeam.media import Grey
 from lowbeam.scale import FACE_SIDE, Faces
 
 MOST_GAP_S = 1.0  # between two labels in time, to take it that affect went straight from one to the other

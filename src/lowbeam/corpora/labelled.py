@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.errors import CorpusError
-from lowbeam.media import Grey
+from lowbeam.face import Grey
 from lowbeam.scale import FACE_SIDE, Faces, resample
 
 SPLITS = ("train", "valid", "test")

@@ -11,7 +11,8 @@ from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.corpora.labelled import Affect
 from lowbeam.evaluate.curve.systems import System, reader_of
 from lowbeam.evaluate.table import scores
-from lowbeam.faces import Box, crop
+from lowbeam.face import Box
+from lowbeam.faces import crop
 from lowbeam.scale import Faces, shrink
 
 SEED = 0

@@ -11,7 +11,7 @@ from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.corpora.labelled import Affect, LabelledFaces
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer
-from lowbeam.evaluate.metrics import cc, ccc, coverage, rmse, surest
+from lowbeam.metrics import cc, ccc, coverage, rmse, surest
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 

@@ -1,7 +1,7 @@
 """Find the face, follow it, cut it out: frames in, HR faces out."""
 
-from lowbeam.faces.crop import Box, Face, crop
+from lowbeam.faces.crop import crop
 from lowbeam.faces.detect import Detector, make_detector
 from lowbeam.faces.track import FaceTracker, Sighting
 
-__all__ = ["Box", "Detector", "Face", "FaceTracker", "Sighting", "crop", "make_detector"]
+__all__ = ["Detector", "FaceTracker", "Sighting", "crop", "make_detector"]

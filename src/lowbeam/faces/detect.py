@@ -7,8 +7,7 @@ import dlib
 import numpy as np
 
 from lowbeam.errors import ModelError, UsageError
-from lowbeam.faces.crop import Box
-from lowbeam.media import Grey
+from lowbeam.face import Box, Grey
 
 
 class Detector(Protocol):

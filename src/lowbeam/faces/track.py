@@ -7,10 +7,9 @@ import dlib
 import numpy as np
 from PIL import Image
 
-from lowbeam.faces.crop import Box
+from lowbeam.face import Box, Grey
 from lowbeam.faces.detect import Detector
 from lowbeam.faces.smooth import OneEuroFilter
-from lowbeam.media import Grey
 
 WORK_SIDE = 960  # pixels: frames with a longer side are shrunk to it before faces are looked for
 DETECT_EVERY_S = 0.32  # seconds: 8 frames at 25 a second

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lowbeam.corpora.rendered.motion import Crossing
 from lowbeam.corpora.rendered.person import Linear, Scene, to_srgb
 from lowbeam.corpora.rendered.raster import capsule
-from lowbeam.media import Grey
+from lowbeam.face import Grey
 
 SHUTTER = 0.5  # share of the time between two frames in which it is open
 MAX_BLUR = 9  # pixels

@@ -14,8 +14,7 @@ from lowbeam.corpora.rendered.feelings import Affect, feel
 from lowbeam.corpora.rendered.looks import random_looks
 from lowbeam.corpora.rendered.motion import LIDS_AND_GAZE, VISEMES, blink_and_look, crossings, move_head, shine, talk
 from lowbeam.corpora.rendered.person import Person, Pose, head_point
-from lowbeam.faces.crop import Box
-from lowbeam.media import Grey
+from lowbeam.face import Box, Grey
 
 PIXELS_PER_CM = 0.036  # of the picture's side, at the usual distance
 HEAD_AT = (0.0, -1.8, 0.0)  # cm: where the head's origin is, from the picture's middle

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from lowbeam.corpora.rendered.face_model import load_face_model
 from lowbeam.corpora.rendered.talker import Talker, needed_expressions
 from lowbeam.errors import OutputError, UsageError, reason
-from lowbeam.faces.crop import Box
+from lowbeam.face import Box, Grey
 from lowbeam.files import whole_file
-from lowbeam.media import Grey
 from lowbeam.pool import shared
 
 RENDER_VERSION = 1  # of what a seed gives

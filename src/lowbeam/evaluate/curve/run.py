@@ -19,7 +19,7 @@ from lowbeam.codec.standard import CodedFace, StandardEncoder
 from lowbeam.codec.wire import rtp_bytes, tls_bytes
 from lowbeam.corpora.labelled import Track
 from lowbeam.evaluate.curve.systems import Affect, Readers, System
-from lowbeam.faces.crop import Box
+from lowbeam.face import Box
 from lowbeam.files import Pipe, make_folder, whole_file
 from lowbeam.scale import FACE_SIDE, Faces
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lowbeam.corpora.labelled import Track
 from lowbeam.evaluate.curve.run import RunResult
 from lowbeam.evaluate.curve.systems import Affect
-from lowbeam.evaluate.metrics import cc, ccc, rmse
+from lowbeam.metrics import cc, ccc, rmse
 
 EARLY_S = 0.002  # faces' times are rounded to milliseconds
 DIGITS = 4
