@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from benchmarks.cores import cores, keep_to
 from lowbeam import Recognizer
 from lowbeam.codec import OperatingPoint
-from lowbeam.codec.loopback import CodedRun, code, packet_of
 from lowbeam.codec.standard import StandardDecoder
+from lowbeam.codec.trip import CodedRun, code, packet_of
 from lowbeam.demo import ASSETS
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource

@@ -14,9 +14,9 @@ from lowbeam.codec import CODECS, OperatingPoint
 from lowbeam.codec.budget import WINDOW_S, Budget, RateControl, parse_budget
 from lowbeam.codec.budget_packer import BudgetPacker
 from lowbeam.codec.face_stream import FaceStreamReader
-from lowbeam.codec.loopback import code, code_stills, decode
 from lowbeam.codec.operating_point import Pacer
 from lowbeam.codec.operating_table import Entry, ladder, operating_table
+from lowbeam.codec.trip import code, code_stills, decode
 from lowbeam.codec.wire import FACE_HEADER, IP_TCP, IP_UDP_RTP, TLS_RECORD, rtp_bytes, tls_bytes
 from lowbeam.errors import UsageError
 from lowbeam.face import Box, Face

@@ -19,8 +19,8 @@ from conftest import write_video
 
 from lowbeam.codec import OperatingPoint
 from lowbeam.codec.face_stream import packet_sizes
-from lowbeam.codec.loopback import code
 from lowbeam.codec.operating_table import TABLE
+from lowbeam.codec.trip import code
 from lowbeam.corpora.choose import load_faces
 from lowbeam.corpora.labelled import tracks_of
 from lowbeam.errors import CorpusError, ModelError, SourceError, UsageError

@@ -18,7 +18,7 @@ from lowbeam.errors import (
     UsageError,
 )  # fmt: skip
 from lowbeam.pipeline import Packed, pack, read
-from lowbeam.recognize import Reading, Recognizer, shipped_models
+from lowbeam.recognize import Estimates, Recognizer, shipped_models
 from lowbeam.restore import Restorer
 from lowbeam.trace import Trace, load_csv
 
@@ -27,12 +27,12 @@ __version__ = "0.1.0"
 __all__ = [
     "CodecError",
     "CorpusError",
+    "Estimates",
     "LowbeamError",
     "ModelError",
     "NoFaceError",
     "OutputError",
     "Packed",
-    "Reading",
     "Recognizer",
     "Restorer",
     "SourceError",

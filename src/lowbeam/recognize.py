@@ -29,7 +29,7 @@ onnxruntime.set_default_logger_severity(4)  # its warnings say nothing that a us
 
 
 @dataclass(frozen=True)
-class Reading:
+class Estimates:
     """What was read from n faces: valence and arousal in [-1, 1], each with its standard deviation; float32 (n,)."""
 
     valence: Floats
@@ -99,7 +99,7 @@ class Recognizer:
             shapes = {given.name: given.shape for given in self._session.get_overridable_initializers()}
             self._blank = np.zeros(shapes["state"], np.float32)
 
-    def __call__(self, faces: Faces) -> Reading:
+    def __call__(self, faces: Faces) -> Estimates:
         """Read `faces`, uint8 (n, d, d) grey with d from 6 to 96, each by itself.
 
         Raises `UsageError` for another shape or dtype.
@@ -111,7 +111,7 @@ class Recognizer:
             parts.append(self._session.run(["affect", "std"], given))
         return _joined(parts, self._by_itself.at(side))
 
-    def follow(self, faces: Faces, time_s: ArrayLike, memory: Memory | None = None) -> tuple[Reading, Memory | None]:
+    def follow(self, faces: Faces, time_s: ArrayLike, memory: Memory | None = None) -> tuple[Estimates, Memory | None]:
         """Read `faces` of one person, uint8 (n, d, d) as seen at rising `time_s` (n,), going on from `memory`, which is
         None where the person is new. Returns the reading, and what is remembered after it: None of a model that does
         not remember.
@@ -121,12 +121,14 @@ class Recognizer:
         steady, _, memory = self._follow(faces, time_s, memory)
         return steady, memory
 
-    def follow_both(self, faces: Faces, time_s: ArrayLike) -> tuple[Reading, Reading]:
+    def follow_both(self, faces: Faces, time_s: ArrayLike) -> tuple[Estimates, Estimates]:
         """What `follow` reads of a person who is new, and what is read of each face by itself, for the price of one."""
         steady, each, _ = self._follow(faces, time_s, None)
         return steady, each
 
-    def _follow(self, faces: Faces, time_s: ArrayLike, memory: Memory | None) -> tuple[Reading, Reading, Memory | None]:
+    def _follow(
+        self, faces: Faces, time_s: ArrayLike, memory: Memory | None
+    ) -> tuple[Estimates, Estimates, Memory | None]:
         side, times = checked_side(faces), np.asarray(time_s, np.float64)
         if times.shape != (len(faces),) or not np.isfinite(times).all():
             raise UsageError(f"{len(faces)} faces need as many finite times, not {times.shape}")
@@ -174,8 +176,8 @@ class _Calibration:
         return np.array([np.interp(side, self._sides, fit) for fit in self._fits.T], np.float32).reshape(2, 2)
 
 
-def _joined(parts: Sequence[Sequence[Floats]], calibration: Floats) -> Reading:
+def _joined(parts: Sequence[Sequence[Floats]], calibration: Floats) -> Estimates:
     affect = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 2), np.float32)
     std = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, 2), np.float32)
     std = calibration[0] * std ** calibration[1]
-    return Reading(affect[:, 0], affect[:, 1], std[:, 0], std[:, 1])
+    return Estimates(affect[:, 0], affect[:, 1], std[:, 0], std[:, 1])

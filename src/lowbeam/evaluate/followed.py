@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lowbeam.codec import OperatingPoint
-from lowbeam.codec.loopback import code, decode
 from lowbeam.codec.operating_point import Pacer
+from lowbeam.codec.trip import code, decode
 from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.corpora.labelled import Affect, Track, tracks_of
 from lowbeam.evaluate.curve.grid import Grid

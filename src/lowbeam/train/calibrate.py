@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lowbeam.corpora.ferplus import Stills
 from lowbeam.corpora.labelled import Affect
 from lowbeam.models.export import AS_IT_IS, Fit, Fits, set_calibration
-from lowbeam.recognize import Reading, Recognizer
+from lowbeam.recognize import Estimates, Recognizer
 from lowbeam.scale import SCALES, Faces, shrink, side_of
 
 TARGETS = ((0.6827, 1.0), (0.9545, 2.0))  # shares of a normal distribution within one and two deviations
@@ -54,7 +54,7 @@ def calibrate_tracks(path: str | Path, tracks: Iterable[tuple[str, NDArray, Face
     return found
 
 
-def _errors(reading: Reading, affect: Affect) -> Errors:
+def _errors(reading: Estimates, affect: Affect) -> Errors:
     read, std = (reading.valence, reading.arousal), (reading.valence_std, reading.arousal_std)
     return np.abs(np.stack(read, 1) - affect), np.stack(std, 1)
 

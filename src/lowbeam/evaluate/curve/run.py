@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from lowbeam.codec import OperatingPoint
 from lowbeam.codec.face_stream import FaceStreamWriter, cue_text, has_moved
-from lowbeam.codec.loopback import CodedRun, code, decode
 from lowbeam.codec.operating_point import Pacer
 from lowbeam.codec.standard import CodedFace, StandardEncoder
+from lowbeam.codec.trip import CodedRun, code, decode
 from lowbeam.codec.wire import rtp_bytes, tls_bytes
 from lowbeam.corpora.labelled import Track
 from lowbeam.evaluate.curve.systems import Affect, Readers, System

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbeam.codec.loopback import code_stills
+from lowbeam.codec.trip import code_stills
 from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.evaluate.curve.grid import Grid
 from lowbeam.evaluate.curve.systems import System, reader_of

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
 from lowbeam.evaluate.table import Reader, lowbeam_reader
-from lowbeam.recognize import Reading, Recognizer, model_path
+from lowbeam.recognize import Estimates, Recognizer, model_path
 from lowbeam.scale import SCALES, Faces
 
 EACH = "/each"  # after a model that remembers: each face is read by itself
@@ -124,5 +124,5 @@ class Readers:
         return found
 
 
-def _affect(reading: Reading) -> Affect:
+def _affect(reading: Estimates) -> Affect:
     return np.stack([reading.valence, reading.arousal], 1)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lowbeam.codec.loopback import code_stills
+from lowbeam.codec.trip import code_stills
 from lowbeam.corpora.labelled import LabelledFaces
 from lowbeam.files import make_folder, whole_file
 from lowbeam.models.one_for_all import GRID

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.codec import OperatingPoint
-from lowbeam.codec.loopback import code, decode
 from lowbeam.codec.operating_point import Pacer
+from lowbeam.codec.trip import code, decode
 from lowbeam.corpora.labelled import Affect, Track
 from lowbeam.files import whole_file
 from lowbeam.pool import shared
