@@ -174,9 +174,9 @@ def test_a_live_stream_that_stalls_or_breaks_off_is_read_to_where_it_does(
     from threading import Thread
 
     import lowbeam
-    from lowbeam import media
+    from lowbeam.media import open as media_open
 
-    monkeypatch.setattr(media, "OPEN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(media_open, "OPEN_TIMEOUT_S", 1.0)
     server = socket.create_server(("127.0.0.1", 0))
     data = clip.read_bytes()
 

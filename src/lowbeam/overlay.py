@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lowbeam.face import Face
-from lowbeam.media import Frame, Grey, VideoSink
+from lowbeam.face import Face, Grey
+from lowbeam.media import Frame, VideoSink
 from lowbeam.scale import Faces
 from lowbeam.trace import AFFECT_COLOURS, Row
 

@@ -35,7 +35,8 @@ from lowbeam.codec.standard import DECODERS, MAX_CODED_SIDE, TIME_BASE, CodedFac
 from lowbeam.errors import OutputError, StreamError, reason
 from lowbeam.face import FRAMING_VERSION, Box, Face
 from lowbeam.files import Pipe
-from lowbeam.media import HEAD_BYTES, MAX_SIDE, MAX_TIME_S, PipeInput, Source, name_of
+from lowbeam.media import MAX_SIDE, MAX_TIME_S, PipeInput, Source, name_of
+from lowbeam.media.inputs import HEAD_BYTES
 from lowbeam.scale import SCALES, side_of
 
 STREAM_VERSION, CHANGING_VERSION = 1, 2

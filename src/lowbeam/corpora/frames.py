@@ -9,7 +9,8 @@ from PIL import Image
 
 from lowbeam.corpora.labelled import Frames
 from lowbeam.errors import CorpusError, SourceError
-from lowbeam.media import Grey, VideoSource
+from lowbeam.face import Grey
+from lowbeam.media import VideoSource
 
 PICTURE_FPS = 25.0  # at which pictures are taken to follow each other where a corpus does not say
 

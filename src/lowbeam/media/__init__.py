@@ -1,0 +1,25 @@
+"""Frames in and out of files, cameras, URLs and pipes, with exact times."""
+
+from lowbeam.media.frame import Frame, Rgb
+from lowbeam.media.inputs import PipeInput, Source, is_url, name_of, opened
+from lowbeam.media.limits import MAX_AREA, MAX_SIDE, MAX_TIME_S
+from lowbeam.media.stills import StillSource, open_video
+from lowbeam.media.video import VideoSource
+from lowbeam.media.write import VideoSink
+
+__all__ = [
+    "MAX_AREA",
+    "MAX_SIDE",
+    "MAX_TIME_S",
+    "Frame",
+    "PipeInput",
+    "Rgb",
+    "Source",
+    "StillSource",
+    "VideoSink",
+    "VideoSource",
+    "is_url",
+    "name_of",
+    "open_video",
+    "opened",
+]

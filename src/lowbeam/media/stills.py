@@ -1,0 +1,84 @@
+"""Still and animated pictures, opened by Pillow: it knows how EXIF turns them, and animated WebP."""
+
+import warnings
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lowbeam.errors import SourceError, reason
+from lowbeam.media.frame import Frame
+from lowbeam.media.inputs import PipeInput, Source, is_url, name_of
+from lowbeam.media.limits import size_problem
+from lowbeam.media.video import VideoSource
+
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+NOT_STILL = {".mjpeg", ".mjpg"}  # suffixes of JPEG pictures that follow each other in one file
+FRAME_MS = 100  # of an animation that does not say
+
+
+class StillSource:
+    """A picture, or an animation, as `VideoSource` is a video."""
+
+    is_live = is_stopped = False
+    cut_at_s: float | None = None
+    fps = 25.0
+
+    def __init__(self, path: Path, image: Image.Image) -> None:
+        self.name, self._image = str(path), image
+        problem = size_problem(*image.size)
+        if problem is not None:
+            raise SourceError(f"{path} {problem}")
+        self.frame_count: int = getattr(image, "n_frames", 1) if image.format in ("PNG", "WEBP") else 1
+
+    def __enter__(self) -> "StillSource":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._image.close()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, before any turn that EXIF asks for."""
+        return self._image.size
+
+    def __iter__(self) -> Iterator[Frame]:
+        time_ms, converter = 0.0, VideoReformatter()
+        for index in range(self.frame_count):
+            try:
+                self._image.seek(index)
+                upright = ImageOps.exif_transpose(self._image).convert("RGB")
+                shown_ms = float(self._image.info.get("duration") or FRAME_MS)
+            except (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:  # Pillow raises them all
+                raise SourceError(f"{self.name} is damaged: {reason(error)}") from error
+            picture = VideoFrame.from_ndarray(np.asarray(upright), format="rgb24")
+            yield Frame(time_ms / 1000, picture, converter, Fraction(1))
+            time_ms += shown_ms
+
+
+def open_video(source: Source) -> VideoSource | StillSource:
+    """Open whatever shows pictures: a `StillSource` of a picture file, a `VideoSource` of all else. Raises
+    `SourceError` or `UsageError`."""
+    if not isinstance(source, PipeInput) and not is_url(source):
+        path = Path(name_of(source))
+        still = None if path.suffix.lower() in NOT_STILL else _opened(path)
+        if still is not None:
+            return StillSource(path, still)
+    return VideoSource(source)
+
+
+def _opened(path: Path) -> Image.Image | None:
+    """The picture at `path`, its pixels not loaded yet; None where it is not one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are bounded by `size_problem`
+            return Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise SourceError(f"{path} is a picture of too many pixels") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, TypeError):
+        return None

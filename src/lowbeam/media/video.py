@@ -1,0 +1,217 @@
+"""A video to be read once, frame by frame."""
+
+import errno
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.container
+import av.packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from lowbeam.errors import SourceError, reason
+from lowbeam.media.clock import PresentationClock
+from lowbeam.media.frame import Frame, Orientation, orientation_of
+from lowbeam.media.inputs import PipeInput, Source, is_url, name_of
+from lowbeam.media.limits import MAX_PIXEL_ASPECT, size_problem
+from lowbeam.media.open import open_container, video_stream
+from lowbeam.media.stopping import StopOnSignal
+
+BROKEN_OFF = {errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}  # how a URL that breaks off shows
+RETRY_S = 30.0  # for which a live URL that broke off is opened again
+RETRY_EVERY_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class VideoSource:
+    """A video to be read once, lazily, from its first frame: a context manager, and an iterator of `Frame`.
+
+    `source` is a path, a `PipeInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` tells cameras, network streams
+    and pipes, where SIGINT, SIGTERM and SIGHUP end the video, and a packet that does not decode is skipped; in a file
+    it is a `SourceError`, and so is an MP4, MOV or Matroska that ends before it says. A URL without a known duration
+    that breaks off is opened again for `RETRY_S`. `cut_at_s` is the time at which a live stream broke off for good,
+    None where it did not. Pixels that are not square are made so.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.name = name_of(source)
+        self.is_live = is_url(source) or self.name.startswith("camera:") or isinstance(source, PipeInput)
+        self.cut_at_s: float | None = None
+        self._is_url = is_url(source)
+        self._stop = StopOnSignal() if self.is_live else None
+        self._has_broken_off = False
+        self._failed = 0  # packets that did not decode
+        try:
+            if isinstance(source, PipeInput) and self._stop is not None:
+                source.wake_by(self._stop.wake_fd)
+            self._open(source)
+        except BaseException:
+            self._close_and_raise()
+            raise
+
+    def _open(self, source: Source) -> None:
+        self._container = open_container(source)
+        try:
+            self._stream = video_stream(self._container, self.name)
+            self._refuse_truncated()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _close_and_raise(self) -> None:
+        """After an error at opening: where a signal came it is that which ends the program."""
+        if self._stop is not None:
+            self._stop.close()
+            if self._stop.stopped:
+                self._stop.raise_again()
+
+    def __enter__(self) -> "VideoSource":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._container.close()
+        if self._stop is not None:
+            self._stop.close()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal ended the video."""
+        return self._stop is not None and self._stop.stopped
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The container's metadata."""
+        return self._container.metadata
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels as coded, before any turn that the source asks for."""
+        return self._stream.width, self._stream.height
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long the container says that the video is, in seconds; None where it does not say."""
+        if self._stream.duration and self._stream.time_base:
+            return float(self._stream.duration * self._stream.time_base)
+        return self._container.duration / av.time_base if self._container.duration else None
+
+    @property
+    def frame_count(self) -> int | None:
+        """How many frames to expect; None where the container does not say."""
+        if self._stream.frames:
+            return self._stream.frames
+        rate = self._stream.average_rate
+        return round(self.duration_s * rate) if rate and self.duration_s else None
+
+    @property
+    def fps(self) -> float:
+        """Mean frames a second as the container states them; 25 where it does not."""
+        return float(self._stream.average_rate or 25)
+
+    @property
+    def _pixel_aspect(self) -> Fraction:
+        """As the container states it; 1 where it does not, or where what it states cannot be."""
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        if not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
+            return Fraction(1)
+        return aspect if size_problem(round(self.size[0] * aspect), self.size[1]) is None else Fraction(1)
+
+    def _refuse_truncated(self) -> None:
+        # MP4 and MOV list every sample's place; a copy that stopped half-way lacks the last ones.
+        path = Path(self.name)
+        entries = self._stream.index_entries
+        if "mp4" in self._container.format.name and path.is_file() and len(entries):
+            last = entries[len(entries) - 1]
+            missing = last.pos + last.size - path.stat().st_size
+            if missing > 0:
+                raise SourceError(f"{self.name} is truncated: at least its last {missing} bytes are missing")
+
+    def __iter__(self) -> Iterator[Frame]:
+        clock = PresentationClock(self.name, float(1 / (self._stream.guessed_rate or self._stream.average_rate or 25)))
+        converter, shape = VideoReformatter(), (0, 0)
+        orientation, last_rotation = Orientation(), None
+        for picture in self._pictures(clock):
+            # AVI has no presentation times: what FFmpeg calls so there is the order of decoding.
+            timestamp = picture.dts if self._container.format.name == "avi" else picture.pts
+            time_s = clock.time_of(timestamp, picture.time_base)
+            if shape == (0, 0):
+                shape = picture.width, picture.height
+                if size_problem(*shape) is not None or 0 in shape:
+                    raise SourceError(f"{self.name} holds a frame of {shape[0]}×{shape[1]}")
+            if picture.rotation != last_rotation or last_rotation is None:
+                orientation, last_rotation = orientation_of(picture), picture.rotation
+            same = picture if shape == (picture.width, picture.height) else picture.reformat(*shape)
+            yield Frame(time_s, same, converter, self._pixel_aspect, orientation)
+        if clock.last_s is None and not self.is_stopped:
+            raise SourceError(f"{self.name} holds no frame that can be decoded")
+        if self._has_broken_off:
+            self.cut_at_s = clock.last_s
+
+    def _pictures(self, clock: PresentationClock) -> Iterator[VideoFrame]:
+        """Decoded pictures; those of a live URL go on after it broke off."""
+        yield from self._decode(clock)
+        while self._has_broken_off and self._is_url and self.duration_s is None and self._open_again():
+            self._has_broken_off = False
+            yield from self._decode(clock)
+
+    def _open_again(self) -> bool:
+        log.warning("%s broke off; opening it again for up to %.0f s", self.name, RETRY_S)
+        self._container.close()
+        until_s = time.monotonic() + RETRY_S
+        while time.monotonic() < until_s and not self.is_stopped:
+            with suppress(SourceError):
+                self._open(self.name)
+                return True
+            time.sleep(RETRY_EVERY_S)
+        return False
+
+    def _decode(self, clock: PresentationClock) -> Iterator[VideoFrame]:
+        end_s = 0.0  # of the last packet, in the container's time
+        try:
+            for packet in self._container.demux(self._stream):
+                if self.is_stopped:
+                    return
+                end_s = max(end_s, _end_s(packet))
+                try:
+                    yield from packet.decode()
+                except av.error.InvalidDataError:
+                    if not self.is_live:
+                        raise
+        except av.error.ExitError:  # nothing came for OPEN_TIMEOUT_S
+            self._has_broken_off = True
+        except IndexError as error:  # PyAV's word for a packet of a stream that was not there at first
+            raise SourceError(f"{self.name} is damaged after {clock.last_s or 0:.2f} s: its streams change") from error
+        except (av.FFmpegError, OSError) as error:
+            if self.is_stopped:
+                return
+            if self._is_url and getattr(error, "errno", None) in BROKEN_OFF:
+                self._has_broken_off = True
+                return
+            raise SourceError(f"{self.name} is damaged after {clock.last_s or 0:.2f} s: {reason(error)}") from error
+        missing_s = self._matroska_end_s - end_s
+        if not self.is_live and missing_s > 1 + 2 / self.fps:
+            raise SourceError(f"{self.name} is truncated: its last {missing_s:.2f} s are missing")
+
+    @property
+    def _matroska_end_s(self) -> float:
+        """The end of the video track, which Matroska states as a tag (HH:MM:SS.fraction), in seconds; 0 where it does
+        not."""
+        parts = self._stream.metadata.get("DURATION", "").split(":")
+        with suppress(ValueError):
+            hours, minutes, seconds = (float(part) for part in parts)
+            return hours * 3600 + minutes * 60 + seconds
+        return 0.0
+
+
+def _end_s(packet: av.packet.Packet) -> float:
+    """When what `packet` shows ends, in seconds; 0 where it has no time."""
+    if packet.pts is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
