@@ -33,7 +33,7 @@ from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
-from lowbeam.pipeline import video_sights
+from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.restore import DEFAULT_RESTORER, RESTORERS
 from lowbeam.scale import SCALES, shrink, side_of
@@ -135,7 +135,8 @@ def ccc_picture(results: dict[str, Any]) -> Figure:
     """A face as each scale leaves it, over the CCC that is kept there."""
     with VideoSource(ASSETS / "clip.mp4") as video:
         frames = (f for f in video if abs(f.time_s - MOMENT_S) < 0.5)
-        faces = [s.faces[0].pixels for s in video_sights(frames, FaceTracker(make_detector()), "primary")]
+        tracker = FaceTracker(make_detector())
+        faces = [face.pixels for frame in frames for face in find_faces(frame, tracker, "primary").faces]
     hr = faces[len(faces) // 2][None]
     recognizer = Recognizer()
     figure = Figure(figsize=(10, 5.6), layout="constrained")

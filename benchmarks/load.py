@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from benchmarks.cores import cores, keep_to
 from lowbeam import Recognizer
-from lowbeam.codec import OperatingPoint
-from lowbeam.codec.standard import StandardDecoder
-from lowbeam.codec.trip import CodedRun, code, packet_of
+from lowbeam.codec import CodedFace, OperatingPoint, open_decoder
+from lowbeam.codec.trip import CodedRun, code
 from lowbeam.demo import ASSETS
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
-from lowbeam.pipeline import video_sights
+from lowbeam.pipeline.sources import find_faces
 from lowbeam.scale import shrink
 
 FPS = 25
@@ -32,7 +31,8 @@ LESS = 0.95  # of the streams, where it does not
 def coded_clip() -> CodedRun:
     """The first faces of the clip that ships, as the stream of one person."""
     with VideoSource(ASSETS / "clip.mp4") as video:
-        faces = [s.faces[0].pixels for s in video_sights(video, FaceTracker(make_detector()), "primary") if s.faces]
+        tracker = FaceTracker(make_detector())
+        faces = [face.pixels for frame in video for face in find_faces(frame, tracker, "primary").faces]
     lr = shrink(np.stack(faces[: int(SECONDS * FPS)]), POINT.scale)
     return code(POINT, lr, [round(1000 * i / FPS) for i in range(len(lr))])
 
@@ -41,12 +41,12 @@ class _Person:
     """The far side of one stream."""
 
     def __init__(self, run: CodedRun, recognizer: Recognizer) -> None:
-        self._decoder = StandardDecoder.bare(run.point.codec, run.point.side, run.header)
+        self._decoder = open_decoder(run.header)
         self._recognizer, self._memory = recognizer, None
 
-    def receive(self, packet: Any) -> None:
-        for time_s, pixels in self._decoder.decode(packet):
-            _, self._memory = self._recognizer.follow(pixels[None], [time_s], self._memory)
+    def receive(self, coded: CodedFace) -> None:
+        for time_ms, pixels in self._decoder.decode(coded):
+            _, self._memory = self._recognizer.follow(pixels[None], [time_ms / 1000], self._memory)
 
 
 def _serve(core: int, run: CodedRun, streams: int, live: bool, model: str) -> NDArray[np.float64]:
@@ -57,7 +57,7 @@ def _serve(core: int, run: CodedRun, streams: int, live: bool, model: str) -> ND
     people = [_Person(run, recognizer) for _ in range(streams)]
     warm = _Person(run, recognizer)
     for face in run.faces[:20]:
-        warm.receive(packet_of(face))
+        warm.receive(face)
     arrivals = sorted(
         (frame / FPS + number / streams / FPS, number, frame)
         for frame in range(len(run.faces)) for number in range(streams)
@@ -66,7 +66,7 @@ def _serve(core: int, run: CodedRun, streams: int, live: bool, model: str) -> ND
     for due, number, frame in arrivals:
         if live:
             _wait_until(begun + due)
-        people[number].receive(packet_of(run.faces[frame]))
+        people[number].receive(run.faces[frame])
         waited.append(time.perf_counter() - begun - (due if live else 0))
     return np.array(waited)
 

@@ -17,13 +17,14 @@ from benchmarks.peers.fer_video import fer_video
 from benchmarks.peers.npm import NpmPeer
 from lowbeam import Recognizer
 from lowbeam.codec import OperatingPoint
-from lowbeam.codec.face_stream import FaceStreamReader
+from lowbeam.codec.policy import Fixed
+from lowbeam.container import FaceStreamReader
 from lowbeam.demo import ASSETS
 from lowbeam.errors import LowbeamError
 from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
-from lowbeam.pipeline import video_sights
+from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import shipped_models
 from lowbeam.scale import Faces
 
@@ -108,7 +109,8 @@ def street_speed() -> dict[str, Any]:
 
         def track() -> int:
             with VideoSource(CLIP) as video:
-                return sum(1 for _ in video_sights(video, FaceTracker(make_detector()), "primary", DEFAULT.fps))
+                tracker, policy = FaceTracker(make_detector()), Fixed(DEFAULT)
+                return sum(1 for f in video if policy.wants(f.time_s) and find_faces(f, tracker, "primary"))
 
         def pack() -> object:
             return lowbeam.pack(CLIP, stream)

@@ -16,7 +16,7 @@ import lowbeam
 from lowbeam.demo import ASSETS
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
-from lowbeam.pipeline import video_sights
+from lowbeam.pipeline.sources import find_faces
 from lowbeam.scale import Faces
 
 # Examples are not timed: a busy machine is no defect.
@@ -80,8 +80,8 @@ def short_clip(short_frames: list[NDArray[np.uint8]], tmp_path_factory: pytest.T
 def hr_faces(short_clip: Path) -> Faces:
     """Fifty HR faces in order, 40 ms apart."""
     with VideoSource(short_clip) as video:
-        sights = video_sights(video, FaceTracker(make_detector()), "primary")
-        return np.stack([sight.faces[0].pixels for sight in sights])
+        tracker = FaceTracker(make_detector())
+        return np.stack([find_faces(frame, tracker, "primary").faces[0].pixels for frame in video])
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 import lowbeam
 from lowbeam.codec import CODECS, OperatingPoint
-from lowbeam.codec.budget import WINDOW_S, Budget, RateControl, parse_budget
-from lowbeam.codec.budget_packer import BudgetPacker
-from lowbeam.codec.face_stream import FaceStreamReader
-from lowbeam.codec.operating_point import Pacer
+from lowbeam.codec.budget import WINDOW_S, Budget, parse_budget
+from lowbeam.codec.operating_point import FrameRateLimiter
 from lowbeam.codec.operating_table import Entry, ladder, operating_table
+from lowbeam.codec.rate_control import RateControl
 from lowbeam.codec.trip import code, code_stills, decode
 from lowbeam.codec.wire import FACE_HEADER, IP_TCP, IP_UDP_RTP, TLS_RECORD, rtp_bytes, tls_bytes
+from lowbeam.container import FaceStreamReader
 from lowbeam.errors import UsageError
 from lowbeam.face import Box, Face
+from lowbeam.faces import FaceTracker, FrameFaces
+from lowbeam.pipeline.outputs import PrimaryOutput
 from lowbeam.scale import Faces, shrink
 
 
@@ -71,7 +73,7 @@ def test_the_wire_costs_more_than_the_faces(sizes: list[int], fps: float) -> Non
 @given(fps=st.floats(0.5, 60), source=st.floats(5, 60))
 def test_a_pacer_keeps_to_its_rate_and_takes_what_there_is(fps: float, source: float) -> None:
     times = np.arange(round(20 * source)) / source
-    pacer = Pacer(fps)
+    pacer = FrameRateLimiter(fps)
     taken = [t for t in times if pacer.takes(t)]
     assert taken[0] == 0
     assert 0.8 * min(fps, source) * 20 - 2 <= len(taken) <= 1.02 * fps * 20 + 2
@@ -102,10 +104,15 @@ def rungs(codec: str) -> list[Entry]:
     return [rung(codec, scale, qp, fps, wire_bps, 0.1 * n) for scale, qp, fps, wire_bps, n in steps]
 
 
-def pack_faces(packer: BudgetPacker, faces: Faces, fps: float) -> None:
-    for index, pixels in enumerate(faces):
-        packer.add(Face(index / fps, 1, Box(10 + index % 7, 20, 100), pixels), (640, 360))
-    packer.finish()
+def pack_faces(control: RateControl, path: Path, faces: Faces, fps: float) -> int:
+    """Write `faces` at `fps` a second as `control` says; how many were sent."""
+    with PrimaryOutput(control, path, 2.0) as output:
+        for index, pixels in enumerate(faces):
+            if control.wants(index / fps):
+                face = Face(index / fps, 1, Box(10 + index % 7, 20, 100), pixels)
+                output.add(FrameFaces(face.time_s, [face], None, (640, 360)))
+        output.finish()
+    return output.coded
 
 
 @pytest.fixture(scope="module")
@@ -122,25 +129,25 @@ def restless(hr_faces: Faces) -> Faces:
 @pytest.mark.parametrize("bps", [900, 3000, 9000])
 def test_no_ten_seconds_hold_more_than_the_budget(codec: str, bps: float, restless: Faces, tmp_path: Path) -> None:
     budget = Budget(bps, "wire")
-    packer = BudgetPacker(budget, rungs(codec), tmp_path / "b.mkv")
     sent: list[tuple[float, int]] = []
-    control = packer._control
-    tell = control.sent
 
-    def listen(time_s: float, size: int, is_key: bool) -> None:
-        sent.append((time_s, size))
-        tell(time_s, size, is_key)
+    class Listening(RateControl):
+        def admits(self, time_s: float, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
+            admitted = super().admits(time_s, face_bytes, cue_bytes, is_key)
+            if admitted:
+                sent.append((time_s, budget.weigh(face_bytes, cue_bytes)))
+            return admitted
 
-    control.sent = listen  # type: ignore[method-assign]
-    pack_faces(packer, restless, 10)
+    control = Listening(budget, rungs(codec))
+    coded = pack_faces(control, tmp_path / "b.mkv", restless, 10)
     times, sizes = np.array(sent).T
     for start in times:
         assert sizes[(times >= start) & (times < start + WINDOW_S)].sum() <= budget.window_bytes
-    assert packer.most_bytes <= budget.window_bytes
+    assert control.report.most_bps <= budget.bps
     with FaceStreamReader(tmp_path / "b.mkv") as reader:
         faces = list(reader)
     assert reader.cut_at_s is None
-    assert len(faces) == packer.coded
+    assert len(faces) == coded == len(sent)
     if bps == 9000:
         assert len({len(face.pixels) for face in faces}) > 1  # it moved along the ladder, in the same track
     for face in faces:
@@ -150,17 +157,16 @@ def test_no_ten_seconds_hold_more_than_the_budget(codec: str, bps: float, restle
 
 
 def test_a_stream_whose_faces_change_their_size_is_read_in_order(restless: Faces, tmp_path: Path) -> None:
-    packer = BudgetPacker(Budget(9000), rungs("hevc"), tmp_path / "b.mkv")
-    pack_faces(packer, restless, 10)
+    coded = pack_faces(RateControl(Budget(9000), rungs("hevc")), tmp_path / "b.mkv", restless, 10)
     trace = lowbeam.read(tmp_path / "b.mkv")
-    assert len(trace) == packer.coded
+    assert len(trace) == coded
     assert (np.diff(trace.time_s) > 0).all()
 
 
 def test_a_calm_picture_is_sent_finer_than_a_restless_one(restless: Faces, tmp_path: Path) -> None:
-    packer = BudgetPacker(Budget(9000), rungs("hevc"), tmp_path / "b.mkv")
-    pack_faces(packer, restless, 10)
-    scale_at = {t: point.scale for t, point in packer.chosen}
+    control = RateControl(Budget(9000), rungs("hevc"))
+    pack_faces(control, tmp_path / "b.mkv", restless, 10)
+    scale_at = {t: point.scale for t, point in control.report.chosen}
     calm = [scale for t, scale in scale_at.items() if t < 25]
     storm = [scale for t, scale in scale_at.items() if 25 <= t < 42]
     assert min(storm) >= min(calm)
@@ -168,11 +174,10 @@ def test_a_calm_picture_is_sent_finer_than_a_restless_one(restless: Faces, tmp_p
 
 
 def test_below_the_leanest_point_that_point_is_sent(hr_faces: Faces, tmp_path: Path) -> None:
-    packer = BudgetPacker(Budget(100), rungs("hevc"), tmp_path / "b.mkv")
-    pack_faces(packer, np.concatenate([hr_faces] * 4), 10)
-    assert not packer.is_reachable
-    assert packer.point == rungs("hevc")[0].point
-    assert packer.coded == 20
+    control = RateControl(Budget(100), rungs("hevc"))
+    assert pack_faces(control, tmp_path / "b.mkv", np.concatenate([hr_faces] * 4), 10) == 20
+    assert not control.report.is_reachable
+    assert control.point == rungs("hevc")[0].point
 
 
 @given(
@@ -185,12 +190,8 @@ def test_rate_control_never_lets_a_window_overflow(sizes: list[tuple[float, int]
     sent, now = [], 0.0
     for gap, size in sizes:
         now += gap
-        control.look(now)
-        if control.may_code(now, False) and control.fits(now, size):
-            control.sent(now, size, False)
-            sent.append((now, size))
-        else:
-            control.refused(now, size, False)
+        if control.wants(now) and control.admits(now, size, 0, False):
+            sent.append((now, budget.weigh(size, 0)))
     for start, _ in sent:
         assert sum(size for t, size in sent if start <= t < start + WINDOW_S) <= budget.window_bytes + 1e-6
 
@@ -216,28 +217,39 @@ def test_the_ladder_is_of_the_codec_that_reads_best_within_the_budget(bps: float
 
 def test_nothing_is_starved_by_a_face_that_was_too_large_once() -> None:
     control = RateControl(Budget(3000), rungs("hevc"))
-    control.look(0.0)
-    control.refused(0.0, 4000, True)
-    sent = 0
-    for now in np.arange(0.2, 60, 0.2):
-        control.look(now)
-        if control.may_code(now, sent == 0) and control.fits(now, 120):
-            control.sent(now, 120, sent == 0)
-            sent += 1
+    assert control.wants(0.0)
+    assert not control.admits(0.0, 4000, 0, True)
+    sent = sum(
+        control.wants(now) and control.admits(now, 80, 0, False) for now in np.arange(0.2, 60, 0.2).tolist()
+    )  # fmt: skip
     assert sent > 100
 
 
 def test_time_in_which_nobody_was_there_is_no_thrift() -> None:
     control = RateControl(Budget(3000), rungs("hevc"))
     before = control.entry
-    assert not control.look(30.0)
-    control.sent(30.0, 300, True)
-    for now in np.arange(31.0, 36.0, 1.0):
-        control.sent(now, 180, False)
-        assert not control.look(now)
-    assert not control.look(90.0)  # away for nearly a minute
+    for now in np.arange(0, 30.0, 1.0).tolist():
+        control.wants(now)  # and nobody is there
+    assert control.wants(30.0)
+    assert control.admits(30.0, 260, 0, True)
+    for now in np.arange(31.0, 36.0, 1.0).tolist():
+        assert control.wants(now)
+        assert control.admits(now, 140, 0, False)
+    assert control.wants(90.0)  # away for nearly a minute
     assert control.entry == before
     assert all(entry.payload_bps < entry.wire_bps for entry in operating_table())
+
+
+def test_faces_are_looked_for_only_in_frames_that_are_coded(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+    update = FaceTracker.update
+    monkeypatch.setattr(FaceTracker, "update", lambda *given: (searched.append(given[2]), update(*given))[1])
+    packed = lowbeam.pack(clip, tmp_path / "b.mkv", budget="1kbps")
+    assert packed.coded <= len(searched) <= 1.2 * packed.coded + 2
+    searched.clear()
+    assert lowbeam.pack(clip, tmp_path / "f.mkv", fps=5).coded == len(searched) == 120
 
 
 def test_pack_with_a_budget_says_what_it_chose_and_what_to_expect(
@@ -259,7 +271,7 @@ def test_pack_with_a_budget_says_what_it_chose_and_what_to_expect(
     [(("--budget", "0kbps"), "more than nothing"), (("--budget", "3furlongs"), "unit furlongs"),
      (("--budget", "3kbps", "--qp", "30"), "a budget chooses"), (("--budget", "3kbps", "--faces", "all"), "primary"),
      (("--budget", "3kbps", "--codec", "mpeg2"), "mpeg2"),
-     (("--budget", "3kbps", "--budget-of", "air"), "budget of air"), (("--budget-of", "payload"), "needs a budget")],
+     (("--budget", "3kbps", "--budget-of", "air"), "budget of air"), (("--budget-of", "payload"), "requires --budget")],
 )  # fmt: skip
 def test_a_budget_that_cannot_be_is_one_line(
     options: tuple[str, ...], said: str, short_clip: Path, tmp_path: Path,

@@ -3,15 +3,26 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lowbeam.codec import CODECS, CodedFace, OperatingPoint, StandardDecoder, StandardEncoder, available_codecs
-from lowbeam.codec.face_stream import FaceStreamReader, FaceStreamWriter
+from lowbeam.codec import (
+    CODECS,
+    CodedFace,
+    OperatingPoint,
+    TrackHeader,
+    available_codecs,
+    open_decoder,
+    open_encoder,
+)
+from lowbeam.codec.cues import BoxCue
+from lowbeam.codec.track_encoder import PlacedFace
+from lowbeam.codec.trip import code, trip
+from lowbeam.container import FaceStreamReader, FaceStreamWriter
 from lowbeam.errors import CodecError, StreamError, UsageError
 from lowbeam.face import Box
 from lowbeam.scale import SCALES, Faces, shrink
@@ -20,21 +31,19 @@ LEAN = {"hevc": 42, "avc": 42, "av1": 55, "vp9": 55}
 TIMES_MS = [0, 40, 81, 200, 203, 1000, 5000, 5040]
 
 
-def coded(faces: Faces, point: OperatingPoint, times_ms: list[int]) -> tuple[StandardEncoder, list[CodedFace]]:
-    encoder = StandardEncoder(point)
+def coded(faces: Faces, point: OperatingPoint, times_ms: list[int]) -> tuple[TrackHeader, list[CodedFace]]:
+    encoder = open_encoder(point)
     out = [c for face, t in zip(faces, times_ms, strict=True) for c in encoder.encode(face, t)]
-    return encoder, out + encoder.flush()
+    return encoder.header, out + encoder.flush()
 
 
 def through(faces: Faces, point: OperatingPoint, path: Path, times_ms: list[int]) -> tuple[list[int], Faces, int]:
     """Times, faces as received, and payload bytes, after a trip through a face stream."""
-    encoder, packets = coded(faces, point, times_ms)
-    writer = FaceStreamWriter(path, (640, 360))
-    track = writer.add_track(encoder, point)
-    track.write_box(times_ms[0], 0, Box(1, 2, 100))
-    for packet in packets:
-        track.write_face(packet)
-    writer.close()
+    header, packets = coded(faces, point, times_ms)
+    with FaceStreamWriter(path, (640, 360)) as writer:
+        track = writer.add_track(header, point)
+        for index, packet in enumerate(packets):
+            track.write(PlacedFace(packet, () if index else (BoxCue(0, Box(1, 2, 100)),)))
     with FaceStreamReader(path) as reader:
         received = list(reader)
     assert reader.cut_at_s is None
@@ -81,7 +90,7 @@ def test_the_same_faces_give_the_same_bytes(codec: str, scale: int, hr_faces: Fa
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_packets_leave_in_order_without_delay_beyond_a_few_frames(codec: str, hr_faces: Faces) -> None:
-    encoder = StandardEncoder(OperatingPoint(codec, 8))
+    encoder = open_encoder(OperatingPoint(codec, 8))
     sent: list[int] = []
     for i, face in enumerate(shrink(hr_faces, 8)):
         sent += [c.time_ms for c in encoder.encode(face, 40 * i)]
@@ -97,7 +106,9 @@ def test_no_codec_spends_bytes_on_its_own_name(hr_faces: Faces) -> None:
 
 
 def test_only_hevc_pads_and_only_faces_that_it_would_refuse() -> None:
-    padding = {codec: [StandardEncoder(OperatingPoint(codec, s)).padding for s in (1, 6, 8, 16)] for codec in CODECS}
+    padding = {
+        codec: [open_encoder(OperatingPoint(codec, s)).header.padding for s in (1, 6, 8, 16)] for codec in CODECS
+    }
     assert padding == {"hevc": [0, 8, 12, 18], "avc": [0] * 4, "av1": [0] * 4, "vp9": [0] * 4}
 
 
@@ -121,32 +132,56 @@ def test_an_operating_point_out_of_range_is_refused(wrong: dict, reason: str) ->
 
 def test_a_face_of_another_size_is_refused(hr_faces: Faces) -> None:
     with pytest.raises(CodecError, match="came to an encoder for 12×12"):
-        StandardEncoder(OperatingPoint()).encode(hr_faces[0], 0)
+        open_encoder(OperatingPoint()).encode(hr_faces[0], 0)
 
 
-def test_damaged_packets_raise_stream_errors_or_decode_to_faces(face_stream: Path) -> None:
+def test_damaged_packets_raise_stream_errors_or_decode_to_faces(hr_faces: Faces) -> None:
     rng = np.random.default_rng(0)
-    with av.open(str(face_stream)) as container:
-        decoder = StandardDecoder(container.streams.video[0].codec_context, side=12)
-        seen = 0
-        for packet in container.demux(video=0):
-            damaged = bytearray(bytes(packet))
-            for place in rng.integers(0, max(len(damaged), 1), 4 if damaged else 0):
-                damaged[place] ^= 0xFF
-            hostile = av.Packet(bytes(damaged))
-            hostile.pts, hostile.time_base = packet.pts, packet.time_base
-            try:
-                assert all(face.shape == (12, 12) for _, face in decoder.decode(hostile))
-            except StreamError:
-                seen += 1
+    run = code(OperatingPoint("hevc", 8, 32), shrink(hr_faces, 8), [80 * i for i in range(len(hr_faces))])
+    decoder, seen = open_decoder(run.header), 0
+    for face in run.faces:
+        damaged = bytearray(face.data)
+        for place in rng.integers(0, len(damaged), 4):
+            damaged[place] ^= 0xFF
+        try:
+            assert all(pixels.shape == (12, 12) for _, pixels in decoder.decode(replace(face, data=bytes(damaged))))
+        except StreamError:
+            seen += 1
     assert seen > 0
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_trip_without_loss_delivers_what_is_due_and_with_loss_less(codec: str, hr_faces: Faces) -> None:
+    time_s, point = np.arange(len(hr_faces)) / 25, OperatingPoint(codec, 4, 30, 12.5)
+    whole = trip(point, hr_faces, time_s)
+    assert whole.rows.tolist() == list(range(0, 50, 2))
+    assert whole.faces.shape == (25, 24, 24)
+    lossy = trip(point, hr_faces, time_s, lost={3, 4, 5})
+    assert len(lossy.rows) <= 22
+    assert set(lossy.rows.tolist()) <= set(whole.rows.tolist()) - {6, 8, 10}
+    assert np.array_equal(lossy.faces[:3], whole.faces[:3])
+    assert lossy.time_s.tolist() == (lossy.rows / 25).tolist()
+
+
+def test_an_encoder_that_has_ended_refuses_faces_and_holds_no_threads(hr_faces: Faces) -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir())) if Path("/proc/self/task").is_dir() else 0
+
+    before = threads()
+    encoders = [open_encoder(OperatingPoint("av1", 8)) for _ in range(5)]
+    for encoder in encoders:
+        assert len(encoder.encode(shrink(hr_faces[:1], 8)[0], 0) + encoder.flush()) == 1
+        assert encoder.flush() == []
+    assert threads() == before
+    with pytest.raises(CodecError, match="had ended"):
+        encoders[0].encode(shrink(hr_faces[:1], 8)[0], 40)
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_encoders_are_silent(codec: str) -> None:
     program = (
         "import numpy as np; from lowbeam.codec import *;"
-        f"e = StandardEncoder(OperatingPoint({codec!r}, 8));"
+        f"e = open_encoder(OperatingPoint({codec!r}, 8));"
         "[e.encode(np.full((12, 12), i, np.uint8), 40 * i) for i in range(30)]; e.flush()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, env=os.environ, check=True)

@@ -18,9 +18,9 @@ pytest.importorskip("plotly", reason="the curve needs the curve extra")
 from conftest import write_video
 
 from lowbeam.codec import OperatingPoint
-from lowbeam.codec.face_stream import packet_sizes
 from lowbeam.codec.operating_table import TABLE
 from lowbeam.codec.trip import code
+from lowbeam.container import count_bytes
 from lowbeam.corpora.choose import load_faces
 from lowbeam.corpora.labelled import tracks_of
 from lowbeam.errors import CorpusError, ModelError, SourceError, UsageError
@@ -94,14 +94,15 @@ def test_the_container_weighs_what_pack_sends(corpus: str, cache: Path, tmp_path
     track = tracks_of(load_faces(corpus, "test", cache=cache))[0]
     video = Path(corpus.removeprefix("manifest:")).parent / "a.mp4"
     sent = subprocess.run(
-        [sys.executable, "-m", "lowbeam.cli", "pack", video, "-o", "-", "--scale=8", "--qp=32", "--fps=25"],
+        [sys.executable, "-m", "lowbeam.cli", "pack", video, "-o", "-", "--scale=8", "--qp=32", "--fps=25",
+         "--latency=2"],
         capture_output=True, check=True,
     ).stdout  # fmt: skip
     coded = code(OperatingPoint("hevc", 8, 32, 25), shrink(np.asarray(track.pixels), 8), [40 * i for i in range(49)])
     (tmp_path / "sent.mkv").write_bytes(sent)
     weight = run.weigh(coded, track.box, 2.0)
     assert weight.container == pytest.approx(len(sent), rel=0.03)
-    in_packets = packet_sizes(tmp_path / "sent.mkv")[:49]  # the last frame has no label
+    in_packets = count_bytes(tmp_path / "sent.mkv").sizes[:49]  # the last frame has no label
     assert weight.rtp == pytest.approx(in_packets.sum() + 40 * 49, rel=0.02)
 
 

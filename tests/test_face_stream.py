@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lowbeam
-from lowbeam.codec.face_stream import BOX_TOLERANCE, FaceStreamReader, is_face_stream
+from lowbeam.codec.cues import BOX_TOLERANCE
+from lowbeam.container import FaceStreamReader
+from lowbeam.container.layout import is_face_stream
 from lowbeam.errors import LowbeamError, StreamError
 from lowbeam.face import Face
 from lowbeam.media import VideoSource
@@ -185,5 +187,6 @@ def test_reads_from_a_pipe_as_from_a_file(face_stream: Path) -> None:
     with subprocess.Popen(["cat", str(face_stream)], stdout=subprocess.PIPE) as cat:
         piped = subprocess.run(command, stdin=cat.stdout, capture_output=True, text=True, timeout=60, check=True)
     from_file = subprocess.run([*command[:-1], str(face_stream)], capture_output=True, text=True, check=True)
-    assert piped.stdout == from_file.stdout
-    assert piped.stdout.count("\n") == 51
+    values = [np.genfromtxt(done.stdout.splitlines(), delimiter=",", skip_header=1) for done in (piped, from_file)]
+    assert values[0].shape == (50, 9)
+    assert np.allclose(*values, atol=5e-4)  # live faces are read one at a time, and networks round by the batch

@@ -8,9 +8,9 @@ import pytest
 import lowbeam
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.media import VideoSource
-from lowbeam.overlay import RESTORED
 from lowbeam.restore import RESTORERS, Restorer, shipped_restorers
 from lowbeam.scale import SCALES, Faces, resample, shrink
+from lowbeam.sinks.overlay import RESTORED
 
 
 def psnr(faces: Faces, hr: Faces) -> float:

@@ -17,10 +17,11 @@ from lowbeam.corpora import ferplus
 from lowbeam.corpora.labelled import LabelledFaces, Track
 from lowbeam.errors import UsageError
 from lowbeam.face import Box, Face
+from lowbeam.faces import FrameFaces
 from lowbeam.models.export import export_onnx, export_video_onnx
 from lowbeam.models.one_for_all import GRID, SIZES, OneForAll, Size, Trunk
 from lowbeam.models.temporal import MAX_GAP_S, LeakyAverages, TemporalHead
-from lowbeam.pipeline import Sight, readings
+from lowbeam.pipeline.estimate import estimates_of
 from lowbeam.recognize import Recognizer
 from lowbeam.scale import SCALES, Faces, resample, resample_matrix, shrink, side_of
 from lowbeam.train.calibrate import calibrate, fit
@@ -184,16 +185,16 @@ def test_reading_remembers_each_person_through_changes_of_size_and_clocks_that_s
         time_s = index / 10
         one = Face(time_s, 1, Box(0, 0, 90), (small if index % 7 < 4 else large)[index])
         other = Face(time_s, 2, Box(200, 0, 90), small[-1 - index])
-        sights.append(Sight(time_s, [one, other] if index % 2 else [other, one]))
+        sights.append(FrameFaces(time_s, [one, other] if index % 2 else [other, one]))
         of_one.append(one)
     memory, expected = None, []
     for face in of_one:
         reading, memory = recognizer.follow(face.pixels[None], [face.time_s], memory)
         expected.append(float(reading.valence[0]))
-    rows = [row for _, found in readings(sights, recognizer, 32, keep_frames=False) for row in found if row[1] == 1]
+    rows = [row for _, found in estimates_of(sights, recognizer, 32, keep_frames=False) for row in found if row[1] == 1]
     assert np.allclose([row[2] for row in rows], expected, atol=1e-4)
-    still = [Sight(1.0, [Face(1.0, 1, Box(0, 0, 90), small[0])]) for _ in range(3)]
-    assert len(list(readings(still, recognizer, 2, keep_frames=False))) == 3
+    still = [FrameFaces(1.0, [Face(1.0, 1, Box(0, 0, 90), small[0])]) for _ in range(3)]
+    assert len(list(estimates_of(still, recognizer, 2, keep_frames=False))) == 3
 
 
 def test_stills_are_coded_once_and_taken_up_again(tmp_path: Path, hr_faces: Faces) -> None:

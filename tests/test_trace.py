@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbeam import OutputError, SourceError, Trace, UsageError
-from lowbeam.trace import COLUMNS, Row, load_csv
+from lowbeam.trace import COLUMNS, Estimate, load_csv
 
 unit = st.floats(-1, 1, width=32)
 place = st.floats(-1e4, 1e4, width=32)
@@ -17,20 +17,20 @@ rows = st.lists(st.tuples(st.floats(0, 1e5), st.integers(0, 99), unit, unit, uni
 
 
 def some_trace(n: int = 50) -> Trace:
-    return Trace.from_rows(
+    return Trace.from_estimates(
         [(i / 25, i % 2, 0.5, -0.5, 0.1, 0.2, 10, 20, 100 - i % 2) for i in range(n)], source="a.mp4"
     )
 
 
 @given(rows)
-def test_csv_keeps_four_decimals(rows: list[Row]) -> None:
+def test_csv_keeps_four_decimals(rows: list[Estimate]) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"
-        Trace.from_rows(rows).save(path)
+        Trace.from_estimates(rows).save(path)
         back = load_csv(path)
-    assert [tuple(row) for row in back.rows()] == [tuple(round(v, 4) for v in row) for row in rows]
+    assert [tuple(row) for row in back] == [tuple(round(v, 4) for v in row) for row in rows]
 
 
 def test_csv_is_as_the_manual_says(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_most_present_face_comes_first() -> None:
 
 def test_a_plot_has_a_row_a_face_and_breaks_where_there_is_no_face(tmp_path: Path) -> None:
     times = [*np.arange(0, 1, 0.04), *np.arange(3, 4, 0.04)]
-    trace = Trace.from_rows([(t, 0, 0.3, 0.1, 0.1, 0.1, 0, 0, 50) for t in times])
+    trace = Trace.from_estimates([(t, 0, 0.3, 0.1, 0.1, 0.1, 0, 0, 50) for t in times])
     figure = trace.plot(tmp_path / "t.png")
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     assert len(figure.axes) == 1
@@ -77,21 +77,21 @@ def test_a_plot_has_a_row_a_face_and_breaks_where_there_is_no_face(tmp_path: Pat
 
 
 def test_a_trace_of_one_frame_a_second_is_drawn_as_a_line() -> None:
-    slow = Trace.from_rows([(float(t), 0, 0.3, 0.1, 0.1, 0.1, 0, 0, 50) for t in (0, 1, 2, 3, 9, 10)])
+    slow = Trace.from_estimates([(float(t), 0, 0.3, 0.1, 0.1, 0.1, 0, 0, 50) for t in (0, 1, 2, 3, 9, 10)])
     line = slow.plot().axes[0].lines[0].get_ydata()
     assert np.isnan(line).sum() == 1
-    single = Trace.from_rows([(0.0, 0, 0.3, 0.1, 0.1, 0.1, 0, 0, 50)]).plot().axes[0]
+    single = Trace.from_estimates([(0.0, 0, 0.3, 0.1, 0.1, 0.1, 0, 0, 50)]).plot().axes[0]
     assert any(line.get_marker() == "." for line in single.lines)
 
 
 def test_an_empty_trace_plots_and_saves(tmp_path: Path) -> None:
-    Trace.from_rows([]).plot(tmp_path / "t.svg")
-    Trace.from_rows([]).save(tmp_path / "t.csv")
+    Trace.from_estimates([]).plot(tmp_path / "t.svg")
+    Trace.from_estimates([]).save(tmp_path / "t.csv")
     assert len(load_csv(tmp_path / "t.csv")) == 0
 
 
 def test_what_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"written as one of \.csv, \.parquet, \.json"):
+    with pytest.raises(UsageError, match=r"written as one of \.csv, \.jsonl, \.json, \.parquet"):
         some_trace().save(tmp_path / "t.xlsx")
     with pytest.raises(UsageError, match=r"written as one of \.png, \.svg, \.pdf"):
         some_trace().plot(tmp_path / "t.bmp")

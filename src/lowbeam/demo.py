@@ -8,23 +8,26 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lowbeam.codec.face_stream import FaceStreamReader, packet_sizes
 from lowbeam.codec.operating_point import OperatingPoint
-from lowbeam.codec.operating_table import front, operating_table
-from lowbeam.codec.wire import rtp_bytes
-from lowbeam.face import Face
+from lowbeam.codec.operating_table import operating_table, pareto_front
+from lowbeam.container import FaceStreamReader, count_bytes
+from lowbeam.faces import FrameFaces
 from lowbeam.files import make_folder, whole_file
-from lowbeam.media import VideoSource
+from lowbeam.media import open_video
 from lowbeam.metrics import ccc
-from lowbeam.overlay import OverlayWriter
-from lowbeam.pipeline import Packed, Progress, pack, read
-from lowbeam.trace import AFFECT_COLOURS, Trace, draw_reading, dress, save_figure
+from lowbeam.pipeline import Packed, pack, read
+from lowbeam.pipeline.options import Progress
+from lowbeam.sinks import OverlaySink
+from lowbeam.trace import AFFECT_COLOURS, Trace
+from lowbeam.trace.plot import draw_estimate, dress, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ASSETS = Path(__file__).parent / "assets"
 POINTS = (
@@ -81,7 +84,7 @@ def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-
     and `read` raise.
     """
     source = os.fspath(video if video is not None else ASSETS / "clip.mp4")
-    with VideoSource(source):  # a mistake leaves no empty folder
+    with open_video(source):  # a mistake leaves no empty folder
         pass
     folder = make_folder(out)
     reference = _truth(ASSETS / "clip.csv") if video is None else _uncompressed(source, progress)
@@ -127,7 +130,7 @@ def _run(source: str, point: OperatingPoint, stem: Path, reference: Reference, p
     trace.save(stem.with_suffix(".csv"))
     wanted = reference.at(trace.time_s)
     agreement = [ccc(trace.columns[name], wanted[:, i]) for i, name in enumerate(AFFECT)]
-    wire_bps = 8 * rtp_bytes(packet_sizes(stream)) / packed.duration_s
+    wire_bps = 8 * count_bytes(stream).rtp / packed.duration_s
     return Result(
         packed, wire_bps, trace, (agreement[0], agreement[1]), frames / (sent - begun), len(trace) / (done - sent)
     )
@@ -140,14 +143,14 @@ def caption(result: Result, rate: Literal["file", "wire"] = "file") -> str:
     return f"{point.side}×{point.side} px at {point.fps:g} fps, {rate_bps / 1000:.1f} kbit/s"
 
 
-def plot_results(results: list[Result], reference: Reference) -> Figure:
+def plot_results(results: list[Result], reference: Reference) -> "Figure":
     """Each operating point a row, valence left and arousal right, over the reference."""
-    figure = Figure(figsize=(12, 2.2 * len(results) + 0.6), layout="constrained")
+    figure = new_figure(figsize=(12, 2.2 * len(results) + 0.6), layout="constrained")
     axes = figure.subplots(len(results), 2, sharex=True, sharey=True, squeeze=False)
     for row, result in zip(axes, results, strict=True):
         for i, (axis, (name, colour)) in enumerate(zip(row, AFFECT_COLOURS.items(), strict=True)):
             axis.plot(reference.time_s, reference.affect[:, i], color="black", linewidth=1, label=reference.name)
-            draw_reading(axis, result.trace, name, colour, label=f"{name} read, ±2 std")
+            draw_estimate(axis, result.trace, name, colour, label=f"{name}, ±2 std")
             dress(axis, f"{caption(result)}: CCC {result.ccc[i]:.2f}")
             axis.set_ylabel(name)
     for axis in axes[0]:
@@ -157,11 +160,11 @@ def plot_results(results: list[Result], reference: Reference) -> Figure:
     return figure
 
 
-def plot_envelope(results: list[Result], reference: Reference) -> Figure:
+def plot_envelope(results: list[Result], reference: Reference) -> "Figure":
     """CCC over the rate on the wire: the operating table's best, and each of `results`."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = new_figure(figsize=(9, 3.6), layout="constrained")
     axis = figure.subplots()
-    rungs = front(operating_table(), "wire")
+    rungs = pareto_front(operating_table(), "wire")
     rates = [rung.wire_bps / 1000 for rung in rungs]
     axis.step(rates, [rung.ccc for rung in rungs], where="post", color="0.5", label="operating table")
     for result, colour in zip(results, ("#0f172a", "#1d4ed8", "#c2410c"), strict=True):
@@ -178,21 +181,19 @@ def plot_envelope(results: list[Result], reference: Reference) -> Figure:
 
 
 def write_overlay(source: str, stream: Path, trace: Trace, out: Path) -> None:
-    """The source's frames with, in the corner, the face as it was received, and the reading of that."""
+    """The source's frames with, in the corner, the face as it was received, and the estimate of that."""
     with FaceStreamReader(stream) as reader:
         received = list(reader)
-    rows = list(trace.rows())
-    with (
-        VideoSource(source) as video,
-        whole_file(out) as beside,
-        OverlayWriter(beside, video.size, video.fps, inset=True) as writer,
-    ):
+    estimates = list(trace)
+    with open_video(source) as video, OverlaySink(out, video.size, video.fps, inset=True) as sink:
         index = 0
         for frame in video:
             while index + 1 < len(received) and received[index + 1].time_s <= frame.time_s + 0.002:
                 index += 1
-            shown: list[Face] = [received[index]] if abs(received[index].time_s - frame.time_s) < 0.5 else []
-            writer.write(frame.time_s, frame, shown, [rows[index]] if shown else [])
+            is_shown = abs(received[index].time_s - frame.time_s) < 0.5
+            faces, found = ([received[index]], [estimates[index]]) if is_shown else ([], [])
+            sink.write(FrameFaces(frame.time_s, faces, frame, frame.size), found)
+        sink.close(trace.provenance)
 
 
 def _page(source: str, results: list[Result], reference: Reference, folder: Path) -> str:

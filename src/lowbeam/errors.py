@@ -53,7 +53,21 @@ class OutputError(LowbeamError):
     """An output cannot be written."""
 
 
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP asked the program to end: not an error, and nothing to be caught. `signal` is its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def shown(text: str, most: int = 60) -> str:
+    """`text` from a file as a terminal may show it: one line, without control characters, shortened to `most`."""
+    plain = "".join(c if c.isprintable() else "�" for c in text[: most + 1])
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
+
+
 def reason(error: Exception) -> str:
     """Why the system or FFmpeg refused, in one line, without the path that it repeats."""
     text = getattr(error, "strerror", None) or str(error)
-    return str(text).splitlines()[0].lower() if text else type(error).__name__
+    return shown(str(text).splitlines()[0].lower(), 200) if text else type(error).__name__

@@ -1,7 +1,10 @@
 """Outputs that appear whole or not at all."""
 
 import os
+import re
 import secrets
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +13,9 @@ from typing import BinaryIO
 import av
 
 from lowbeam.errors import OutputError, UsageError, reason
+
+UNFINISHED = re.compile(r"\.lowbeam-[0-9a-f]{12}(\..*)?")  # names of outputs that are being written
+_swept: set[Path] = set()  # folders that this process has rid of what killed runs left
 
 
 class Pipe:
@@ -39,30 +45,93 @@ def make_folder(path: str | os.PathLike) -> Path:
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Write to the path that this yields: it becomes `path` when the block ends, and is gone when the block fails. What
-    is no regular file, such as ``/dev/null``, is written to directly.
+    """Write to the path that this yields: it becomes `path`, with the mode of what it replaces, when the block ends,
+    and is gone when the block fails. What is no regular file, such as ``/dev/null``, is written to directly.
 
-    Raises `OutputError` where `path` cannot be written, or the disk is full.
+    What a run that was killed has left in the folder is deleted. Raises `OutputError` where `path` cannot be written,
+    or the disk is full.
     """
     try:
+        if is_device(path):
+            yield Path(path)
+            return
         target = Path(os.path.realpath(path))
         if target.is_dir():
             raise OutputError(f"{path} is a folder; name a file in it")
-        if target.exists() and not target.is_file():
-            yield target
-            return
-        beside = target.with_name(f".lowbeam-{secrets.token_hex(6)}{target.suffix}")
-        beside.touch(exist_ok=False)
+        _sweep(target.parent)
+        beside, fd = _unfinished_file(target)
     except (OSError, ValueError) as error:
         raise OutputError(f"{path} cannot be written: {reason(error)}") from error
     try:
         yield beside
+        if target.exists():
+            beside.chmod(stat.S_IMODE(target.stat().st_mode))
         beside.replace(target)
     except (OSError, av.FFmpegError) as error:
         raise OutputError(f"{path} cannot be written: {reason(error)}") from error
     finally:
         with suppress(FileNotFoundError):
             beside.unlink()
+        os.close(fd)
+
+
+def _unfinished_file(target: Path) -> tuple[Path, int]:
+    """A new file beside `target`, and a descriptor by which it is locked for as long as this process lives."""
+    while True:
+        beside = target.with_name(f".lowbeam-{secrets.token_hex(6)}{target.suffix}")
+        fd = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if _try_lock(fd) and os.fstat(fd).st_nlink:  # it was not swept before it was locked
+            return beside, fd
+        os.close(fd)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete unfinished files whose process is gone: nobody holds their lock."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with suppress(OSError):
+        for left in [entry for entry in os.scandir(folder) if UNFINISHED.fullmatch(entry.name)]:
+            with suppress(OSError):
+                fd = os.open(left.path, os.O_RDWR)
+                try:
+                    if _try_lock(fd) and sys.platform != "win32":
+                        os.unlink(left.path)  # noqa: PTH108
+                finally:
+                    os.close(fd)
+
+
+def _try_lock(fd: int) -> bool:
+    """Lock an open file; True too where the system has no such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+@contextmanager
+def binary_output(path: str | os.PathLike) -> Iterator[Path | Pipe]:
+    """Where to write bytes: a `Pipe` of standard output (``-``), a FIFO or a device; else the path of a `whole_file`.
+    Raises `OutputError`."""
+    if os.fspath(path) == "-":
+        yield Pipe(sys.stdout.buffer)
+    elif is_device(path):
+        try:
+            file = Path(path).open("wb")  # noqa: SIM115  (closed below)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {reason(error)}") from error
+        with file:
+            yield Pipe(file)
+    else:
+        with whole_file(path) as beside:
+            yield beside
 
 
 def check_outputs(source: str | os.PathLike, *outputs: str | os.PathLike | None) -> None:
@@ -73,10 +142,10 @@ def check_outputs(source: str | os.PathLike, *outputs: str | os.PathLike | None)
         if output is None or os.fspath(output) == "-":
             continue
         place = os.path.realpath(output)
-        if place in taken and not _is_device(place):
+        if place in taken and not is_device(output):
             raise UsageError(f"{output} is {taken[place]} too; name another file")
         taken[place] = "another output"
-        if not _is_device(place):
+        if not is_device(output):
             with suppress(_Tried), whole_file(output):
                 raise _Tried
 
@@ -85,8 +154,13 @@ class _Tried(Exception):  # noqa: N818
     """That an output could be written, had there been anything to write."""
 
 
-def _is_device(path: str) -> bool:
-    return Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir()
+def is_device(path: str | os.PathLike) -> bool:
+    """Whether `path` is there, and neither a regular file nor a folder: a device, a FIFO, a pipe."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (what is no path at all may be asked about)
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Faces in, readings out: the shipped ONNX models under ONNX Runtime."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from lowbeam.errors import ModelError, UsageError
+from lowbeam.onnx_session import OnnxSession, check_output
 from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_matrix
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -21,11 +20,11 @@ MAX_BATCH = 64  # faces at a time: larger batches are no faster, and hold more m
 MODEL_FORMAT = 1
 MEMORY_FORMAT = 2  # of a model that remembers: the head is a branch, run where it is asked for
 REMEMBER = np.array(True)
+TRIALS = ((MIN_SIDE, 1), (17, 3), (FACE_SIDE, 2))  # sides and numbers of faces that a model must stand at loading
+MAX_AFFECT, MAX_STD = 1.5, 1e3  # beyond which what a model gives is no valence, arousal or deviation
 NOTHING_BEFORE_S = np.float32(1e3)  # a gap after which nothing is remembered
 
 Floats = NDArray[np.float32]
-
-onnxruntime.set_default_logger_severity(4)  # its warnings say nothing that a user could act on
 
 
 @dataclass(frozen=True)
@@ -71,33 +70,42 @@ class Recognizer:
     """
 
     def __init__(self, model: str | os.PathLike = DEFAULT_MODEL, threads: int = 1) -> None:
-        most = max(64, os.cpu_count() or 1)
-        if not 1 <= threads <= most:
-            raise UsageError(f"threads must be from 1 to {most}, not {threads}")
         path = model_path(model)
+        self._session = OnnxSession(path, "lowbeam", threads, ("CUDAExecutionProvider",))
         try:
-            self._load(path, threads)
-            self.follow(np.zeros((2, MIN_SIDE, MIN_SIDE), np.uint8), [0.0, 1.0])  # what is wrong with a file shows here
-        except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
-            raise ModelError(f"{path} is not an ONNX model that this lowbeam can run") from error
+            self._read_about(path, self._session.about)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"{path} has damaged metadata: {type(error).__name__} {error}") from error
+        if path.parent != WEIGHTS:
+            self._try_out()
 
-    def _load(self, path: Path, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        have = onnxruntime.get_available_providers()
-        providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in have]
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        about = json.loads(self._session.get_modelmeta().custom_metadata_map["lowbeam"])
+    def _read_about(self, path: Path, about: dict[str, Any]) -> None:
         self._grid = int(about["grid"])
         self.remembers = "memory" in about
         expected = MEMORY_FORMAT if self.remembers else MODEL_FORMAT
         if about["format"] != expected or not 1 <= self._grid <= FACE_SIDE:
-            raise ModelError(f"{path} is of another format")
+            raise ModelError(f"{path} is of format {about['format']}; this lowbeam reads {expected}")
         self._by_itself = _Calibration(about["calibration"])
         if self.remembers:
             self._in_order = _Calibration(about["memory"]["calibration"])
-            shapes = {given.name: given.shape for given in self._session.get_overridable_initializers()}
-            self._blank = np.zeros(shapes["state"], np.float32)
+            self._blank = np.zeros(self._session.initial_shapes["state"], np.float32)
+
+    def _try_out(self) -> None:
+        """Run a model that does not ship on noise of several sides and batches. Raises `ModelError` where it does not
+        give finite estimates of the right shape and range in time."""
+        rng, path = np.random.default_rng(0), self._session.path
+        for side, count in TRIALS:
+            faces = rng.integers(0, 256, (count, side, side), np.uint8)
+            runs = [(["affect", "std"], self._inputs(faces, side))]
+            if self.remembers:
+                gaps = {"remember": REMEMBER, "gaps_s": np.full(count, 0.1, np.float32), "state": self._blank}
+                runs.append((["steady_affect", "steady_std", "next_state"], runs[0][1] | gaps))
+            for outputs, inputs in runs:
+                affect, std, *state = self._session.try_run(outputs, inputs)
+                check_output(path, f"affect of {count} faces of {side} px", affect, (count, 2), -MAX_AFFECT, MAX_AFFECT)
+                check_output(path, f"deviation of {count} faces of {side} px", std, (count, 2), 0, MAX_STD)
+                for found in state:
+                    check_output(path, "memory", found, self._blank.shape, -np.inf, np.inf)
 
     def __call__(self, faces: Faces) -> Estimates:
         """Read `faces`, uint8 (n, d, d) grey with d from 6 to 96, each by itself.

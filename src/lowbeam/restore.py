@@ -1,21 +1,19 @@
 """Faces in, restored faces out: the shipped restorer under ONNX Runtime."""
 
-import json
 import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from lowbeam.errors import ModelError
+from lowbeam.onnx_session import OnnxSession, check_output
 from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_matrix
 
 RESTORERS = Path(__file__).parent / "weights" / "restorers"
 DEFAULT_RESTORER = "face-restorer"
 RESTORER_FORMAT = 1
+TRIALS = ((MIN_SIDE, 1), (FACE_SIDE, 2))  # sides and numbers of faces that a model must stand at loading
 MAX_BATCH = 8  # faces at a time: its inner pictures are large
-
-onnxruntime.set_default_logger_severity(4)
 
 
 def shipped_restorers() -> list[str]:
@@ -26,24 +24,26 @@ def shipped_restorers() -> list[str]:
 class Restorer:
     """Restores faces of any side from 6 to 96 pixels to 96×96, as likely pictures of what was lost, not as evidence.
 
-    `model` is the name of one that ships, or a path; `threads` how many cores it may use. Raises `ModelError` where it
-    is missing or is not one of lowbeam's.
+    `model` is the name of one that ships, or a path; `threads` how many cores it may use. Raises `UsageError` for
+    threads that cannot be, `ModelError` where the model is missing or is not one of lowbeam's.
     """
 
     def __init__(self, model: str | os.PathLike = DEFAULT_RESTORER, threads: int = 1) -> None:
         path = RESTORERS / f"{model}.onnx" if str(model) in shipped_restorers() else Path(model)
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113  (unlike Path.is_file it never raises)
             raise ModelError(f"restorer {model} is neither a file nor one that ships: {', '.join(shipped_restorers())}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            about = json.loads(self._session.get_modelmeta().custom_metadata_map["lowbeam-restorer"])
-            if about["format"] != RESTORER_FORMAT:
-                raise ModelError(f"{path} is of another format")
-            self(np.zeros((1, MIN_SIDE, MIN_SIDE), np.uint8))
-        except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
-            raise ModelError(f"{path} is not a restorer that this lowbeam can run") from error
+        self._session = OnnxSession(path, "lowbeam-restorer", threads)
+        if self._session.about.get("format") != RESTORER_FORMAT:
+            raise ModelError(f"{path} is of another format; this lowbeam reads {RESTORER_FORMAT}")
+        if path.parent != RESTORERS:
+            self._try_out()
+
+    def _try_out(self) -> None:
+        for side, count in TRIALS:
+            inputs = {"faces": np.zeros((count, side, side), np.uint8), "resample": resample_matrix(side, FACE_SIDE)}
+            (restored,) = self._session.try_run(["restored"], inputs)
+            shape = (count, FACE_SIDE, FACE_SIDE)
+            check_output(self._session.path, f"{count} faces of {side} px, restored,", restored, shape, 0, 255)
 
     def __call__(self, faces: Faces) -> Faces:
         """Restore `faces`, uint8 (n, d, d) grey with d from 6 to 96, to uint8 (n, 96, 96).

@@ -1,48 +1,69 @@
-"""The command line: each command is a thin call of the function of the same name."""
+"""The command line: each command is a thin call of the function of the same name.
+
+Signals are answered from the first moment on; all else is imported after that.
+"""
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
-import typer
-from typer.exceptions import TyperException
+from lowbeam.errors import LowbeamError, Terminated
 
-from lowbeam.cli import lab, school, street
-from lowbeam.cli.show import say
-from lowbeam.errors import LowbeamError
-
-app = typer.Typer(
-    name="lowbeam", add_completion=False, rich_markup_mode=None,
-    help="Read emotion (valence and arousal over time) from face video that a thin link can carry.",
-)  # fmt: skip
-for part in (street, lab, school):
-    app.add_typer(part.app)
-app.add_typer(lab.evaluate, name="evaluate")
-app.add_typer(school.corpus_app, name="corpus")
-INTERRUPTED = 130  # exit status after Ctrl-C: 128 and the signal's number
+INTERRUPTED = 128 + signal.SIGINT  # exit status after Ctrl-C: 128 and the signal's number
+PIPE_CLOSED = 128 + 13  # as after SIGPIPE
 
 
 def main() -> None:
-    """Entry point: every error is one line on standard error and exit status 2."""
+    """Entry point: every error is one line on standard error and exit status 2. Ctrl-C exits 130, SIGTERM 143."""
+    _answer_signals()
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, Path(os.devnull).open("r+"))  # noqa: SIM115  (for as long as the program runs)
     try:
-        status = typer.main.get_command(app).main(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        from lowbeam.cli.app import run
+
+        status = run(sys.argv[1:])
         sys.stdout.flush()
     except LowbeamError as error:
         _fail(str(error))
-    except TyperException as error:
-        _fail(getattr(error, "format_message", error.__str__)())
+    except (KeyboardInterrupt, Terminated) as error:
+        status = 128 + error.signal if isinstance(error, Terminated) else INTERRUPTED
+    except BrokenPipeError:
+        _drop_stdout()
+        status = PIPE_CLOSED
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer has nowhere to go
+        _drop_stdout()
         _fail(f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}")
-    else:
-        if status == INTERRUPTED:
-            say("lowbeam: interrupted; no half file is left")
-        sys.exit(status)
+    if status in (INTERRUPTED, 128 + signal.SIGTERM):
+        _say("lowbeam: interrupted; no half file is left")
+    sys.exit(status)
+
+
+def _answer_signals() -> None:
+    """SIGTERM and SIGHUP end the program as Ctrl-C does, unless whoever started it had them ignored."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _terminate)
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    raise Terminated(number)
+
+
+def _drop_stdout() -> None:
+    """What is left in standard output's buffer has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> None:
-    say(f"lowbeam: {' '.join(message.split())}")
+    _say(f"lowbeam: {' '.join(message.split())}")
     sys.exit(2)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        print(text, file=sys.stderr)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lowbeam.pipeline import FacesChoice
+from lowbeam.pipeline.options import FacesChoice
 
 Source = Annotated[str, typer.Argument(help="a video file, camera:0, an rtsp or http URL, or - for standard input")]
 

@@ -1,5 +1,6 @@
 """What the commands show: progress, tables and notes."""
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -48,7 +49,9 @@ def progress_bar(doing: str) -> Iterator[Any]:
 
 
 def say(text: str) -> None:
-    """A note to the user, on standard error."""
+    """A note to the user, on standard error, unless only errors are asked for."""
+    if not logging.getLogger("lowbeam").isEnabledFor(logging.WARNING):
+        return
     with suppress(OSError):
         print(text, file=sys.stderr)
 

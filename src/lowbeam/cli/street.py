@@ -1,6 +1,7 @@
 """Commands of the street: pack, read, and what shows them."""
 
 import json
+import math
 import os
 import sys
 from typing import Annotated
@@ -11,11 +12,9 @@ import lowbeam
 from lowbeam.cli.options import DetectorName, Faces, ModelName, Source, Threads
 from lowbeam.cli.show import print_results, print_table, progress_bar, say
 from lowbeam.codec import OperatingPoint, available_codecs
+from lowbeam.codec.budget import BudgetReport
 from lowbeam.errors import UsageError
-from lowbeam.files import check_outputs
-from lowbeam.pipeline import Kept
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
-from lowbeam.trace import check_figure_format, check_format
 
 app = typer.Typer()
 DEFAULT_POINT = OperatingPoint()
@@ -40,21 +39,24 @@ def pack(
         str | None, typer.Option(help="choose and go on choosing so that no ten seconds hold more: 3kbps, 800bps")
     ] = None,
     budget_of: Annotated[str, typer.Option(help="wire: RTP/UDP/IPv4 packets; payload: the video alone")] = "wire",
+    latency: Annotated[
+        float | None, typer.Option(help="seconds between writes [default: 0 to a pipe, for 14 bytes a face; else 2]")
+    ] = None,
     faces: Faces = "primary",
     detector: DetectorName = "dlib",
 ) -> None:
     """Find the face in a video, shrink it, and code it to a few kilobits a second."""
     with progress_bar("packing") as progress:
         packed = lowbeam.pack(
-            source, out, scale=scale, codec=codec, qp=qp, fps=fps, budget=budget, budget_of=budget_of, faces=faces,
-            detector=detector, progress=progress,
+            source, out, scale=scale, codec=codec, qp=qp, fps=fps, budget=budget, budget_of=budget_of,
+            latency_s=latency, faces=faces, detector=detector, progress=progress,
         )  # fmt: skip
     say(
         f"{out}: {packed.coded} faces in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "
         f"{packed.rate_bps / 1000:.2f} kbit/s"
     )
-    if packed.kept is not None:
-        say_kept(packed.kept)
+    if packed.report is not None:
+        say_report(packed.report)
     if packed.left_out:
         say(f"{packed.left_out} faces of the least presence were left out: a face stream holds {packed.tracks}")
 
@@ -62,42 +64,34 @@ def pack(
 @app.command(epilog="Example: lowbeam read face.mkv -o trace.csv --plot trace.png --overlay out.mp4")
 def read(
     source: Annotated[str, typer.Argument(help="a face stream, any video file, camera:0, an rtsp or http URL, or -")],
-    out: Annotated[str | None, typer.Option("-o", "--out", help="trace: .csv, .parquet, .json; else stdout")] = None,
+    out: Annotated[
+        str, typer.Option("-o", "--out", help="trace: .csv, .jsonl, .json, .parquet; -: CSV to standard output")
+    ] = "-",
     plot: Annotated[str | None, typer.Option(help="picture of the trace: .png, .svg or .pdf")] = None,
-    overlay: Annotated[str | None, typer.Option(help="MP4 that shows each face with its reading")] = None,
+    overlay: Annotated[str | None, typer.Option(help="MP4 that shows each face with its estimate")] = None,
     restore: Annotated[
         bool, typer.Option("--restore", help="show a restored face beside each, in the overlay")
     ] = False,
+    start: Annotated[float, typer.Option(help="seconds of the source that are passed over")] = 0.0,
+    duration: Annotated[
+        float, typer.Option(help="seconds that are read [default: all]", show_default=False)
+    ] = math.inf,
+    fps: Annotated[
+        float, typer.Option(help="most frames a second that are read [default: all]", show_default=False)
+    ] = math.inf,
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
     threads: Threads = 1,
     detector: DetectorName = "dlib",
 ) -> None:
-    """Read valence and arousal from a face stream or any video."""
-    if out is not None:
-        check_format(out)
-    if plot is not None:
-        check_figure_format(plot)
-    check_outputs(source, out, plot, overlay)
+    """Estimate valence and arousal from a face stream or any video."""
     with progress_bar("reading") as progress:
         trace = lowbeam.read(
-            source,
-            faces=faces,
-            model=model,
-            threads=threads,
-            detector=detector,
-            overlay=overlay,
-            restore=restore,
-            progress=progress,
-        )
+            source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, model=model, threads=threads,
+            detector=detector, start_s=start, duration_s=duration, fps=fps, progress=progress,
+        )  # fmt: skip
     if trace.cut_at_s is not None:
         say(f"{trace.source} was cut: it is read up to {trace.cut_at_s:.3f} s")
-    if out is None:
-        trace.write_csv(sys.stdout)
-    else:
-        trace.save(out)
-    if plot is not None:
-        trace.plot(plot)
 
 
 @app.command(epilog="Example: lowbeam demo --video call.mp4 -o demo-out")
@@ -117,50 +111,65 @@ def demo(
     )
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
 @app.command(epilog="Example: lowbeam models --card accurate")
-def models(card: Annotated[str | None, typer.Option(help="print the model card of this model")] = None) -> None:
+def models(
+    card: Annotated[str | None, typer.Option(help="print the model card of this model")] = None, as_json: AsJson = False
+) -> None:
     """List the models that ship, with their figures."""
     if card is not None:
         if card not in shipped_models():
             raise UsageError(f"model {card} does not ship; these do: {', '.join(shipped_models())}")
         print((WEIGHTS / f"{card}.md").read_text(encoding="utf-8"))
         return
-    for name in shipped_models():
-        results = json.loads((WEIGHTS / f"{name}.json").read_text())
+    found = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in shipped_models()}
+    if as_json:
+        files = {name: WEIGHTS / f"{name}.onnx" for name in found}
+        print(json.dumps({
+            name: {"file": str(files[name]), "bytes": files[name].stat().st_size, "figures": results}
+            for name, results in found.items()
+        }, indent=1))  # fmt: skip
+        return
+    for name, results in found.items():
         print(f"{name}  {(WEIGHTS / f'{name}.onnx').stat().st_size / 1e6:.1f} MB  card: {WEIGHTS / f'{name}.md'}")
         print_results(results, only=f"lowbeam {name}")
 
 
 @app.command(epilog="Example: lowbeam info")
-def info() -> None:
+def info(as_json: AsJson = False) -> None:
     """Say what is installed: versions, codecs, threads."""
     import av
     import dlib
     import numpy
     import onnxruntime
 
+    found = {
+        "lowbeam": lowbeam.__version__, "Python": sys.version.split()[0], "PyAV": av.__version__,
+        "libavcodec": ".".join(map(str, av.library_versions["libavcodec"])),
+        "ONNX Runtime": onnxruntime.__version__,
+        "providers": onnxruntime.get_available_providers(), "dlib": dlib.__version__, "NumPy": numpy.__version__,
+        "codecs": available_codecs(), "cores": os.cpu_count(), "models": shipped_models(),
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
     codecs = ", ".join(f"{name}{'' if there else ' (missing)'}" for name, there in available_codecs().items())
-    rows = [
-        ("lowbeam", lowbeam.__version__), ("Python", sys.version.split()[0]),
-        ("FFmpeg", f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"),
-        ("ONNX Runtime", f"{onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}"),
-        ("dlib", dlib.__version__), ("NumPy", numpy.__version__), ("codecs", codecs),
-        ("threads", f"{os.cpu_count()} cores; the recognizer uses 1 unless --threads says more"),
-        ("models", ", ".join(shipped_models())),
-    ]  # fmt: skip
-    print_table(("what", "found"), rows)
+    rows = [(name, ", ".join(value) if isinstance(value, list) else str(value)) for name, value in found.items()]
+    print_table(("what", "found"), [(name, codecs if name == "codecs" else value) for name, value in rows])
 
 
-def say_kept(kept: Kept) -> None:
+def say_report(report: BudgetReport) -> None:
     """How a budget was kept, on standard error."""
-    counted = "on the wire" if kept.budget.counts == "wire" else "of video"
-    asked, most = f"{kept.budget.bps / 1000:g} kbit/s {counted}", f"{kept.most_bps / 1000:.2f} kbit/s"
-    if not kept.is_reachable:
+    counted = "on the wire" if report.budget.counts == "wire" else "of video"
+    asked, most = f"{report.budget.bps / 1000:g} kbit/s {counted}", f"{report.most_bps / 1000:.2f} kbit/s"
+    if not report.is_reachable:
         say(f"{asked} is below what standard codecs reach; this is the nearest, at up to {most}")
     else:
         say(f"{asked}: at most {most} in any ten seconds")
-    for time_s, point in kept.chosen:
+    for time_s, point in report.chosen:
         say(f"from {time_s:.1f} s: {point}")
-    if kept.held_back:
-        say(f"{kept.held_back} faces were held back")
-    say(f"CCC to expect, by the operating table: {kept.expected_ccc:.2f}")
+    if report.held_back:
+        say(f"{report.held_back} faces were held back")
+    say(f"CCC to expect, by the operating table: {report.expected_ccc:.2f}")

@@ -1,6 +1,17 @@
-"""LR faces to a few kilobits a second and back: the operating point, the codecs, the face stream."""
+"""LR faces to a few kilobits a second and back: operating points, codecs, cues, rate control."""
 
-from lowbeam.codec.operating_point import CODECS, OperatingPoint
-from lowbeam.codec.standard import CodedFace, StandardDecoder, StandardEncoder, available_codecs
+from lowbeam.codec.interface import CodedFace, Decoder, Encoder, TrackHeader
+from lowbeam.codec.operating_point import OperatingPoint, open_encoder
+from lowbeam.codec.registry import CODECS, available_codecs, open_decoder
 
-__all__ = ["CODECS", "CodedFace", "OperatingPoint", "StandardDecoder", "StandardEncoder", "available_codecs"]
+__all__ = [
+    "CODECS",
+    "CodedFace",
+    "Decoder",
+    "Encoder",
+    "OperatingPoint",
+    "TrackHeader",
+    "available_codecs",
+    "open_decoder",
+    "open_encoder",
+]

@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from lowbeam.codec.interface import Encoder
+from lowbeam.codec.registry import codec_named
 from lowbeam.errors import UsageError
 from lowbeam.scale import side_of
 
-CODECS = {"hevc": 51, "avc": 51, "av1": 63, "vp9": 63}  # name: largest QP
 MAX_FPS = 120.0
 EARLY_S = 0.01  # a frame that is this early is in time: clocks round, and cameras jitter
 
@@ -15,8 +16,9 @@ EARLY_S = 0.01  # a frame that is this early is in time: clocks round, and camer
 class OperatingPoint:
     """Where on the rate-distortion plane to work.
 
-    `codec` is a key of `CODECS`; `scale` one of `lowbeam.scale.SCALES`; `qp` the quantisation parameter, on the
-    codec's own scale from 0 (near lossless) to 51 or 63; `fps` the most frames a second that are coded, up to 120.
+    `codec` is a key of `lowbeam.codec.CODECS`; `scale` one of `lowbeam.scale.SCALES`; `qp` the quantisation parameter,
+    on the codec's own scale from 0 (near lossless) to 51 or 63; `fps` the most frames a second that are coded, up to
+    120.
     Raises `UsageError` where one is out of its range.
     """
 
@@ -26,11 +28,9 @@ class OperatingPoint:
     fps: float = 12.5
 
     def __post_init__(self) -> None:
-        if self.codec not in CODECS:
-            raise UsageError(f"codec {self.codec} is not one of {', '.join(CODECS)}")
+        codec = codec_named(self.codec)
         side_of(self.scale)
-        if not 0 <= self.qp <= CODECS[self.codec]:
-            raise UsageError(f"QP {self.qp} is out of range for {self.codec}: 0 to {CODECS[self.codec]}")
+        codec.check_qp(self.qp)
         if not 0 < self.fps <= MAX_FPS:
             raise UsageError(f"fps {self.fps:g} is out of range: above 0, up to {MAX_FPS:g}")
 
@@ -43,7 +43,12 @@ class OperatingPoint:
         return f"{self.codec} s={self.scale} QP {self.qp} {self.fps:g} fps"
 
 
-class Pacer:
+def open_encoder(point: OperatingPoint) -> Encoder:
+    """An encoder of LR faces at `point`. Raises `CodecError`."""
+    return codec_named(point.codec).open_encoder(point.scale, point.qp, point.fps)
+
+
+class FrameRateLimiter:
     """Chooses which frames of a source are coded, so that there are at most `fps` a second."""
 
     def __init__(self, fps: float = math.inf) -> None:

@@ -46,7 +46,7 @@ def ladder(counts: Counts, most_bps: float, codec: str | None = None) -> list[En
     """The entries of one codec that no other of it beats, by rising rate and CCC; without a `codec`, of the one that
     reads best within `most_bps`, or else comes nearest to it. Empty where the table has nothing of it."""
     codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in operating_table()})
-    ladders = [front([e for e in operating_table() if e.point.codec == name], counts) for name in codecs]
+    ladders = [pareto_front([e for e in operating_table() if e.point.codec == name], counts) for name in codecs]
 
     def worth(rungs: list[Entry]) -> tuple[float, float]:
         within = [entry.ccc for entry in rungs if entry.rate_bps(counts) <= most_bps]
@@ -55,7 +55,7 @@ def ladder(counts: Counts, most_bps: float, codec: str | None = None) -> list[En
     return max((rungs for rungs in ladders if rungs), key=worth, default=[])
 
 
-def front(entries: Iterable[Entry], counts: Counts) -> list[Entry]:
+def pareto_front(entries: Iterable[Entry], counts: Counts) -> list[Entry]:
     """Those of `entries` that no other beats, by rising rate and CCC."""
     kept: list[Entry] = []
     for entry in sorted(entries, key=lambda e: (e.rate_bps(counts), -e.ccc)):

@@ -1,7 +1,6 @@
 """HEVC, AVC, AV1 and VP9 through FFmpeg's libraries, tuned for faces of a few pixels.
 
 Encoders run at constant QP, without B-frames or lookahead: a frame goes out as it comes in, for a few more bits.
-Anything with the same `encode`, `decode` and `flush` can stand in their place.
 """
 
 import os
@@ -20,25 +19,18 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from lowbeam.codec.operating_point import CODECS, OperatingPoint
+from lowbeam.codec.interface import CodedFace, TrackHeader
 from lowbeam.errors import CodecError, StreamError, reason
 from lowbeam.face import Grey
+from lowbeam.scale import side_of
 
 TIME_BASE = Fraction(1, 1000)  # seconds: Matroska's clock
 KEY_EVERY_S = 10.0  # at the operating point's fps; encoders count frames
 MAX_CODED_SIDE = 128  # pixels: an HR face and padding; larger coded frames are refused before they are allocated
+MAX_CHANGES_AHEAD = 1000  # changes of scale that may wait for their face
 DECODED_FORMATS = ("gray", "yuv420p", "yuvj420p")  # whose first plane is 8-bit luma
 
 os.environ.setdefault("SVT_LOG", "-1")  # SVT-AV1 writes to standard error by itself; this is its own switch
-
-
-@dataclass(frozen=True)
-class CodedFace:
-    """One face as it crosses the link: `data` holds a whole access unit; `time_ms` is its presentation time."""
-
-    data: bytes
-    time_ms: int
-    is_key: bool
 
 
 @dataclass(frozen=True)
@@ -81,69 +73,71 @@ _BACKENDS = {
 }
 
 
-DECODERS = {backend.decoder for backend in _BACKENDS.values()} | {"av1"}
+# FFmpeg's names of the decoders that open a stream of each codec.
+CODEC_OF_DECODER = {"hevc": "hevc", "h264": "avc", "av1": "av1", "libdav1d": "av1", "vp9": "vp9"}
 
 
-def available_codecs() -> dict[str, bool]:
-    """Each name of `CODECS`, and whether this FFmpeg can both encode and decode it."""
-    found = av.codecs_available
-    return {name: _BACKENDS[name].encoder in found and _BACKENDS[name].decoder in found for name in CODECS}
+def is_available(codec: str) -> bool:
+    """Whether this FFmpeg can both encode and decode `codec`."""
+    return {_BACKENDS[codec].encoder, _BACKENDS[codec].decoder} <= av.codecs_available
 
 
 class StandardEncoder:
-    """Codes the LR faces of one track in order.
+    """Codes LR faces of `scale` at a constant `qp`, with a key face every `KEY_EVERY_S` at `fps` frames a second.
 
-    `padding` is how many pixels are added right and below, by repeating the border, where the codec refuses smaller
-    frames. `template` is the stream that describes the track to a container. Raises `CodecError` where FFmpeg lacks
-    the codec or refuses.
+    Where the codec refuses frames so small, pixels are added right and below by repeating the border. Raises
+    `CodecError` where FFmpeg lacks the codec or refuses.
     """
 
-    def __init__(self, point: OperatingPoint) -> None:
-        backend = _BACKENDS[point.codec]
-        self.padding = max(0, backend.min_side - point.side)
-        self._codec, self.side = point.codec, point.side
+    def __init__(self, codec: str, scale: int, qp: int, fps: float) -> None:
+        backend = _BACKENDS[codec]
+        self._side = side_of(scale)
+        self._padding = max(0, backend.min_side - self._side)
         self._flat_chroma = backend.pixel_format != "gray"
         # FFmpeg's "null" format writes nothing: it lets an encoder describe itself before any container is open.
         self._nowhere = av.open(os.devnull, "w", format="null")
         try:
-            options = backend.options(point.qp, max(1, round(KEY_EVERY_S * point.fps)))
-            self.template = cast(VideoStream, self._nowhere.add_stream(backend.encoder, options=options))
-            self._configure(backend, point)
+            options = backend.options(qp, max(1, round(KEY_EVERY_S * fps)))
+            self._stream: VideoStream | None = cast(
+                VideoStream, self._nowhere.add_stream(backend.encoder, options=options)
+            )
+            self._configure(self._stream.codec_context, backend, fps)
             self._nowhere.start_encoding()
             # x264 opens with 600 bytes about itself (a SEI message): as much as a second of faces.
             self._filter = (
-                BitStreamFilterContext("filter_units=remove_types=6", self.template) if point.codec == "avc" else None
+                BitStreamFilterContext("filter_units=remove_types=6", self._stream) if codec == "avc" else None
             )
+            self.header = self._describe(codec, scale)
         except (av.FFmpegError, ValueError) as error:
             self._nowhere.close()
-            raise CodecError(f"{point.codec} cannot be encoded here ({backend.encoder}): {reason(error)}") from error
+            raise CodecError(f"{codec} cannot be encoded here ({backend.encoder}): {reason(error)}") from error
 
-    def _configure(self, backend: _Backend, point: OperatingPoint) -> None:
-        context = self.template.codec_context
-        context.width = context.height = point.side + self.padding
+    def _configure(self, context: VideoCodecContext, backend: _Backend, fps: float) -> None:
+        context.width = context.height = self._side + self._padding
         context.pix_fmt = backend.pixel_format
         context.time_base = TIME_BASE
-        context.framerate = Fraction(point.fps).limit_denominator(1001)
+        context.framerate = Fraction(fps).limit_denominator(1001)
         context.color_range = ColorRange.JPEG
         context.thread_count = 1
         context.flags |= Flags.global_header  # parameter sets go into the container's header, once
 
-    @property
-    def header(self) -> bytes:
-        """What a decoder needs before the first face; a container sends it once."""
-        return self.template.codec_context.extradata or b""
+    def _describe(self, codec: str, scale: int) -> TrackHeader:
+        assert self._stream is not None
+        described = av.open(os.devnull, "w", format="null")  # a description that outlives the encoder
+        template = described.add_stream_from_template(self._stream)
+        return TrackHeader(codec, scale, self._padding, self._stream.codec_context.extradata or b"", template)
 
     @property
-    def header_in_band(self) -> bytes:
-        """The header as it stands before a key face in the midst of a track: HEVC and AVC need it there (their
-        parameter sets, as NAL units), AV1 and VP9 repeat it in every key face anyway."""
-        return self.header if self._codec in ("hevc", "avc") else b""
+    def in_band_config(self) -> bytes:
+        """HEVC and AVC need their parameter sets before a key face in the midst of a track, as NAL units; AV1 and VP9
+        repeat theirs in every key face anyway."""
+        return self.header.config if self.header.codec in ("hevc", "avc") else b""
 
     def encode(self, face: Grey, time_ms: int) -> list[CodedFace]:
         """Code an LR face, uint8 (d, d), shown at `time_ms`, later than the last; returns what is ready to be sent."""
-        if face.shape != (self.side, self.side):
-            raise CodecError(f"a face of {face.shape} came to an encoder for {self.side}×{self.side}")
-        coded = np.pad(face, (0, self.padding), mode="edge") if self.padding else face
+        if face.shape != (self._side, self._side):
+            raise CodecError(f"a face of {face.shape} came to an encoder for {self._side}×{self._side}")
+        coded = np.pad(face, (0, self._padding), mode="edge") if self._padding else face
         if self._flat_chroma:
             grey_chroma = np.full((coded.shape[0] // 2, coded.shape[1]), 128, np.uint8)
             coded = np.concatenate([coded, grey_chroma])
@@ -153,14 +147,19 @@ class StandardEncoder:
         return self._encode(picture)
 
     def flush(self) -> list[CodedFace]:
-        """End the track; returns what is left to be sent."""
+        """End the track, and free the encoder's memory and threads at once; returns what is left to be sent."""
+        if self._stream is None:
+            return []
         coded = self._encode(None)
         self._nowhere.close()
+        self._stream = self._filter = None
         return coded
 
     def _encode(self, picture: VideoFrame | None) -> list[CodedFace]:
+        if self._stream is None:
+            raise CodecError("a face came to an encoder that had ended")
         try:
-            packets = self.template.encode(picture)
+            packets = self._stream.encode(picture)
         except (av.FFmpegError, ValueError) as error:
             raise CodecError(f"the encoder refused a face: {reason(error)}") from error
         if self._filter is not None:
@@ -175,45 +174,50 @@ def _milliseconds(packet: av.Packet) -> int:
 
 
 class StandardDecoder:
-    """Decodes the faces of one track in order. `context` is that of the container's stream; `side` that of the LR face
-    within, until `change_side`."""
+    """Decodes the faces of one track in order, as its `header` describes them."""
 
-    def __init__(self, context: VideoCodecContext, side: int) -> None:
-        self._context = context
-        self._context.thread_type = "NONE"
-        self._side = side
-        self._changes: deque[tuple[float, int]] = deque()
+    def __init__(self, header: TrackHeader) -> None:
+        decoder = _BACKENDS[header.codec].decoder
+        try:
+            self._context = cast(VideoCodecContext, av.CodecContext.create(decoder, "r"))
+        except ValueError as error:
+            raise CodecError(f"{header.codec} cannot be decoded here ({decoder})") from error
+        self._context.extradata = header.config or None
+        self._context.options = {"max_pixels": str(MAX_CODED_SIDE**2)}
+        self._context.thread_type, self._context.thread_count = "NONE", 1  # dav1d counts for itself else
+        self._side = side_of(header.scale)
+        self._changes: deque[tuple[int, int]] = deque()
 
-    @classmethod
-    def bare(cls, codec: str, side: int, header: bytes) -> "StandardDecoder":
-        """A decoder for LR faces of `side` without a container, of an encoder's `header`."""
-        context = cast(VideoCodecContext, av.CodecContext.create(_BACKENDS[codec].decoder, "r"))
-        context.extradata = header
-        return cls(context, side)
+    def decode(self, coded: CodedFace) -> list[tuple[int, Grey]]:
+        """Each face that `coded` completes, with its time in milliseconds: uint8 (d, d), padding cut off.
 
-    def decode(self, packet: av.Packet) -> list[tuple[float, Grey]]:
-        """Each face that `packet` completes, with its time in seconds: uint8 (side, side), padding cut off. An empty
-        packet asks for what is left.
-
-        Raises `StreamError` where the packet is damaged or holds a frame of another size or kind.
+        Raises `StreamError` where it is damaged or holds a frame of another size or kind.
         """
+        packet = av.Packet(coded.data)
+        packet.time_base = TIME_BASE
+        packet.pts = packet.dts = coded.time_ms
+        packet.is_keyframe = coded.is_key
+        return self._decode(packet)
+
+    def flush(self) -> list[tuple[int, Grey]]:
+        """The faces that are left."""
+        return self._decode(None)
+
+    def change_scale(self, time_ms: int, scale: int) -> None:
+        """Say that from `time_ms` on, which is a key face's, faces are at another scale."""
+        if len(self._changes) >= MAX_CHANGES_AHEAD:
+            raise StreamError("too many changes of scale wait for their face")
+        self._changes.append((time_ms, side_of(scale)))
+
+    def _decode(self, packet: av.Packet | None) -> list[tuple[int, Grey]]:
         try:
             pictures = self._context.decode(packet)
         except (av.FFmpegError, ValueError) as error:
             raise StreamError(f"a face does not decode: {reason(error)}") from error
-        return [(p.time, self._luma(p, p.time)) for p in pictures if p.time is not None]
+        return [(p.pts, self._luma(p, p.pts)) for p in pictures if p.pts is not None]
 
-    def change_side(self, time_s: float, side: int) -> None:
-        """Say that from `time_s` on, which is a key face's, LR faces are of `side`."""
-        self._changes.append((time_s, side))
-
-    @property
-    def changes_ahead(self) -> int:
-        """How many changes of side wait for their face."""
-        return len(self._changes)
-
-    def _luma(self, picture: VideoFrame, time_s: float) -> Grey:
-        while self._changes and self._changes[0][0] <= time_s:  # decoders may lag a face
+    def _luma(self, picture: VideoFrame, time_ms: int) -> Grey:
+        while self._changes and self._changes[0][0] <= time_ms:  # decoders may lag a face
             self._side = self._changes.popleft()[1]
         if picture.format.name not in DECODED_FORMATS:
             raise StreamError(f"a face is coded as {picture.format.name}, not as grey")

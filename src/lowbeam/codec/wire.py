@@ -36,3 +36,41 @@ def tls_bytes(time_s: NDArray[np.float64], sizes: Sizes) -> int:
     sent = np.bincount(index, weights=sizes + FACE_HEADER).astype(np.int64)
     sealed = sent + -(-sent // MAX_RECORD) * TLS_RECORD
     return int((sealed + -(-sealed // (MTU - IP_TCP)) * IP_TCP).sum())
+
+
+class ByteCounter:
+    """Counts what coded faces and their cues come to on each kind of wire."""
+
+    def __init__(self) -> None:
+        self._time_s: list[float] = []
+        self._faces: list[int] = []
+        self._cues: list[int] = []
+
+    def add(self, time_s: float, face_bytes: int, cue_bytes: int) -> None:
+        """Count a face that is sent at `time_s`, in seconds, later than the last, and the cues before it."""
+        self._time_s.append(time_s)
+        self._faces.append(face_bytes)
+        self._cues.append(cue_bytes)
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    @property
+    def payload(self) -> int:
+        """Bytes of the coded faces alone."""
+        return sum(self._faces)
+
+    @property
+    def sizes(self) -> Sizes:
+        """Bytes of each face with the cues before it, int64 (n,)."""
+        return np.array(self._faces, np.int64) + np.array(self._cues, np.int64)
+
+    @property
+    def rtp(self) -> int:
+        """Bytes by RTP over UDP over IPv4."""
+        return rtp_bytes(self.sizes)
+
+    @property
+    def tls(self) -> int:
+        """Bytes by TLS over TCP, gathered for `BATCH_S`."""
+        return tls_bytes(np.array(self._time_s), self.sizes)

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from lowbeam.codec import OperatingPoint
-from lowbeam.codec.operating_point import Pacer
-from lowbeam.codec.trip import code, decode
+from lowbeam.codec.trip import trip
 from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.corpora.labelled import Affect, Track, tracks_of
 from lowbeam.evaluate.curve.grid import Grid
 from lowbeam.evaluate.curve.systems import System
 from lowbeam.evaluate.table import scores
 from lowbeam.recognize import Recognizer
-from lowbeam.scale import shrink
 
 
 def measure_followed(
@@ -52,14 +50,10 @@ def _follow(
     track: Track, point: OperatingPoint, recognizers: dict[str, Recognizer]
 ) -> tuple[dict[str, tuple[Affect, Affect]], Affect]:
     """What each reads of a recording, affect and deviation (n, 2), and the truth."""
-    pacer = Pacer(point.fps)
-    sent = np.array([i for i, time_s in enumerate(track.time_s) if pacer.takes(time_s)])
-    time_s = track.time_s[sent]
-    lr = shrink(np.asarray(track.pixels[sent]), point.scale)
-    received = decode(code(point, lr, np.rint(1000 * time_s).astype(int).tolist()))
+    sent = trip(point, np.asarray(track.pixels), track.time_s)
     found = {}
     for name, recognizer in recognizers.items():
-        reading, _ = recognizer.follow(received, time_s)
+        reading, _ = recognizer.follow(sent.faces, sent.time_s)
         affect = np.stack([reading.valence, reading.arousal], 1)
         found[name] = affect, np.stack([reading.valence_std, reading.arousal_std], 1)
-    return found, track.affect[sent]
+    return found, track.affect[sent.rows]

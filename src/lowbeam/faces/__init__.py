@@ -2,6 +2,7 @@
 
 from lowbeam.faces.crop import crop
 from lowbeam.faces.detect import Detector, make_detector
+from lowbeam.faces.frame_faces import FrameFaces
 from lowbeam.faces.track import FaceTracker, Sighting
 
-__all__ = ["Detector", "FaceTracker", "Sighting", "crop", "make_detector"]
+__all__ = ["Detector", "FaceTracker", "FrameFaces", "Sighting", "crop", "make_detector"]

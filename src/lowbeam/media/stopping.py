@@ -4,18 +4,12 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+from lowbeam.errors import Terminated
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _last: list[int] = []  # the signal that ended a live source of this process
-
-
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP came while no live source could end quietly. `signal` is its number."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = number
 
 
 def stopped_by() -> int | None:
@@ -47,7 +41,7 @@ class StopOnSignal:
         os.write(self._wake_out, b"\0")
         self._restore()
 
-    def raise_again(self) -> None:
+    def raise_again(self) -> NoReturn:
         """Raise what the signal that came would have raised, where nothing was read that could be kept."""
         number = _last.pop()
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -11,12 +11,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.codec import OperatingPoint
-from lowbeam.codec.face_stream import FaceStreamWriter, cue_text, has_moved
-from lowbeam.codec.operating_point import Pacer
-from lowbeam.codec.standard import CodedFace, StandardEncoder
-from lowbeam.codec.trip import CodedRun, code, decode
-from lowbeam.codec.wire import rtp_bytes, tls_bytes
+from lowbeam.codec import CodedFace, OperatingPoint, open_encoder
+from lowbeam.codec.cues import CueChooser
+from lowbeam.codec.track_encoder import PlacedFace
+from lowbeam.codec.trip import CodedRun, code, decode, milliseconds, sent_rows
+from lowbeam.codec.wire import ByteCounter
+from lowbeam.container import FaceStreamWriter
 from lowbeam.corpora.labelled import Track
 from lowbeam.evaluate.curve.systems import Affect, Readers, System
 from lowbeam.face import Box
@@ -29,8 +29,9 @@ PERSON = 1  # the id in a run's face stream
 
 @dataclass(frozen=True)
 class Weight:
-    """Bytes of a run of `faces` over `duration_s`: of the video alone; in a face stream as it goes into a pipe,
-    container and boxes and all (a file has an index besides); on the wire by RTP and by TLS, boxes with them."""
+    """Bytes of a run of `faces` over `duration_s`: of the video alone; in a face stream as it goes into a pipe in
+    clusters of 2 s, container and boxes and all (a file has an index besides); on the wire by RTP and by TLS, boxes
+    with them."""
 
     faces: int
     duration_s: float
@@ -98,7 +99,7 @@ class RunCache:
         run = _load(place / "coded.npz", point)
         if run is None:
             make_folder(place)
-            run = code(point, lr[rows], np.rint(1000 * track.time_s[rows]).astype(int).tolist())
+            run = code(point, lr[rows], milliseconds(track.time_s[rows]))
             _save(run, place / "coded.npz")
         return weigh(run, track.box[rows], _duration_s(track)), decode(run) if need_faces else None
 
@@ -107,8 +108,7 @@ def _rows(track: Track, point: OperatingPoint | None) -> NDArray[np.int64]:
     """Indices of the faces that are coded."""
     if point is None:
         return np.arange(len(track))
-    pacer = Pacer(point.fps)
-    return np.array([i for i, time_s in enumerate(track.time_s) if pacer.takes(time_s)], np.int64)
+    return sent_rows(track.time_s, point.fps)
 
 
 def _duration_s(track: Track) -> float:
@@ -126,7 +126,7 @@ def _save(run: CodedRun, path: Path) -> None:
     data = np.frombuffer(b"".join(face.data for face in run.faces), np.uint8)
     columns = np.array([(len(face.data), face.time_ms, face.is_key) for face in run.faces], np.int64)
     with whole_file(path) as beside:
-        np.savez(beside, data=data, columns=columns, header=np.frombuffer(run.header, np.uint8))
+        np.savez(beside, data=data, columns=columns, header=np.frombuffer(run.header.config, np.uint8))
 
 
 def _load(path: Path, point: OperatingPoint) -> CodedRun | None:
@@ -140,31 +140,21 @@ def _load(path: Path, point: OperatingPoint) -> CodedRun | None:
                 start += size
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return CodedRun(point, header, faces)
+    described = open_encoder(point)
+    described.flush()
+    return CodedRun(point, replace(described.header, config=header), faces)
 
 
 def weigh(run: CodedRun, boxes: NDArray[np.float32], duration_s: float) -> Weight:
     """What `run` weighs with its `boxes` (n, 3); as in a face stream, a box is sent with a face when it has moved."""
-    places = [Box(*box) for box in boxes.tolist()]
-    sizes = np.array([len(face.data) for face in run.faces])
-    time_s = np.array([face.time_ms / 1000 for face in run.faces])
-    sent: Box | None = None
-    cues = np.zeros(len(places), np.int64)
-    for index, box in enumerate(places):
-        if sent is None or has_moved(sent, box):
-            sent, cues[index] = box, len(cue_text(PERSON, box))
-    return Weight(
-        len(sizes), duration_s, int(sizes.sum()), _container_bytes(run, places), rtp_bytes(sizes + cues),
-        tls_bytes(time_s, sizes + cues),
-    )  # fmt: skip
-
-
-def _container_bytes(run: CodedRun, places: list[Box]) -> int:
+    header, counter = run.header, ByteCounter()
+    cues = CueChooser(header.scale, header.padding)
     target = Pipe(BytesIO())
-    writer = FaceStreamWriter(target, (FACE_SIDE, FACE_SIDE))
-    track = writer.add_track(StandardEncoder(run.point), run.point)
-    for face, box in zip(run.faces, places, strict=True):
-        track.write_box(face.time_ms, PERSON, box)
-        track.write_face(face)
-    writer.close()
-    return target.size
+    with FaceStreamWriter(target, (FACE_SIDE, FACE_SIDE)) as writer:
+        track = writer.add_track(header, run.point)
+        for face, box in zip(run.faces, boxes.tolist(), strict=True):
+            placed = PlacedFace(face, cues.before(PERSON, Box(*box), header.scale, header.padding))
+            cues.sent(placed.cues)
+            track.write(placed)
+            counter.add(face.time_ms / 1000, len(face.data), placed.cue_bytes)
+    return Weight(len(counter), duration_s, counter.payload, target.size, counter.rtp, counter.tls)

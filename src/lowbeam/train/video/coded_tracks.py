@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.codec import OperatingPoint
-from lowbeam.codec.operating_point import Pacer
-from lowbeam.codec.trip import code, decode
+from lowbeam.codec.trip import sent_rows, trip
 from lowbeam.corpora.labelled import Affect, Track
 from lowbeam.files import whole_file
 from lowbeam.pool import shared
@@ -74,13 +73,13 @@ def _code(job: _Job) -> None:
             codec = CODECS[rng.integers(len(CODECS))] if draw else PLAIN
             low, high = QPS.get(codec, (0, 0))
             qp, fps, mirrored = int(rng.integers(low, high + 1)), float(rng.choice(FPS)), bool(rng.integers(2))
-            pacer = Pacer(fps)
-            rows = np.array([i for i, time_s in enumerate(job.track.time_s) if pacer.takes(time_s)])
-            lr = shrink(hr[rows][:, :, ::-1] if mirrored else hr[rows], scale)
+            rows = sent_rows(job.track.time_s, fps)
+            faces = hr[:, :, ::-1] if mirrored else hr
             fps = min(fps, round(1 / float(np.median(np.diff(job.track.time_s))), 3))
-            if codec != PLAIN:
-                times_ms = np.rint(1000 * job.track.time_s[rows]).astype(int).tolist()
-                lr = decode(code(OperatingPoint(codec, scale, qp, fps), lr, times_ms))
+            if codec == PLAIN:
+                lr = shrink(faces[rows], scale)
+            else:
+                lr = trip(OperatingPoint(codec, scale, qp, fps), faces, job.track.time_s, rows=rows).faces
             name = f"{len(points)}"
             arrays[f"pixels_{name}"], arrays[f"rows_{name}"] = lr, rows
             points.append((codec, scale, qp, fps))

@@ -1,0 +1,137 @@
+"""What is said beside the coded faces: where a face was, at what scale its track goes on, and that it has ended.
+
+A cue is a short text with a time. It is sent when it is needed, not with every frame: boxes would cost more than the
+faces.
+"""
+
+import math
+from dataclasses import dataclass
+
+from lowbeam.errors import StreamError
+from lowbeam.face import Box
+from lowbeam.scale import SCALES
+
+BOX_TOLERANCE = 0.04  # of the box's side: on a moving head half the cues that 0.02 costs
+FINE_BELOW = 50  # pixels: boxes with a smaller side are sent to a tenth of a pixel
+MAX_CUE_BYTES = 64
+MAX_FACE_ID = 2**31
+MAX_PLACE = 4 * 16384  # pixels: no box lies farther out, or is larger
+MAX_PADDING = 128  # pixels
+
+
+@dataclass(frozen=True)
+class BoxCue:
+    """From its time on face `face` is at `box`: ``FACE X Y SIDE``."""
+
+    face: int
+    box: Box
+
+    def __str__(self) -> str:
+        digits = 0 if self.box.side >= FINE_BELOW else 1
+        return f"{self.face} {self.box.x:.{digits}f} {self.box.y:.{digits}f} {self.box.side:.{digits}f}"
+
+
+@dataclass(frozen=True)
+class ScaleCue:
+    """From its time on, which is a key face's, the track goes on at another scale: ``at SCALE PADDING``."""
+
+    scale: int
+    padding: int
+
+    def __str__(self) -> str:
+        return f"at {self.scale} {self.padding}"
+
+
+@dataclass(frozen=True)
+class EndCue:
+    """The track is whole, and held `count` faces: ``end COUNT``."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"end {self.count}"
+
+
+@dataclass(frozen=True)
+class TickCue:
+    """Nothing: it makes a container send at once what it holds. Written as a full stop."""
+
+    def __str__(self) -> str:
+        return "."
+
+
+Cue = BoxCue | ScaleCue | EndCue | TickCue
+
+
+def size_of(cues: tuple[Cue, ...]) -> int:
+    """Bytes of the texts of `cues`."""
+    return sum(len(str(cue)) for cue in cues)
+
+
+def parse_cue(data: bytes) -> Cue:
+    """The cue that `data` holds. Raises `StreamError` where it is damaged or states what cannot be."""
+    if len(data) > MAX_CUE_BYTES:
+        raise StreamError("a cue is damaged")
+    match data.decode("ascii", "replace").split():
+        case ["."]:
+            return TickCue()
+        case ["end", count] if (found := whole_number(count, 0, 10**9)) is not None:
+            return EndCue(found)
+        case ["at", scale, padding] if (form := parse_form(scale, padding)) is not None:
+            return ScaleCue(*form)
+        case [face, x, y, side] if (place := _parse_box(face, x, y, side)) is not None:
+            return place
+    raise StreamError("a cue is damaged, or states what cannot be")
+
+
+def parse_form(scale: str, padding: str) -> tuple[int, int] | None:
+    """Scale and padding as they are written; None where they cannot be."""
+    found = whole_number(scale, 1, max(SCALES)), whole_number(padding, 0, MAX_PADDING)
+    return (found[0], found[1]) if found[0] in SCALES and found[0] is not None and found[1] is not None else None
+
+
+def _parse_box(face: str, x: str, y: str, side: str) -> BoxCue | None:
+    number = whole_number(face, 0, MAX_FACE_ID - 1)
+    try:
+        box = Box(float(x), float(y), float(side))
+    except ValueError:
+        return None
+    is_possible = math.hypot(box.x, box.y) < MAX_PLACE and 0 < box.side < MAX_PLACE
+    return BoxCue(number, box) if number is not None and is_possible else None
+
+
+def whole_number(text: str, low: int, high: int) -> int | None:
+    """`text` as a whole number in low..high; None where it is none."""
+    value = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else low - 1
+    return value if low <= value <= high else None
+
+
+def has_moved(sent: Box, now: Box) -> bool:
+    """Whether a box is to be sent anew."""
+    shift = max(abs(a - b) for a, b in zip(sent.centre, now.centre, strict=True))
+    return max(shift, abs(sent.side - now.side)) > BOX_TOLERANCE * sent.side
+
+
+class CueChooser:
+    """Chooses what is to be said before each face of one track; `sent` tells what was."""
+
+    def __init__(self, scale: int, padding: int) -> None:
+        self._form = scale, padding
+        self._place: BoxCue | None = None
+
+    def before(self, face: int, box: Box, scale: int, padding: int) -> tuple[Cue, ...]:
+        """The cues to send before the next face, which is of `scale` and `padding`."""
+        cues: list[Cue] = []
+        if (scale, padding) != self._form:
+            cues.append(ScaleCue(scale, padding))
+        if self._place is None or self._place.face != face or has_moved(self._place.box, box):
+            cues.append(BoxCue(face, box))
+        return tuple(cues)
+
+    def sent(self, cues: tuple[Cue, ...]) -> None:
+        """Take note of cues that were sent."""
+        for cue in cues:
+            if isinstance(cue, BoxCue):
+                self._place = cue
+            elif isinstance(cue, ScaleCue):
+                self._form = cue.scale, cue.padding

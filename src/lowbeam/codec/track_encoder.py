@@ -1,0 +1,73 @@
+"""The encoder side of one track: HR faces in, coded faces with their boxes out."""
+
+from dataclasses import dataclass
+
+from lowbeam.codec.cues import Cue, CueChooser, size_of
+from lowbeam.codec.interface import CodedFace, Encoder, TrackHeader
+from lowbeam.codec.operating_point import OperatingPoint, open_encoder
+from lowbeam.codec.policy import Policy
+from lowbeam.face import Face
+from lowbeam.scale import shrink
+
+
+@dataclass(frozen=True)
+class PlacedFace:
+    """A coded face, and the cues that are said before it."""
+
+    coded: CodedFace
+    cues: tuple[Cue, ...] = ()
+
+    @property
+    def cue_bytes(self) -> int:
+        """Bytes of the cues' texts."""
+        return size_of(self.cues)
+
+
+class TrackEncoder:
+    """Codes the faces of one track as a `policy` says. It is asked for the frames that it wants before, by whoever
+    looks for the faces.
+
+    `point` is where the track begins; `header` what a decoder needs before it.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.point = self._coded_at = policy.point
+        self._encoder: Encoder = open_encoder(self.point)
+        self.header: TrackHeader = self._encoder.header
+        self._cues = CueChooser(self.header.scale, self.header.padding)
+        self._is_first = True  # of the track
+        self._is_restarted = False
+        self._last_ms = -1
+
+    def encode(self, face: Face) -> list[PlacedFace]:
+        """Code an HR face, uint8 (96, 96); returns what is sent: nothing where the policy holds it back, or the encoder
+        keeps it for a while. Raises `CodecError`."""
+        point = self._policy.point
+        if point != self._coded_at:
+            self._restart(point)
+        time_ms = max(round(face.time_s * 1000), self._last_ms + 1)
+        coded = self._encoder.encode(shrink(face.pixels[None], point.scale)[0], time_ms)
+        if self._is_restarted and coded:
+            first = coded[0]
+            coded[0] = CodedFace(self._encoder.in_band_config + first.data, first.time_ms, first.is_key)
+        header = self._encoder.header
+        cues = self._cues.before(face.id, face.box, header.scale, header.padding)
+        is_key = any(one.is_key for one in coded)
+        if not self._policy.admits(face.time_s, sum(len(one.data) for one in coded), size_of(cues), is_key):
+            self._restart(point)  # nothing may build upon what the far side has not seen
+            return []
+        self._cues.sent(cues)
+        self._is_first = self._is_restarted = False
+        self._last_ms = time_ms
+        return [PlacedFace(one, cues if index == 0 else ()) for index, one in enumerate(coded)]
+
+    def flush(self) -> list[PlacedFace]:
+        """End the track and let go of its encoder; returns what is left to be sent."""
+        return [PlacedFace(one) for one in self._encoder.flush()]
+
+    def _restart(self, point: OperatingPoint) -> None:
+        """Go on with another encoder: its first face is a key face. Encoders here hold nothing back at this place."""
+        self._encoder.flush()
+        self._encoder, self._coded_at = open_encoder(point), point
+        self._is_restarted = not self._is_first

@@ -1,0 +1,124 @@
+"""Face streams that follow each other on one pipe, as where a sender was started anew, read as one."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+
+from lowbeam.container.layout import EBML_MAGIC
+from lowbeam.container.reader import FaceStreamReader
+from lowbeam.errors import StreamError
+from lowbeam.face import Face
+from lowbeam.media.inputs import PipeInput
+
+DOC_TYPE = b"\x42\x82\x88matroska"  # follows within an EBML header
+HEADER_BYTES = 64  # within which it does
+
+log = logging.getLogger(__name__)
+
+
+class StreamSplitter(PipeInput):
+    """A pipe that ends where another Matroska file begins, until `go_on`."""
+
+    def __init__(self, pipe: PipeInput) -> None:
+        self.name, self.head = pipe.name, pipe.head
+        self._pipe = pipe
+        self._is_at_start = True
+        self._is_split = False
+
+    def wake_by(self, wake_fd: int | None) -> None:
+        """As of the pipe within."""
+        self._pipe.wake_by(wake_fd)
+
+    def go_on(self) -> bool:
+        """Whether another file begins; it is read from now on."""
+        found, self._is_split, self._is_at_start = self._is_split, False, True
+        return found
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes of this file; none at its end."""
+        if self._is_split:
+            return b""
+        data = self._pipe.read(size)
+        at = _candidate(data, 1 if self._is_at_start else 0)
+        self._is_at_start = self._is_at_start and not data
+        if at == 0:
+            while len(data) < HEADER_BYTES and (more := self._pipe.read(HEADER_BYTES)):
+                data += more
+            if data.startswith(EBML_MAGIC) and DOC_TYPE in data[:HEADER_BYTES]:
+                self._pipe.unread(data)
+                self._is_split = True
+                return b""
+            at = _candidate(data, 1)
+        end = min(size, len(data) if at is None else at)
+        self._pipe.unread(data[end:])
+        return data[:end]
+
+
+def _candidate(data: bytes, first: int) -> int | None:
+    """Where a header may begin in `data`, from `first` on: it may end beyond."""
+    at = data.find(EBML_MAGIC, first)
+    if at >= 0:
+        return at
+    tails = (len(data) - n for n in (3, 2, 1) if len(data) - n >= first and data.endswith(EBML_MAGIC[:n]))
+    return next(tails, None)
+
+
+class ReturningReader:
+    """The face streams of a pipe, one after the other, as one: times go on by as long as nothing came. As
+    `FaceStreamReader`, whose attributes are those of the stream that is read now."""
+
+    def __init__(self, pipe: PipeInput, primary_only: bool = False) -> None:
+        self._splitter = StreamSplitter(pipe)
+        self._primary_only = primary_only
+        self._reader = FaceStreamReader(self._splitter, primary_only)
+        self._offset_s = 0.0  # of the times of the stream that is read now
+        self.name, self.is_live = pipe.name, True
+        self.size, self.may_change, self.fps = self._reader.size, self._reader.may_change, self._reader.fps
+
+    def __enter__(self) -> "ReturningReader":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+    @property
+    def cut_at_s(self) -> float | None:
+        """As of the last stream, by the time of all."""
+        return None if self._reader.cut_at_s is None else self._reader.cut_at_s + self._offset_s
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal ended the streams."""
+        return self._reader.is_stopped
+
+    def __iter__(self) -> Iterator[Face]:
+        last_s, arrived_s = 0.0, time.monotonic()
+        while True:
+            is_first = True
+            for face in self._reader:
+                if is_first and self._offset_s:
+                    self._offset_s = last_s + max(1 / self.fps, time.monotonic() - arrived_s) - face.time_s
+                is_first = False
+                last_s, arrived_s = face.time_s + self._offset_s, time.monotonic()
+                yield replace(face, time_s=last_s)
+            self._drain()
+            if self.is_stopped or not self._splitter.go_on():
+                return
+            self._begin_next(last_s)
+
+    def _drain(self) -> None:
+        """What is left of a damaged stream is passed over, up to the next."""
+        while not self.is_stopped and self._splitter.read(65536):
+            pass
+
+    def _begin_next(self, last_s: float) -> None:
+        log.warning("%s: another face stream follows after %.2f s; it is read on", self.name, last_s)
+        self._reader.__exit__(None, None, None)
+        try:
+            self._reader = FaceStreamReader(self._splitter, self._primary_only)
+        except StreamError:
+            log.warning("%s: what follows after %.2f s is damaged", self.name, last_s)
+            raise
+        self._offset_s = last_s + 1 / self.fps

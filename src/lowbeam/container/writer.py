@@ -1,0 +1,127 @@
+"""Writing a face stream."""
+
+import os
+from contextlib import suppress
+from types import TracebackType
+from typing import BinaryIO
+
+import av
+from av.container import OutputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from lowbeam.codec import OperatingPoint, TrackHeader
+from lowbeam.codec.cues import Cue, EndCue, TickCue
+from lowbeam.codec.standard import TIME_BASE
+from lowbeam.codec.track_encoder import PlacedFace
+from lowbeam.container.layout import CHANGING_VERSION, IO_BUFFER, STREAM_VERSION, TITLE
+from lowbeam.errors import OutputError, reason
+from lowbeam.face import FRAMING_VERSION
+from lowbeam.files import Pipe
+
+Target = str | os.PathLike | BinaryIO | Pipe  # what a face stream is written to
+FILE_LATENCY_S = 2.0  # Matroska is written a cluster at a time: of a file, what a crash loses
+WAIT_S = 0.25  # for the next face; where it comes later, a tick is sent that pushes the last one out
+
+
+class FaceStreamWriter:
+    """Writes a face stream to a path or a binary file, which need not be seekable. Tracks are added first; with
+    `may_change` they may go on at another scale.
+
+    Faces are written in clusters of `latency_s` seconds. At 0 each face goes out as it comes, for some 14 bytes each,
+    and where the frame rate is so low that faces wait for each other for more than `WAIT_S`, 12 bytes more. A context
+    manager: after an error the file is left unfinished. Raises `OutputError` where it cannot be written.
+    """
+
+    def __init__(
+        self, out: Target, source_size: tuple[int, int], *, may_change: bool = False, latency_s: float = FILE_LATENCY_S
+    ) -> None:
+        self._is_immediate = latency_s == 0
+        options = {"max_interleave_delta": "1", "cluster_time_limit": str(round(1000 * latency_s))}
+        try:
+            self._container: OutputContainer = av.open(
+                out, "w", format="matroska", container_options=options, buffer_size=IO_BUFFER
+            )
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"the face stream cannot be written: {reason(error)}") from error
+        self._container.metadata["title"] = TITLE
+        self._container.metadata["LOWBEAM"] = str(CHANGING_VERSION if may_change else STREAM_VERSION)
+        self._container.metadata["LOWBEAM_FRAMING"] = str(FRAMING_VERSION)
+        self._container.metadata["LOWBEAM_SOURCE"] = f"{source_size[0]}x{source_size[1]}"
+        self.tracks: list[TrackWriter] = []
+
+    def __enter__(self) -> "FaceStreamWriter":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            with suppress(av.FFmpegError, OSError, ValueError):
+                self._container.close()
+
+    def add_track(self, header: TrackHeader, point: OperatingPoint) -> "TrackWriter":
+        """A new track for the faces that `header` describes, coded at `point` at first; all are added before the first
+        write."""
+        # The text track comes first, so that at equal times its cue does too.
+        cues = self._container.add_mux_stream("subrip")
+        video = self._container.add_stream_from_template(header.template)
+        cues.time_base = video.time_base = TIME_BASE
+        cues.disposition, video.disposition = Disposition(0), Disposition.default
+        video.metadata["LOWBEAM_SCALE"] = str(header.scale)
+        video.metadata["LOWBEAM_PADDING"] = str(header.padding)
+        video.metadata["LOWBEAM_POINT"] = str(point)
+        track = TrackWriter(self._container, video, cues, self._is_immediate)
+        self.tracks.append(track)
+        return track
+
+    def close(self) -> None:
+        """Mark the end of each track and finish the file."""
+        end_ms = max((track.last_ms for track in self.tracks), default=0)
+        for track in self.tracks:
+            track.end(end_ms)
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"the face stream cannot be written: {reason(error)}") from error
+
+
+class TrackWriter:
+    """One face's track: cues and coded faces, in order of time."""
+
+    def __init__(self, container: OutputContainer, video: VideoStream, cues: Stream, is_immediate: bool) -> None:
+        self._container, self._video, self._cues = container, video, cues
+        self._is_immediate = is_immediate
+        self._count = 0
+        self.last_ms = -1
+
+    def write(self, face: PlacedFace) -> None:
+        """Write a coded face after its cues."""
+        coded = face.coded
+        for cue in face.cues:
+            self._write_cue(coded.time_ms, cue)
+        packet = av.Packet(coded.data)
+        packet.is_keyframe = coded.is_key
+        self._mux(packet, self._video, coded.time_ms)
+        since_ms = coded.time_ms - self.last_ms
+        if self._is_immediate and (self._count == 0 or since_ms > 1000 * WAIT_S):
+            self._write_cue(coded.time_ms, TickCue())
+        self._count += 1
+        self.last_ms = coded.time_ms
+
+    def end(self, time_ms: int) -> None:
+        """Say that the track is whole, at the end of the whole file: a container's times must not run backwards."""
+        self._write_cue(max(time_ms, 0), EndCue(self._count))
+
+    def _write_cue(self, time_ms: int, cue: Cue) -> None:
+        packet = av.Packet(str(cue).encode())
+        packet.duration = 1
+        self._mux(packet, self._cues, time_ms)
+
+    def _mux(self, packet: av.Packet, stream: Stream, time_ms: int) -> None:
+        packet.pts = packet.dts = time_ms
+        packet.time_base, packet.stream = TIME_BASE, stream
+        try:
+            self._container.mux(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(f"the face stream cannot be written: {reason(error)}") from error

@@ -1,0 +1,78 @@
+"""Faces to estimates: read together, each person's in the light of what came before."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from lowbeam.face import Face
+from lowbeam.faces import FrameFaces
+from lowbeam.recognize import Memory, Recognizer
+from lowbeam.trace import Estimate
+
+BATCH = 32  # faces read at a time from a file
+OVERLAY_BATCH = 8  # with an overlay whole frames wait for their batch
+LIVE_BATCH = 1  # of a live source no face waits for another
+FORGET_S = 300.0  # after which what is remembered of a person who is away is let go of
+MAX_WAITING = 128  # frames that may wait for their batch to fill
+
+
+def estimates_of(
+    frames: Iterable[FrameFaces], recognizer: Recognizer, batch: int, keep_frames: bool
+) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
+    """The estimates of each frame's faces, `batch` faces read at a time; pictures are let go of early unless
+    `keep_frames`."""
+    people: dict[int, Memory] = {}
+    waiting: list[FrameFaces] = []
+    count = 0
+    for frame in frames:
+        waiting.append(frame if keep_frames else FrameFaces(frame.time_s, frame.faces))
+        count += len(frame.faces)
+        if count >= batch or len(waiting) >= (batch if keep_frames else MAX_WAITING):
+            yield from _of_batch(waiting, recognizer, people)
+            waiting, count = [], 0
+    yield from _of_batch(waiting, recognizer, people)
+
+
+def _of_batch(
+    frames: list[FrameFaces], recognizer: Recognizer, people: dict[int, Memory]
+) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
+    """Read the faces of `frames`; `people` is what is remembered of each, by id."""
+    faces = [face for frame in frames for face in frame.faces]
+    found: list[Estimate | None] = [None] * len(faces)
+    for run in _runs(faces, by_person=recognizer.remembers):
+        first = faces[run[0]]
+        pixels, memory = np.stack([faces[i].pixels for i in run]), people.get(first.id)
+        if recognizer.remembers and (memory is None or first.time_s > memory.time_s):
+            read, memory = recognizer.follow(pixels, [faces[i].time_s for i in run], memory)
+            if memory is not None:
+                people[first.id] = memory
+        else:  # a model that does not remember, or a clock that stands still
+            read = recognizer(pixels)
+        columns = (read.valence, read.arousal, read.valence_std, read.arousal_std)
+        for i, (v, a, v_std, a_std) in zip(run, zip(*(c.tolist() for c in columns), strict=True), strict=True):
+            face, box = faces[i], faces[i].box
+            found[i] = Estimate(face.time_s, face.id, v, a, v_std, a_std, box.x, box.y, box.side)
+    if faces:
+        for person in [p for p, memory in people.items() if memory.time_s < faces[-1].time_s - FORGET_S]:
+            del people[person]
+    left = iter(found)
+    for frame in frames:
+        yield frame, [estimate for _ in frame.faces if (estimate := next(left)) is not None]
+
+
+def _runs(faces: list[Face], by_person: bool) -> list[list[int]]:
+    """Indices of faces that are read together: those of one side, and with `by_person` of one person while time
+    rises."""
+    runs: list[list[int]] = []
+    latest: dict[int, list[int]] = {}  # by person, or by side
+    for index, face in enumerate(faces):
+        key = face.id if by_person else len(face.pixels)
+        run = latest.get(key)
+        last = None if run is None else faces[run[-1]]
+        alike = last is not None and len(last.pixels) == len(face.pixels)
+        if run is not None and last is not None and alike and (not by_person or face.time_s > last.time_s):
+            run.append(index)
+        else:
+            latest[key] = [index]
+            runs.append(latest[key])
+    return runs

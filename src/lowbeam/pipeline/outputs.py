@@ -1,0 +1,142 @@
+"""The faces of each frame to a face stream: the primary's as they come, or everybody's at the end."""
+
+import heapq
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from lowbeam.codec.policy import Policy
+from lowbeam.codec.track_encoder import PlacedFace, TrackEncoder
+from lowbeam.container.layout import MAX_TRACKS
+from lowbeam.container.writer import FaceStreamWriter, Target, TrackWriter
+from lowbeam.faces import FrameFaces
+from lowbeam.faces.track import RECALL_S
+
+MAX_SPOOLS = 2 * MAX_TRACKS  # passers-by beyond this many are left out, the least present first
+
+
+class PrimaryOutput:
+    """Writes one track as its faces come. A context manager."""
+
+    left_out = 0
+
+    def __init__(self, policy: Policy, target: Target, latency_s: float) -> None:
+        self._policy, self._target, self._latency_s = policy, target, latency_s
+        self._encoder = TrackEncoder(policy)
+        self._stack = ExitStack()
+        self._track: TrackWriter | None = None
+        self.coded = 0
+
+    def __enter__(self) -> "PrimaryOutput":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, trace)
+        self._encoder.flush()
+
+    @property
+    def tracks(self) -> int:
+        """How many tracks were written."""
+        return min(self.coded, 1)
+
+    def add(self, frame: FrameFaces) -> None:
+        """Code the first face of a frame. Raises `CodecError` or `OutputError`."""
+        for face in frame.faces[:1]:
+            self._write(self._encoder.encode(face), frame.source_size)
+
+    def _write(self, placed: list[PlacedFace], source_size: tuple[int, int]) -> None:
+        if placed and self._track is None:
+            self._track = self._begin(source_size)
+        for one in placed:
+            assert self._track is not None  # it was just made
+            self._track.write(one)
+            self.coded += 1
+
+    def _begin(self, source_size: tuple[int, int]) -> TrackWriter:
+        writer = FaceStreamWriter(
+            self._target, source_size, may_change=self._policy.may_change, latency_s=self._latency_s
+        )  # fmt: skip
+        return self._stack.enter_context(writer).add_track(self._encoder.header, self._encoder.point)
+
+    def finish(self) -> None:
+        """Write what the encoder still holds, and end the file."""
+        self._write(self._encoder.flush(), (1, 1))
+        self._stack.close()
+
+
+@dataclass
+class _Spool:
+    """A face's coded track, kept until all tracks are known: a container lists its tracks before anything else."""
+
+    encoder: TrackEncoder
+    presence: float = 0.0
+    last_s: float = 0.0
+    is_ended: bool = False
+    placed: list[PlacedFace] = field(default_factory=list)
+
+    def end(self) -> None:
+        """Let go of the encoder: its memory and threads are many times what it coded."""
+        if not self.is_ended:
+            self.placed += self.encoder.flush()
+            self.is_ended = True
+
+    def events(self, track: TrackWriter) -> Iterator[tuple[int, TrackWriter, PlacedFace]]:
+        """Each face with its time and its track."""
+        for placed in self.placed:
+            yield placed.coded.time_ms, track, placed
+
+
+class AllFacesOutput:
+    """Keeps every face's coded track (a few hundred bytes a second), and writes the file at the end, the most present
+    face first; the least present are left out where there are more than `MAX_TRACKS`. A context manager."""
+
+    def __init__(self, policy: Policy, target: Target, latency_s: float) -> None:
+        self._policy, self._target, self._latency_s = policy, target, latency_s
+        TrackEncoder(policy).flush()  # is there such an encoder?
+        self._spools: dict[int, _Spool] = {}
+        self._source_size = (1, 1)
+        self.coded = self.tracks = self.left_out = 0
+
+    def __enter__(self) -> "AllFacesOutput":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for spool in self._spools.values():
+            spool.end()
+
+    def add(self, frame: FrameFaces) -> None:
+        """Code every face of a frame. Raises `CodecError`."""
+        for face in frame.faces:
+            self._source_size = frame.source_size
+            spool = self._spools.get(face.id) or self._new_spool(face.id)
+            spool.presence += face.box.side**2
+            spool.last_s = face.time_s
+            spool.placed += spool.encoder.encode(face)
+        for spool in self._spools.values():
+            if frame.time_s > spool.last_s + RECALL_S:  # this id will not be seen again
+                spool.end()
+
+    def _new_spool(self, face: int) -> _Spool:
+        if len(self._spools) >= MAX_SPOOLS:
+            least = min(self._spools, key=lambda known: self._spools[known].presence)
+            self._spools.pop(least).end()
+            self.left_out += 1
+        self._spools[face] = _Spool(TrackEncoder(self._policy))
+        return self._spools[face]
+
+    def finish(self) -> None:
+        """Write the file."""
+        spools = sorted(self._spools.values(), key=lambda spool: -spool.presence)
+        for spool in spools:
+            spool.end()
+        self.left_out += max(0, len(spools) - MAX_TRACKS)
+        spools = spools[:MAX_TRACKS]
+        self.tracks, self.coded = len(spools), sum(len(spool.placed) for spool in spools)
+        if not spools:
+            return
+        with FaceStreamWriter(self._target, self._source_size, latency_s=self._latency_s) as writer:
+            tracks = [writer.add_track(spool.encoder.header, spool.encoder.point) for spool in spools]
+            events = (spool.events(track) for spool, track in zip(spools, tracks, strict=True))
+            for _, track, placed in heapq.merge(*events, key=lambda event: event[0]):
+                track.write(placed)

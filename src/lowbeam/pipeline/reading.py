@@ -1,0 +1,151 @@
+"""Reading: valence and arousal from a face stream or any video, as they come or as a whole."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cached_property
+
+from lowbeam.errors import NoFaceError, StreamError, UsageError
+from lowbeam.faces import Detector, FrameFaces, make_detector
+from lowbeam.files import check_outputs
+from lowbeam.pipeline.estimate import BATCH, LIVE_BATCH, OVERLAY_BATCH, estimates_of
+from lowbeam.pipeline.options import FacesChoice, Progress, Section, check_faces
+from lowbeam.pipeline.sources import FaceSource, open_faces
+from lowbeam.recognize import DEFAULT_MODEL, Recognizer
+from lowbeam.restore import Restorer
+from lowbeam.sinks import OverlaySink, PlotSink, Sink, TraceSink, check_overlay_format, trace_sink
+from lowbeam.trace import Estimate, Provenance, Trace, check_figure_format, check_format
+
+Path = str | os.PathLike
+
+
+class Reader:
+    """Reads any number of sources with one model and one detector, which are loaded once.
+
+    `model` and `threads` are those of `Recognizer`, `detector` that of `make_detector`. Raises `UsageError` or
+    `ModelError`.
+    """
+
+    def __init__(self, model: Path = DEFAULT_MODEL, *, threads: int = 1, detector: str = "dlib") -> None:
+        self._model, self._threads, self._detector_name = model, threads, detector
+        self._recognizer = Recognizer(model, threads)
+
+    @cached_property
+    def _detector(self) -> Detector:
+        return make_detector(self._detector_name)
+
+    @cached_property
+    def _restorer(self) -> Restorer:
+        return Restorer(threads=self._threads)
+
+    def stream(
+        self, source: Path, *, faces: FacesChoice = "primary", start_s: float = 0.0, duration_s: float = math.inf,
+        fps: float = math.inf, progress: Progress | None = None,
+    ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:  # fmt: skip
+        """The faces of each frame and their estimates, in the same order, while `source` runs; options are those of
+        `read`. Of a live source each face is read as it comes. Raises what `read` raises, but `NoFaceError`."""
+        check_faces(faces)
+        section = Section(start_s, duration_s, fps)
+        with open_faces(source, lambda: self._detector, faces, section, progress) as opened:
+            yield from estimates_of(opened, self._recognizer, LIVE_BATCH if opened.is_live else BATCH, keep_frames=True)
+
+    def read(
+        self, source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
+        restore: bool = False, faces: FacesChoice = "primary", start_s: float = 0.0, duration_s: float = math.inf,
+        fps: float = math.inf, progress: Progress | None = None,
+    ) -> Trace:  # fmt: skip
+        """Read a source to its end: see `lowbeam.read`."""
+        check_faces(faces)
+        section = Section(start_s, duration_s, fps)
+        _check_formats(out, plot, overlay, restore)
+        check_outputs(source, out, plot, overlay)
+        with ExitStack() as stack:
+            opened = stack.enter_context(open_faces(source, lambda: self._detector, faces, section, progress))
+            gathered = TraceSink()
+            restorer = self._restorer if restore else None
+            sinks = [gathered, *(stack.enter_context(s) for s in _sinks(opened, out, plot, overlay, restorer))]
+            batch = LIVE_BATCH if opened.is_live else BATCH if overlay is None else OVERLAY_BATCH
+            count = 0
+            for frame, found in estimates_of(opened, self._recognizer, batch, keep_frames=overlay is not None):
+                count += len(found)
+                for sink in sinks:
+                    sink.write(frame, found)
+            if not count:
+                raise _no_face(opened)
+            provenance = Provenance(opened.name, os.fspath(self._model), opened.cut_at_s)
+            trace = gathered.trace(provenance)
+            for sink in sinks:
+                sink.close(trace.provenance)
+        return trace
+
+
+def read(
+    source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
+    restore: bool = False, faces: FacesChoice = "primary", model: Path = DEFAULT_MODEL, threads: int = 1,
+    detector: str = "dlib", start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf,
+    progress: Progress | None = None,
+) -> Trace:  # fmt: skip
+    """Read valence and arousal from a face stream, or from any video, whose faces are then found first and read at
+    scale 1.
+
+    `source` is a face stream, a video or picture file, ``camera:N``, a URL, a named pipe, or ``-``. `out` names a file
+    for the trace (.csv, .jsonl, .json, .parquet; ``-`` is CSV to standard output), `plot` a picture of it, `overlay` an
+    MP4 that shows each face with its estimate, and with `restore` a restored face beside it, a likely picture of what
+    was lost (`lowbeam.restore`); estimates are of what was received. Of a file all outputs appear whole or not at all;
+    of a live source, a camera, URL or pipe, rows of text are written as faces come, and SIGINT, SIGTERM and SIGHUP end
+    the source. `start_s`, `duration_s` and `fps` choose a part of the source; times stay those of the source.
+
+    A face stream that was cut, or a live one that stalls, is read as far as it goes; the trace's `cut_at_s` says where
+    it ends. To read many sources use a `Reader`.
+    Raises `UsageError`, `SourceError`, `StreamError`, `NoFaceError`, `ModelError` or `OutputError`.
+    """
+    return Reader(model, threads=threads, detector=detector).read(
+        source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, start_s=start_s,
+        duration_s=duration_s, fps=fps, progress=progress,
+    )  # fmt: skip
+
+
+def stream(
+    source: Path, *, faces: FacesChoice = "primary", model: Path = DEFAULT_MODEL, threads: int = 1,
+    detector: str = "dlib", start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf,
+) -> Iterator[tuple[FrameFaces, list[Estimate]]]:  # fmt: skip
+    """The faces of each frame and their estimates, in the same order, while `source` runs; options are those of `read`.
+
+    ::
+
+        for frame, estimates in lowbeam.stream("camera:0"):
+            for estimate in estimates:
+                print(estimate.time_s, estimate.valence)
+    """
+    reader = Reader(model, threads=threads, detector=detector)
+    return reader.stream(source, faces=faces, start_s=start_s, duration_s=duration_s, fps=fps)
+
+
+def _check_formats(out: Path | None, plot: Path | None, overlay: Path | None, restore: bool) -> None:
+    """Raise `UsageError` for outputs that cannot be written, before work is done for nothing."""
+    if out is not None and os.fspath(out) != "-":
+        check_format(out)
+    if plot is not None:
+        check_figure_format(plot)
+    if overlay is not None:
+        check_overlay_format(overlay)
+    if restore and overlay is None:
+        raise UsageError("restored faces are shown in an overlay: name one")
+
+
+def _sinks(
+    source: FaceSource, out: Path | None, plot: Path | None, overlay: Path | None, restorer: Restorer | None
+) -> Iterator[Sink]:
+    if out is not None:
+        yield trace_sink(out, live=source.is_live)
+    if plot is not None:
+        yield PlotSink(plot)
+    if overlay is not None:
+        yield OverlaySink(overlay, source.size, source.fps, restorer=restorer)
+
+
+def _no_face(source: FaceSource) -> NoFaceError | StreamError:
+    if source.cut_at_s is not None:
+        return StreamError(f"{source.name} is cut before its first face")
+    return NoFaceError(f"{source.name} shows no face")

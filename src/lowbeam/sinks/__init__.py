@@ -1,0 +1,39 @@
+"""Where estimates go: one small class a kind of output, all with `write` and `close`."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from lowbeam.sinks.overlay import OverlaySink, check_overlay_format
+from lowbeam.sinks.parquet import ParquetSink
+from lowbeam.sinks.sink import Sink
+from lowbeam.sinks.text import STDOUT, CsvSink, JsonLinesSink
+from lowbeam.sinks.whole_trace import JsonSink, PlotSink, TraceSink
+from lowbeam.trace import check_format
+
+__all__ = [
+    "CsvSink",
+    "JsonLinesSink",
+    "JsonSink",
+    "OverlaySink",
+    "ParquetSink",
+    "PlotSink",
+    "Sink",
+    "TraceSink",
+    "check_overlay_format",
+    "trace_sink",
+]
+
+
+def trace_sink(path: str | os.PathLike, *, live: bool) -> Sink:
+    """The sink that writes a trace to `path`, by its suffix; ``-`` is CSV to standard output. With `live` rows of text
+    are there as they come. Raises `UsageError` or `OutputError`."""
+    if os.fspath(path) == STDOUT:
+        return CsvSink(path, live=live)
+    check_format(path)
+    kinds: dict[str, Callable[[str | os.PathLike], Sink]] = {
+        ".csv": partial(CsvSink, live=live), ".jsonl": partial(JsonLinesSink, live=live), ".json": JsonSink,
+        ".parquet": ParquetSink,
+    }  # fmt: skip
+    return kinds[Path(path).suffix.lower()](path)

@@ -1,0 +1,91 @@
+"""CSV and JSON Lines: a line for each estimate, appended and flushed while a live source runs."""
+
+import io
+import os
+import sys
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from lowbeam.errors import OutputError, reason
+from lowbeam.faces import FrameFaces
+from lowbeam.files import is_device, whole_file
+from lowbeam.sinks.sink import Sink
+from lowbeam.trace.estimate import COLUMNS, Estimate, as_text
+from lowbeam.trace.store import Provenance, json_line, write_side_file
+
+STDOUT = "-"
+
+
+class _TextSink(Sink):
+    """Rows to `path`, or to standard output (``-``). With `live` they are there as soon as they are written, and stay
+    whatever comes; else the file appears whole when it is closed."""
+
+    def __init__(self, path: str | os.PathLike, *, live: bool) -> None:
+        self._path, self._live = path, live
+        self._stack = ExitStack()
+        self._file = self._opened()
+        self._begin()
+
+    def _opened(self) -> TextIO:
+        if os.fspath(self._path) == STDOUT:
+            return sys.stdout if self._live else io.StringIO()
+        if self._live:
+            try:
+                return self._stack.enter_context(Path(self._path).open("w", newline=""))
+            except (OSError, ValueError) as error:
+                raise OutputError(f"{self._path} cannot be written: {reason(error)}") from error
+        beside = self._stack.enter_context(whole_file(self._path))
+        return self._stack.enter_context(beside.open("w", newline=""))
+
+    def _begin(self) -> None:
+        """What stands before the first row."""
+
+    @abstractmethod
+    def _row(self, estimate: Estimate) -> str: ...
+
+    def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
+        """Write a line for each estimate."""
+        self._append("".join(map(self._row, estimates)))
+
+    def _append(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            if self._live:
+                self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"{self._path} cannot be written: {reason(error)}") from error
+
+    def close(self, provenance: Provenance) -> None:
+        """Finish the file, and say beside it where its rows came from."""
+        if isinstance(self._file, io.StringIO):
+            sys.stdout.write(self._file.getvalue())
+            sys.stdout.flush()
+        self._stack.close()
+        if os.fspath(self._path) != STDOUT and not is_device(self._path):
+            write_side_file(self._path, provenance)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+
+class CsvSink(_TextSink):
+    """Estimates as CSV, floats to 4 decimals."""
+
+    def _begin(self) -> None:
+        self._append(",".join(COLUMNS) + "\n")
+
+    def _row(self, estimate: Estimate) -> str:
+        return ",".join(as_text(estimate)) + "\n"
+
+
+class JsonLinesSink(_TextSink):
+    """Estimates as JSON Lines, an object each."""
+
+    def _row(self, estimate: Estimate) -> str:
+        return json_line(estimate) + "\n"

@@ -1,0 +1,61 @@
+"""Outputs that need the whole trace: JSON, and the plot."""
+
+import os
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lowbeam.errors import UsageError
+from lowbeam.faces import FrameFaces
+from lowbeam.sinks.sink import Sink
+from lowbeam.trace import Estimate, Provenance, Trace, check_figure_format, check_format
+
+
+class TraceSink(Sink):
+    """Gathers a trace: 72 bytes an estimate, 6 MB for an hour of a face at 25 frames a second."""
+
+    def __init__(self) -> None:
+        self._values = array("d")
+
+    def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
+        """Gather rows."""
+        for estimate in estimates:
+            self._values.extend(estimate)
+
+    def trace(self, provenance: Provenance) -> Trace:
+        """The trace so far."""
+        about = {"source": provenance.source, "model": provenance.model, "cut_at_s": provenance.cut_at_s}
+        return Trace.from_table(np.asarray(self._values, np.float64), **about)
+
+    def close(self, provenance: Provenance) -> None:
+        """Nothing: what was gathered is `trace`."""
+
+
+class JsonSink(TraceSink):
+    """A trace as one JSON object."""
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        if Path(path).suffix.lower() != ".json":
+            raise UsageError(f"{path}: a trace as JSON is named .json")
+        check_format(path)
+        super().__init__()
+        self._path = path
+
+    def close(self, provenance: Provenance) -> None:
+        """Write the file."""
+        self.trace(provenance).save(self._path)
+
+
+class PlotSink(TraceSink):
+    """A picture of a trace, PNG, SVG or PDF by its suffix (the `plot` extra)."""
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        check_figure_format(path)
+        super().__init__()
+        self._path = path
+
+    def close(self, provenance: Provenance) -> None:
+        """Draw and write the picture."""
+        self.trace(provenance).plot(self._path)

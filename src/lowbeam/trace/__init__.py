@@ -1,0 +1,17 @@
+"""The time series of estimates: its columns, its files, its plot."""
+
+from lowbeam.trace.estimate import COLUMNS, Estimate
+from lowbeam.trace.plot import AFFECT_COLOURS, check_figure_format
+from lowbeam.trace.store import Provenance, check_format
+from lowbeam.trace.trace import Trace, load_csv
+
+__all__ = [
+    "AFFECT_COLOURS",
+    "COLUMNS",
+    "Estimate",
+    "Provenance",
+    "Trace",
+    "check_figure_format",
+    "check_format",
+    "load_csv",
+]

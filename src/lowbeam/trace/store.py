@@ -1,0 +1,116 @@
+"""A trace as a file: CSV, JSON Lines, JSON and Parquet, and where it came from."""
+
+import csv
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowbeam.errors import SourceError, UsageError
+from lowbeam.files import whole_file
+from lowbeam.trace.estimate import COLUMNS, DIGITS, Estimate, as_text
+
+if TYPE_CHECKING:
+    from lowbeam.trace.trace import Trace
+
+FORMATS = (".csv", ".jsonl", ".json", ".parquet")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a trace came from: the `source` that was read, the `model` that read it, the time in seconds at which a cut
+    source breaks off, and the version of lowbeam."""
+
+    source: str = ""
+    model: str = ""
+    cut_at_s: float | None = None
+    lowbeam: str = ""
+
+    def as_json(self) -> str:
+        """All of it as JSON."""
+        return json.dumps(asdict(self))
+
+
+def check_format(path: str | os.PathLike) -> None:
+    """Raise `UsageError` where a trace cannot be written as `path`, before work is done for nothing."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(f"{path}: a trace is written as one of {', '.join(FORMATS)}")
+    if suffix == ".parquet":
+        arrow()
+
+
+def arrow() -> tuple[Any, Any]:
+    """The modules ``pyarrow`` and ``pyarrow.parquet``. Raises `UsageError` where they are not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UsageError("Parquet needs pyarrow: pip install 'lowbeam[tables]', or write .csv") from error
+    return pyarrow, pyarrow.parquet
+
+
+def side_file(path: str | os.PathLike) -> Path:
+    """Where the provenance of a text file of rows stands, as the W3C's "CSV on the Web" names it."""
+    return Path(f"{os.fspath(path)}-metadata.json")
+
+
+def write_side_file(path: str | os.PathLike, provenance: Provenance) -> None:
+    """Write the provenance of the rows at `path` beside it. Raises `OutputError`."""
+    with whole_file(side_file(path)) as beside:
+        beside.write_text(provenance.as_json() + "\n")
+
+
+def json_line(estimate: Estimate) -> str:
+    """An estimate as a line of JSON Lines."""
+    row = {name: round(value, DIGITS) for name, value in estimate._asdict().items()}
+    return json.dumps(row)
+
+
+def save(trace: "Trace", path: str | os.PathLike) -> None:
+    """Write a trace by the suffix of `path`. Raises `UsageError` or `OutputError`."""
+    check_format(path)
+    suffix = Path(path).suffix.lower()
+    with whole_file(path) as beside:
+        if suffix == ".csv":
+            with beside.open("w", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(COLUMNS)
+                writer.writerows(as_text(estimate) for estimate in trace)
+        elif suffix == ".jsonl":
+            beside.write_text("".join(json_line(estimate) + "\n" for estimate in trace))
+        elif suffix == ".json":
+            rounded = {name: np.round(values, DIGITS).tolist() for name, values in trace.columns.items()}
+            beside.write_text(json.dumps(asdict(trace.provenance) | {"columns": rounded}) + "\n")
+        else:
+            pyarrow, parquet = arrow()
+            about = {"lowbeam": trace.provenance.as_json()}
+            parquet.write_table(pyarrow.table(trace.columns).replace_schema_metadata(about), beside)
+    if suffix in (".csv", ".jsonl"):
+        write_side_file(path, trace.provenance)
+
+
+def load_rows(path: str | os.PathLike) -> tuple[list[Estimate], Provenance]:
+    """The rows of a trace that was saved as CSV, and where they came from. Raises `SourceError`."""
+    try:
+        with Path(path).open(newline="") as file:
+            reader = csv.reader(file)
+            if tuple(next(reader, ())) != COLUMNS:
+                raise SourceError(f"{path} is not a trace: its first line is not {','.join(COLUMNS)}")
+            rows = [[float(cell) for cell in row] for row in reader]
+        if not all(len(row) == len(COLUMNS) and all(map(math.isfinite, row)) for row in rows):
+            raise ValueError("a row is damaged")
+    except (OSError, ValueError, csv.Error) as error:
+        raise SourceError(f"{path} cannot be read as a trace: {error}") from error
+    return [Estimate(*row) for row in rows], _provenance_beside(path)  # type: ignore[arg-type]
+
+
+def _provenance_beside(path: str | os.PathLike) -> Provenance:
+    try:
+        return Provenance(**json.loads(side_file(path).read_text()))
+    except (OSError, ValueError, TypeError):
+        return Provenance(source=os.fspath(path))

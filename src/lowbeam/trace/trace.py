@@ -1,0 +1,166 @@
+"""The time series of estimates."""
+
+import base64
+import html
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lowbeam
+from lowbeam.errors import UsageError
+from lowbeam.trace import plot, store
+from lowbeam.trace.estimate import COLUMNS, Estimate
+from lowbeam.trace.store import Provenance
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(eq=False)
+class Trace:
+    """Estimates over time, a row for each face in each frame; frames without a face are absent.
+
+    `columns` maps each of `COLUMNS` to a float64 array (n,), `face` to int64; ``trace["valence"]`` and
+    ``trace.valence`` are columns, ``trace[10.0:20.0]`` the estimates from 10 s on and before 20 s, and iteration yields
+    each as an `Estimate`. Traces are equal where their columns and their provenance are. `source` names what was read,
+    `model` what read it; `cut_at_s` is the time at which a cut source breaks off, None where it was whole.
+    """
+
+    columns: dict[str, NDArray[Any]]
+    source: str = ""
+    model: str = ""
+    cut_at_s: float | None = None
+
+    __hash__ = None  # type: ignore[assignment]  # it is compared by value, and may change
+
+    @classmethod
+    def from_estimates(cls, estimates: Iterable[Estimate], **about: Any) -> "Trace":
+        """A trace of `estimates`, each an `Estimate` or a tuple in the order of `COLUMNS`."""
+        return cls.from_table(np.array(list(estimates), np.float64), **about)
+
+    @classmethod
+    def from_table(cls, values: NDArray[np.float64], **about: Any) -> "Trace":
+        """A trace from the values of its rows, one row after the other."""
+        table = values.reshape(-1, len(COLUMNS))
+        columns: dict[str, NDArray[Any]] = {name: table[:, i].copy() for i, name in enumerate(COLUMNS)}
+        columns["face"] = columns["face"].astype(np.int64)
+        return cls(columns, **about)
+
+    def __len__(self) -> int:
+        return len(self.columns["time_s"])
+
+    def __iter__(self) -> Iterator[Estimate]:
+        rows = zip(*(self.columns[name].tolist() for name in COLUMNS), strict=True)
+        return (Estimate(*row) for row in rows)
+
+    @overload
+    def __getitem__(self, key: str) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> "Trace": ...
+    def __getitem__(self, key: str | slice) -> "NDArray[Any] | Trace":
+        if isinstance(key, str):
+            return self.columns[key]
+        if not isinstance(key, slice) or key.step is not None:
+            raise TypeError('a trace is indexed by a column, trace["valence"], or by time, trace[10.0:20.0]')
+        begin, end = (math.nan if bound is None else float(bound) for bound in (key.start, key.stop))
+        times = self.columns["time_s"]
+        return self._where(~(times < begin) & ~(times >= end))
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        """A column by its name: ``trace.valence``."""
+        if name in COLUMNS:
+            return self.columns[name]
+        raise AttributeError(f"a trace has no {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Trace):
+            return NotImplemented
+        same = all(np.array_equal(self.columns[name], other.columns[name]) for name in COLUMNS)
+        return same and self.provenance == other.provenance
+
+    def __repr__(self) -> str:
+        faces = len(np.unique(self.columns["face"]))
+        span = f", {self.time_s[0]:.2f} to {self.time_s[-1]:.2f} s" if len(self) else ""
+        count = f"{len(self)} estimates of {faces} face{'s' * (faces != 1)}"
+        return f"<Trace of {self.source or 'nothing named'}: {count}{span}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """The plot, for a notebook; None where Matplotlib is not installed."""
+        try:
+            return plot.png_of(self.plot())
+        except UsageError:
+            return None
+
+    def _repr_html_(self) -> str:
+        """A line and the plot, for a notebook."""
+        picture = self._repr_png_()
+        shown = "" if picture is None else f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+        return f"<p>{html.escape(repr(self))}</p>{shown}"
+
+    def _where(self, mask: NDArray[np.bool_]) -> "Trace":
+        columns = {name: values[mask] for name, values in self.columns.items()}
+        return Trace(columns, self.source, self.model, self.cut_at_s)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the trace came from."""
+        return Provenance(self.source, self.model, self.cut_at_s, lowbeam.__version__)
+
+    def of_face(self, face: int) -> "Trace":
+        """The rows of one face."""
+        return self._where(self.columns["face"] == face)
+
+    def faces(self) -> list[int]:
+        """Ids of the faces, the most present (sum of areas) first."""
+        ids, index = np.unique(self.columns["face"], return_inverse=True)
+        presence = np.bincount(index, weights=self.columns["side"] ** 2, minlength=len(ids))
+        return [int(i) for i in ids[np.argsort(-presence, kind="stable")]]
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """A `pandas.DataFrame` with `COLUMNS` (the `tables` extra)."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError("to_pandas needs pandas: pip install 'lowbeam[tables]'") from error
+        return pandas.DataFrame(self.columns)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the trace as ``.csv`` or ``.jsonl`` (4 decimals; provenance in a side file), ``.json`` or ``.parquet``
+        (the `tables` extra), by its suffix.
+
+        Raises `UsageError` for another suffix, `OutputError` where the file cannot be written.
+        """
+        store.save(self, path)
+
+    def plot(self, path: str | os.PathLike | None = None, *, ax: "Axes | None" = None) -> "Figure":
+        """Valence and arousal over time, each within two standard deviations, as a Matplotlib figure (the `plot`
+        extra), which a notebook shows; written to `path` (PNG, SVG or PDF by its suffix) where one is given. With `ax`
+        the most present face is drawn there.
+
+        Raises `UsageError` or `OutputError`.
+        """
+        if ax is not None:
+            plot.draw_on(ax, self)
+            figure = ax.get_figure(root=True)
+            assert figure is not None  # axes belong to one
+        else:
+            figure = plot.plot_trace(self)
+        if path is not None:
+            plot.save_figure(figure, path)
+        return figure
+
+
+def load_csv(path: str | os.PathLike) -> Trace:
+    """Read a trace that was saved as CSV; source and model are known where its side file is there. Raises `SourceError`
+    where it is not one."""
+    rows, provenance = store.load_rows(path)
+    return Trace.from_estimates(
+        rows, source=provenance.source, model=provenance.model, cut_at_s=provenance.cut_at_s
+    )  # fmt: skip
