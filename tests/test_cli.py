@@ -37,7 +37,7 @@ def test_pack_and_read_make_what_was_asked_for(short_clip: Path, tmp_path: Path,
     read = run_cli("read", stream, "-o", trace, "--plot", tmp_path / "p.png", "--overlay", tmp_path / "o.mp4")
     assert (read.returncode, read.stdout, read.stderr) == (0, "", "")  # and no progress bar off a terminal
     assert trace.read_text().startswith(",".join(COLUMNS))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.mkv", "o.mp4", "p.png", "t.csv"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.mkv", "o.mp4", "p.png", "t.csv", "t.csv-metadata.json"]
 
 
 def test_streams_go_through_standard_output_and_input(clip: Path) -> None:

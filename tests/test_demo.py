@@ -40,7 +40,7 @@ def test_what_goes_on_the_wire_is_more_than_the_video_and_less_than_the_file_wit
 
 def test_everything_lies_in_the_folder(done: Demo) -> None:
     names = {path.name for path in done.folder.iterdir()}
-    assert names == {f"point-{i}.{kind}" for i in (1, 2, 3) for kind in ("mkv", "csv")} | {
+    assert names == {f"point-{i}.{kind}" for i in (1, 2, 3) for kind in ("mkv", "csv", "csv-metadata.json")} | {
         "traces.png", "envelope.png", "overlay.mp4", "index.html"
     }  # fmt: skip
     assert len(load_csv(done.folder / "point-3.csv")) == done.results[-1].packed.coded

@@ -70,8 +70,8 @@ def pack(
     """
     check_faces(faces)
     make_policy = _policy_maker({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, budget, budget_of, faces)
-    _check_out(out, latency_s)
     check_outputs(source, out)
+    _check_out(out, latency_s)
     tracker = FaceTracker(make_detector(detector))
     with open_video(opened(source)) as video, binary_output(out) as target:
         if latency_s is None:

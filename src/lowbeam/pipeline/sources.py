@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from statistics import median
 from typing import Protocol
@@ -13,7 +13,7 @@ from lowbeam.container.reader import FaceStreamReader
 from lowbeam.container.returning import ReturningReader
 from lowbeam.face import Face
 from lowbeam.faces import Detector, FaceTracker, FrameFaces, crop
-from lowbeam.media import Frame, PipeInput, Source, StillSource, VideoSource, is_url, open_video, opened
+from lowbeam.media import Frame, PipeInput, StillSource, VideoSource, open_video, opened
 from lowbeam.pipeline.options import Counted, FacesChoice, Progress, Section
 
 INTERVALS = 8  # between faces, of which the median is the usual one
@@ -126,23 +126,16 @@ def open_faces(
     """Open a face stream, a video file, ``camera:N``, a URL, a named pipe or ``-``. Raises `SourceError`,
     `StreamError`, `UsageError` or `ModelError`."""
     found = opened(source, is_head_of_face_stream)
-    if is_face_stream(found) or (is_url(found) and _is_face_stream_at(found)):
-        with _face_stream(found, faces == "primary") as reader:
-            yield StreamFaces(reader, section, progress)
-    else:
-        with open_video(found) as video:
-            yield VideoFaces(video, FaceTracker(make_detector()), faces, section, progress)
-
-
-def _face_stream(source: Source, primary_only: bool) -> FaceStreamReader | ReturningReader:
-    if isinstance(source, PipeInput):
-        return ReturningReader(source, primary_only)
-    return FaceStreamReader(source, primary_only)
-
-
-def _is_face_stream_at(url: Source) -> bool:
-    """Whether what a URL leads to says that it is a face stream."""
-    if str(url).startswith(("rtsp:", "rtmp:", "rtmps:")):
-        return False
-    with VideoSource(url) as video:
-        return "LOWBEAM" in video.tags
+    with ExitStack() as stack:
+        if not is_face_stream(found):
+            video: VideoSource | StillSource = open_video(found)
+            stack.push(video.__exit__)
+            if not (isinstance(video, VideoSource) and "LOWBEAM" in video.tags):
+                yield VideoFaces(video, FaceTracker(make_detector()), faces, section, progress)
+                return
+            stack.close()  # a face stream at a URL, which is seen only now
+        primary_only = faces == "primary"
+        if isinstance(found, PipeInput):
+            yield StreamFaces(stack.enter_context(ReturningReader(found, primary_only)), section, progress)
+        else:
+            yield StreamFaces(stack.enter_context(FaceStreamReader(found, primary_only)), section, progress)
