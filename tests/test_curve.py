@@ -36,6 +36,7 @@ from lowbeam.evaluate.curve.stills import measure_stills
 from lowbeam.evaluate.curve.sweep import sweep
 from lowbeam.evaluate.curve.systems import Readers, System, parse_systems
 from lowbeam.evaluate.followed import measure_followed
+from lowbeam.recognize import DEFAULT_MODEL
 from lowbeam.scale import shrink
 
 SYSTEMS = "accurate,accurate/each,HR-trained=fast"
@@ -161,6 +162,36 @@ def test_deviations_are_measured_where_people_are_followed(corpus: str, cache: P
         scored = row["scores"]["fast"]["valence"]
         assert 0 <= scored["within_1_std"] <= scored["within_2_std"] <= 1
         assert scored["mean_std"] > 0
+
+
+def test_each_reads_every_followed_face_by_itself(corpus: str, cache: Path) -> None:
+    found = measure_followed(corpus, parse_grid("hevc", "8", "32", "25"), parse_systems("fast,fast/each"), cache=cache)
+    (row,) = found["rows"]
+    assert row["scores"]["fast"] != row["scores"]["fast/each"]
+
+
+def test_a_system_without_deviations_cannot_be_followed(
+    corpus: str, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = run_cli("evaluate", "followed", corpus, "--models", "fast,fer", "-o", tmp_path / "f.json")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "fer gives no standard deviation" in done.stderr
+    assert "fer" not in run_cli("evaluate", "followed", "--help").stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_stills_are_read_by_one_system_unless_more_are_named(
+    hr_faces: np.ndarray, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    votes = np.zeros((16, 10), np.uint8)
+    votes[np.arange(16), np.arange(16) % 8] = 10
+    np.savez(tmp_path / "test.npz", pixels=hr_faces[:16, ::2, ::2], votes=votes)
+    out = tmp_path / "stills.json"
+    done = run_cli(
+        "evaluate", "stills", "--corpus", tmp_path, "--codecs=avc", "--scales=8", "--qps=32", "-o", out
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(out.read_text())["systems"]) == [DEFAULT_MODEL]
 
 
 def test_a_corpus_of_stills_or_without_labels_is_named(shared: Path, cache: Path) -> None:

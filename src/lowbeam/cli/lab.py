@@ -50,6 +50,9 @@ Codecs = Annotated[str, typer.Option(help="commas between")]
 Scales = Annotated[str, typer.Option(help="commas between")]
 Qps = Annotated[str, typer.Option(help="commas between; each on its codec's own scale")]
 Models = Annotated[str, typer.Option(help="MODEL or NAME=MODEL, commas between: a name, MODEL/each, an ONNX file, fer")]
+OnnxModels = Annotated[
+    str, typer.Option("--models", help="MODEL or NAME=MODEL, commas between: a name, MODEL/each, an ONNX file")
+]
 Split = Annotated[str, typer.Option(help="test for reporting; valid for choosing")]
 Results = Annotated[Path, typer.Option("-o", "--out", help="results as JSON")]
 ALL_SCALES, ALL_QPS = "1,2,3,4,6,8,12,16", "22,27,32,37,42,47"
@@ -100,7 +103,7 @@ def evaluate_stills(
     codecs: Codecs = "hevc",
     scales: Scales = "1,4,8,16",
     qps: Qps = ALL_QPS,
-    models: Models = DEFAULT_MODELS,
+    models: Models = DEFAULT_MODEL,
     split: Split = "test",
 ) -> None:
     """Measure readings of stills that were really coded, each by itself, at every scale and QP."""
@@ -139,7 +142,7 @@ def evaluate_followed(
     scales: Scales = "1,4,8",
     qps: Qps = "27,37",
     fps: Annotated[str, typer.Option(help="commas between")] = "12.5,5,1",
-    models: Models = DEFAULT_MODEL,
+    models: OnnxModels = DEFAULT_MODEL,
     split: Split = "test",
 ) -> None:
     """Measure how honest deviations are where people are followed through coded video."""
@@ -148,7 +151,7 @@ def evaluate_followed(
     from lowbeam.evaluate.followed import measure_followed
 
     check_outputs(corpus, out)
-    grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models)
+    grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models, only_with_deviations=True)
     _measured_into(out, partial(measure_followed, corpus, grid, systems, split=split))
 
 

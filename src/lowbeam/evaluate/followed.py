@@ -21,8 +21,8 @@ def measure_followed(
     corpus: str | Path, grid: Grid, systems: list[System], *, split: str = "test", cache: str | Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores of `systems`, models that ship or ONNX files, with their memory, over the faces that are sent of the
-    recordings of a corpus at each point of `grid`.
+    """Scores of `systems` (of ``parse_systems(…, only_with_deviations=True)``) over the faces that are sent of the
+    recordings of a corpus at each point of `grid`; a model uses its memory unless ``/each`` follows its name.
 
     Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has codec, scale, QP, frame rate and, by system,
     the scores. Raises `UsageError`, `CorpusError`, `CodecError` or `ModelError`.
@@ -31,7 +31,8 @@ def measure_followed(
     tracks, points, rows = tracks_of(faces), list(grid.points()), []
     for point in points:
         recognizers = {system.name: Recognizer(system.at(point.scale) or system.model) for system in systems}
-        parts = [_follow(track, point, recognizers) for track in tracks]
+        each = {system.name for system in systems if system.way}
+        parts = [_follow(track, point, recognizers, each) for track in tracks]
         truth = np.concatenate([part[1] for part in parts])
         found = {}
         for name in recognizers:
@@ -47,13 +48,15 @@ def measure_followed(
 
 
 def _follow(
-    track: Track, point: OperatingPoint, recognizers: dict[str, Recognizer]
+    track: Track, point: OperatingPoint, recognizers: dict[str, Recognizer], each: set[str]
 ) -> tuple[dict[str, tuple[Affect, Affect]], Affect]:
-    """What each reads of a recording, affect and deviation (n, 2), and the truth."""
+    """What the `recognizers` estimate in a recording, affect and deviation (n, 2) by name, and the truth; those named
+    in `each` use no memory."""
     sent = trip(point, np.asarray(track.pixels), track.time_s)
     found = {}
     for name, recognizer in recognizers.items():
-        reading, _ = recognizer.follow(sent.faces, sent.time_s)
-        affect = np.stack([reading.valence, reading.arousal], 1)
-        found[name] = affect, np.stack([reading.valence_std, reading.arousal_std], 1)
+        with_memory, without = recognizer.follow_both(sent.faces, sent.time_s)
+        estimates = without if name in each else with_memory
+        affect = np.stack([estimates.valence, estimates.arousal], 1)
+        found[name] = affect, np.stack([estimates.valence_std, estimates.arousal_std], 1)
     return found, track.affect[sent.rows]

