@@ -352,6 +352,38 @@ def test_a_corpus_is_named_by_its_kind_and_place(tmp_path: Path) -> None:
             load_faces(f"{kind}:{tmp_path}", "train")
 
 
+@pytest.mark.parametrize("given_kind", ["", "ferplus:", "faces96:", "avec2016:", "afew-va:", "aff-wild2:"])
+def test_a_csv_of_another_kind_is_taken_for_a_manifest(given_kind: str, tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_text(HEADING)
+    with pytest.raises(CorpusError, match=rf"did you mean manifest:{tmp_path}/my\.csv\?"):
+        load_faces(f"{given_kind}{tmp_path / 'my.csv'}", "test")
+
+
+def test_a_folder_of_another_kind_is_named_by_what_it_looks_like(
+    avec: Path, afew: Path, aff_wild: Path, hr_faces: Faces, tmp_path: Path
+) -> None:
+    fer = write_ferplus(tmp_path / "fer", hr_faces[:4])
+    for folder, kind in ((avec, "avec2016"), (afew, "afew-va"), (aff_wild, "aff-wild2"), (fer, "ferplus")):
+        for wrong in {"", "avec2016:", "afew-va:", "manifest:"} - {f"{kind}:", "" if kind == "ferplus" else None}:
+            with pytest.raises(CorpusError, match=rf"did you mean {kind}:{folder}\?"):
+                load_faces(f"{wrong}{folder}", "test")
+    with pytest.raises(CorpusError, match=rf"did you mean ferplus:{fer}\?"):
+        load_faces(fer / "test.npz", "test")
+    (avec / "recordings_video" / "dev_1.mp4").unlink()
+    with pytest.raises(CorpusError, match=r"dev_1\.mp4 is missing"):  # of the right kind, its own error is told
+        load_faces(f"avec2016:{avec}", "test")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "message"),
+    [("gone.csv", "given as manifest:gone.csv"), ("avec2016", "a corpus is KIND:PATH, of kind ferplus, faces96,"),
+     ("manifest:gone.csv", r"^gone\.csv is missing$"), ("n" * 300, "nnn is missing: a corpus is")],
+)  # fmt: skip
+def test_a_missing_path_without_a_kind_says_how_kinds_are_given(corpus: str, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        load_faces(corpus, "test")
+
+
 @given(st.lists(st.floats(0, 1e4), min_size=2, max_size=30, unique=True), st.floats(0, 1e4))
 def test_a_label_between_two_near_ones_lies_between_them(times: list[float], frame_s: float) -> None:
     label_s = np.sort(np.array(times))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lowbeam.cli.options import Corpus, ModelName, Threads
+from lowbeam.cli.options import ANY_CORPUS, RECORDED, Corpus, ModelName, Recordings, Threads
 from lowbeam.cli.show import needs, print_results, progress_bar, say
 from lowbeam.files import check_outputs, make_folder, whole_file
 from lowbeam.recognize import DEFAULT_MODEL
@@ -20,7 +20,7 @@ app = typer.Typer()
 evaluate = typer.Typer(help="Measure systems, and write what was found.")
 
 
-@app.command(epilog="Example: lowbeam table --corpus ../shared/data/ferplus -o table.json")
+@app.command(epilog="Example: lowbeam table --corpus ferplus -o table.json")
 def table(
     corpus: Corpus,
     model: ModelName = DEFAULT_MODEL,
@@ -61,7 +61,7 @@ DEFAULT_MODELS = f"{DEFAULT_MODEL},{DEFAULT_MODEL}/each"
 
 @app.command(epilog="Example: lowbeam curve avec2016:people --codecs hevc --fps 25,5,1 --workers 2 -o runs/curve")
 def curve(
-    corpus: Annotated[str, typer.Argument(help="recordings with labels, KIND:PATH")],
+    corpus: Recordings,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for results.json and curve.html")],
     codecs: Codecs = "hevc,avc,av1,vp9",
     scales: Scales = ALL_SCALES,
@@ -96,7 +96,7 @@ def curve(
     say(f"{out}: {len(results['points'])} points over {results['seconds'] / 60:.1f} minutes; open {out / 'curve.html'}")
 
 
-@evaluate.command("stills", epilog="Example: lowbeam evaluate stills --corpus ../shared/data/ferplus -o stills.json")
+@evaluate.command("stills", epilog="Example: lowbeam evaluate stills --corpus ferplus -o stills.json")
 def evaluate_stills(
     corpus: Corpus,
     out: Results,
@@ -116,7 +116,7 @@ def evaluate_stills(
     _measured_into(out, partial(measure_stills, corpus, grid, systems, split=split))
 
 
-@evaluate.command("framing", epilog="Example: lowbeam evaluate framing --corpus ../shared/data/ferplus -o framing.json")
+@evaluate.command("framing", epilog="Example: lowbeam evaluate framing --corpus ferplus -o framing.json")
 def evaluate_framing(
     corpus: Corpus,
     out: Results,
@@ -136,7 +136,7 @@ def evaluate_framing(
 
 @evaluate.command("followed", epilog="Example: lowbeam evaluate followed avec2016:people -o followed.json")
 def evaluate_followed(
-    corpus: Annotated[str, typer.Argument(help="recordings with labels, KIND:PATH")],
+    corpus: Recordings,
     out: Results,
     codecs: Codecs = "hevc",
     scales: Scales = "1,4,8",
@@ -157,12 +157,12 @@ def evaluate_followed(
 
 @evaluate.command(
     "corpus",
-    epilog="Example: lowbeam evaluate corpus avec2016:people --real ../shared/data/ferplus "
+    epilog="Example: lowbeam evaluate corpus avec2016:people --real ferplus "
     "--of-rendered runs/rendered-only/rendered-only.onnx --of-real runs/one-for-all/one-for-all.onnx -o corpus.json",
 )
 def evaluate_corpus(
-    rendered: Annotated[str, typer.Argument(help="rendered people, KIND:PATH")],
-    real: Annotated[str, typer.Option(help="real faces, KIND:PATH; a bare path is FER+")],
+    rendered: Annotated[str, typer.Argument(help=f"rendered people, {RECORDED}")],
+    real: Annotated[str, typer.Option(help=f"real faces, {ANY_CORPUS}")],
     of_rendered: Annotated[str, typer.Option(help="a model that was trained on rendered people alone")],
     of_real: Annotated[str, typer.Option(help="a model that was trained on real faces alone")],
     out: Results,

@@ -1,10 +1,12 @@
 """Options that several commands have."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lowbeam.corpora.kinds import KINDS, RECORDING_KINDS
 from lowbeam.pipeline.options import FacesChoice
 
 Source = Annotated[str, typer.Argument(help="a video file, camera:0, an rtsp or http URL, or - for standard input")]
@@ -13,8 +15,15 @@ Faces = Annotated[FacesChoice, typer.Option(help="primary: the largest, longest-
 DetectorName = Annotated[str, typer.Option("--detector", help="dlib, or yunet:PATH with YuNet's ONNX file")]
 Threads = Annotated[int, typer.Option(help="cores that the recognizer may use")]
 ModelName = Annotated[str, typer.Option("--model", help="name of a model that ships, or an ONNX file")]
+
+
+def _listed(kinds: Iterable[str]) -> str:
+    *most, last = kinds
+    return f"{', '.join(most)} or {last}"
+
+
+ANY_CORPUS = f"KIND:PATH, of kind {_listed(KINDS)}; a bare path is FER+"
+RECORDED = f"KIND:PATH, of kind {_listed(RECORDING_KINDS)}"
+Corpus = Annotated[str, typer.Option("--corpus", help=ANY_CORPUS)]
+Recordings = Annotated[str, typer.Argument(help=f"recordings with labels, {RECORDED}")]
 FerPlus = Annotated[Path, typer.Option("--corpus", help="FER+ folder")]
-Corpus = Annotated[
-    str,
-    typer.Option("--corpus", help="KIND:PATH, ferplus, avec2016, afew-va, aff-wild2 or manifest; a bare path is FER+"),
-]

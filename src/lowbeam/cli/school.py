@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lowbeam.cli.options import Corpus, FerPlus
+from lowbeam.cli.options import ANY_CORPUS, RECORDED, Corpus, FerPlus
 from lowbeam.cli.show import needs, progress_bar, say
 from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs
@@ -14,13 +14,13 @@ app = typer.Typer()
 corpus_app = typer.Typer(help="Make corpora.")
 
 
-@app.command(epilog="Example: lowbeam train one-for-all --corpus ../shared/data/ferplus -o runs/one-for-all")
+@app.command(epilog="Example: lowbeam train one-for-all --corpus ferplus -o runs/one-for-all")
 def train(
     recipe: Annotated[str, typer.Argument(help="a recipe file (YAML), or the name of one that ships")],
     corpus: FerPlus,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for checkpoints, logs and the ONNX file")],
     video: Annotated[
-        list[str] | None, typer.Option(help="recordings, KIND:PATH, of a recipe for video; may be given again")
+        list[str] | None, typer.Option(help=f"of a recipe for video: recordings, {RECORDED}; may be given again")
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="of a recipe for video: folder of a finished run to start from")
@@ -30,7 +30,7 @@ def train(
     ] = None,
     unlabelled: Annotated[
         str | None,
-        typer.Option(help="of a recipe that has use for it: stills, KIND:PATH, of which only the teacher tells"),
+        typer.Option(help=f"of a recipe that uses them: stills that only the teacher labels, {ANY_CORPUS}"),
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -61,7 +61,7 @@ def train(
     print(path)
 
 
-@app.command(epilog="Example: lowbeam replicate reduced --corpus ../shared/data/ferplus -o runs/paper --minutes 110")
+@app.command(epilog="Example: lowbeam replicate reduced --corpus ferplus -o runs/paper --minutes 110")
 def replicate(
     experiment: Annotated[str, typer.Argument(help="full, reduced, restoration, … or an experiment file (YAML)")],
     corpus: Corpus,
@@ -100,9 +100,7 @@ def export(
     export_job(job, out)
 
 
-@corpus_app.command(
-    "render", epilog="Example: lowbeam corpus render people --face-model ../shared/data/ict_face.npz --workers 2"
-)
+@corpus_app.command("render", epilog="Example: lowbeam corpus render people --face-model ict_face.npz --workers 2")
 def corpus_render(
     out: Annotated[Path, typer.Argument(help="folder for the corpus, in the layout of AVEC 2016")],
     face_model: Annotated[str, typer.Option(help="ict_face.npz, or a clone of the public ICT-FaceKit")],

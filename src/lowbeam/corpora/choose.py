@@ -1,6 +1,7 @@
 """Any corpus by its name and place."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from lowbeam.corpora import afew_va, aff_wild2, avec2016, faces96, ferplus, manifest
 from lowbeam.corpora.cache import cached_faces, default_cache
+from lowbeam.corpora.kinds import KINDS
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces, Recording
 from lowbeam.errors import CorpusError, UsageError
 
@@ -17,16 +19,39 @@ RECORDINGS: dict[str, Callable[[Path, str], list[Recording]]] = {
 }  # fmt: skip
 STILLS: dict[str, Callable[[Path, str], LabelledFaces]] = {"ferplus": ferplus.load, "faces96": faces96.load}
 NAMES = {"ferplus": "FER+", "avec2016": "AVEC 2016", "afew-va": "AFEW-VA", "aff-wild2": "Aff-Wild2"}
+FERPLUS_FILES = tuple(f"{split}.npz" for split in SPLITS)
+CLIP_OF_AFEW = "[0-9][0-9][0-9]/[0-9][0-9][0-9].json"
+SIGNS = {  # what a folder of a kind holds, as glob patterns
+    "avec2016": ("recordings_video",), "ferplus": (*FERPLUS_FILES, *ferplus.FOLDERS.values()),
+    "aff-wild2": ("VA_Estimation_Challenge", "*/VA_Estimation_Challenge"),
+    "afew-va": (CLIP_OF_AFEW, f"*/{CLIP_OF_AFEW}"),
+}  # fmt: skip
 
 
 def kind_and_place(corpus: str | Path) -> tuple[str, Path]:
     """``KIND:PATH`` parted; a bare path is FER+. Raises `UsageError` for an unknown kind."""
     kind, colon, place = str(corpus).partition(":")
-    if not colon or Path(str(corpus)).exists():
+    if not colon or _exists(corpus):
         return "ferplus", Path(corpus)
-    if kind not in RECORDINGS and kind not in STILLS:
-        raise UsageError(f"corpus {kind} is not one of {', '.join(sorted({*RECORDINGS, *STILLS}))}")
+    if kind not in KINDS:
+        raise UsageError(f"corpus {kind} is not one of {', '.join(sorted(KINDS))}")
     return kind, Path(place)
+
+
+def likely_corpus(place: Path) -> str | None:
+    """An existing file or folder as ``KIND:PATH``, of the kind that it looks like by names alone; None where it looks
+    like none."""
+    if place.is_file():
+        if place.name in FERPLUS_FILES:
+            return f"ferplus:{place.parent}"
+        kind = {".csv": "manifest", ".npz": "faces96"}.get(place.suffix.lower())
+    else:
+        kind = next((kind for kind, names in SIGNS.items() if any(any(place.glob(name)) for name in names)), None)
+    return None if kind is None else f"{kind}:{place}"
+
+
+def _exists(place: str | Path) -> bool:
+    return os.path.exists(place)  # noqa: PTH110  (unlike Path.exists it never raises)
 
 
 def corpus_name(corpus: str | Path) -> str:
@@ -41,23 +66,38 @@ def load_faces(
     corpus: str | Path, split: str, *, cache: str | Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> LabelledFaces:  # fmt: skip
-    """The faces of one of `SPLITS` of a corpus, ``KIND:PATH``, whose kind is a name in `STILLS` or `RECORDINGS`.
+    """The faces of one of `SPLITS` of a corpus, ``KIND:PATH``, whose kind is one of `KINDS`.
 
-    Recordings are cut into faces once, and kept in `cache` (`default_cache`). Raises `UsageError`, `CorpusError` or
-    `OutputError`.
+    Recordings are cut into faces once, and kept in `cache` (`default_cache`). Raises `UsageError`, `CorpusError` (which
+    names the kind that the path looks like where that is another) or `OutputError`.
     """
     if split not in SPLITS:
         raise UsageError(f"split {split} is not one of {', '.join(SPLITS)}")
     kind, place = kind_and_place(corpus)
-    if kind in STILLS:
-        return STILLS[kind](place, split)
-    if not place.exists():
-        raise CorpusError(f"{place} is missing")
-    found = RECORDINGS[kind](place, split)
+    if not _exists(place):
+        raise CorpusError(_missing(place, is_bare=not str(corpus).startswith(f"{kind}:")))
+    try:
+        if kind in STILLS:
+            return STILLS[kind](place, split)
+        found = RECORDINGS[kind](place, split)
+    except CorpusError as error:
+        likely = likely_corpus(place)
+        if likely in (None, f"{kind}:{place}"):
+            raise
+        raise CorpusError(f"{place} is no corpus of kind {kind}; did you mean {likely}?") from error
     if not found:
         raise CorpusError(f"{place} holds no recording of split {split}")
     name = f"{kind}-{split}-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:12]}"
     return cached_faces(name, found, Path(cache) if cache is not None else default_cache(), progress)
+
+
+def _missing(place: Path, is_bare: bool) -> str:
+    """What to say of a corpus that is not there; where its path `is_bare`, its kind may have been left out."""
+    if not is_bare:
+        return f"{place} is missing"
+    if place.suffix.lower() == ".csv":
+        return f"{place} is missing; a CSV manifest is given as manifest:{place}"
+    return f"{place} is missing: a corpus is KIND:PATH, of kind {', '.join(KINDS)}, or a FER+ folder"
 
 
 def load_labelled(

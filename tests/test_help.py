@@ -1,0 +1,46 @@
+"""What the commands say of themselves."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lowbeam.cli import app
+from lowbeam.corpora.choose import RECORDINGS, STILLS
+from lowbeam.corpora.kinds import KINDS, RECORDING_KINDS, STILL_KINDS
+
+TAKE_ANY = {"table", "replicate", "evaluate stills", "evaluate framing", "evaluate corpus", "train"}
+TAKE_RECORDINGS = {"curve", "evaluate followed", "evaluate corpus", "train"}
+
+
+def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command below `command`, groups too, by the words that call it."""
+    yield path, command
+    for name, part in getattr(command, "commands", {}).items():
+        yield from commands(part, f"{path} {name}".strip())
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def shown(path: str, columns: int = 80) -> str:
+    """The help of a command, as a terminal of so many columns shows it."""
+    return CliRunner().invoke(app, [*path.split(), "--help"], env={"COLUMNS": str(columns)}).output
+
+
+@pytest.mark.parametrize("path", sorted(TAKE_ANY | TAKE_RECORDINGS))
+def test_a_command_that_takes_a_corpus_lists_all_kinds(path: str) -> None:
+    text = "".join(shown(path).split())  # a line may break within a kind's name
+    for kinds, takers in ((KINDS, TAKE_ANY), (RECORDING_KINDS, TAKE_RECORDINGS)):
+        assert path not in takers or f"ofkind{','.join(kinds[:-1])}or{kinds[-1]}" in text
+
+
+def test_each_kind_that_is_listed_can_be_opened() -> None:
+    assert (tuple(STILLS), tuple(RECORDINGS)) == (STILL_KINDS, RECORDING_KINDS)
+
+
+def test_no_other_command_takes_a_corpus() -> None:
+    about = {path for path in COMMANDS if "KIND:PATH" in shown(path)}
+    assert about == TAKE_ANY | TAKE_RECORDINGS
