@@ -31,7 +31,7 @@ def table(
     """Measure a model at every scale: RMSE, CC and CCC; beside it `fer`, where it is installed."""
     from lowbeam.evaluate.table import table as measure_table
 
-    with progress_bar("measuring") as progress:
+    with progress_bar("measuring", "scales") as progress:
         done = 0
 
         def step() -> None:
@@ -83,7 +83,7 @@ def curve(
         from lowbeam.evaluate.curve.interactive import write_interactive
     make_folder(out)
     try:
-        with progress_bar("measuring") as progress:
+        with progress_bar("measuring", "recordings") as progress:
             results = sweep(corpus, grid, systems, split=split, cache=cache, workers=workers, progress=progress)
     except BaseException:
         with suppress(OSError):
@@ -113,7 +113,7 @@ def evaluate_stills(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid(codecs, scales, qps, "1"), parse_systems(models)
-    _measured_into(out, partial(measure_stills, corpus, grid, systems, split=split))
+    _measured_into(out, partial(measure_stills, corpus, grid, systems, split=split), "points")
 
 
 @evaluate.command("framing", epilog="Example: lowbeam evaluate framing --corpus ferplus -o framing.json")
@@ -131,7 +131,7 @@ def evaluate_framing(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
-    _measured_into(out, partial(measure_framing, corpus, systems, grid.scales, split=split))
+    _measured_into(out, partial(measure_framing, corpus, systems, grid.scales, split=split), "measurements")
 
 
 @evaluate.command("followed", epilog="Example: lowbeam evaluate followed avec2016:people -o followed.json")
@@ -152,7 +152,7 @@ def evaluate_followed(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models, only_with_deviations=True)
-    _measured_into(out, partial(measure_followed, corpus, grid, systems, split=split))
+    _measured_into(out, partial(measure_followed, corpus, grid, systems, split=split), "points")
 
 
 @evaluate.command(
@@ -215,9 +215,9 @@ def evaluate_paper(
     print(write_page(results, out))
 
 
-def _measured_into(out: Path, measure: Callable[..., dict[str, Any]]) -> None:
-    """Write what `measure` finds, and the command beside it."""
-    with progress_bar("measuring") as progress:
+def _measured_into(out: Path, measure: Callable[..., dict[str, Any]], unit: str) -> None:
+    """Write what `measure` finds, counting `unit`, and the command beside it."""
+    with progress_bar("measuring", unit) as progress:
         results = measure(progress=progress)
     _write_json(out, results | {"command": _command()})
 

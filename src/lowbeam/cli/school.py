@@ -53,7 +53,7 @@ def train(
             return
         for_video = load_video_recipe(video_recipe, change or [])
         from lowbeam.train.video.run import train_video
-    with progress_bar("preparing") as progress:
+    with progress_bar("preparing", "parts") as progress:
         path = train_video(
             for_video, corpus, video or [], out, start=start, teacher=teacher, unlabelled=unlabelled, say=say,
             progress=progress,
@@ -81,7 +81,7 @@ def replicate(
         from lowbeam.evaluate.paper.replicate import replicate as run_replication
     if threads is not None:
         torch.set_num_threads(threads)
-    with progress_bar("cutting faces") as progress:
+    with progress_bar("cutting faces", "recordings") as progress:
         run_replication(
             experiment, corpus, out, results=results, systems=system or (), scales=scale or (), seeds=seed or (),
             minutes=minutes, device=device, say=say, progress=progress,
@@ -114,7 +114,7 @@ def corpus_render(
     """Render talking people with the valence and arousal that move their faces."""
     with needs("render"):
         from lowbeam.corpora.rendered.write import Settings, render_corpus
-    with progress_bar("rendering") as progress:
+    with progress_bar("rendering", "frames") as progress:
         manifest = render_corpus(
             out, face_model, Settings(subjects, minutes, fps, size, seed), workers=workers, progress=progress
         )

@@ -23,27 +23,29 @@ def needs(extra: str) -> Iterator[None]:
         raise UsageError(f"this needs {error.name}: pip install 'lowbeam[{extra}]'") from error
 
 
-class _FramesPerSecond(ProgressColumn):
+class _Rate(ProgressColumn):
+    """How many of a `unit` are done in a second, or in a minute where that is less than one."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.0f} frames/s")
+        speed = task.speed or 0.0
+        if 0 < speed < 1:
+            return Text(f"{60 * speed:.1f} {self._unit}/min")
+        return Text(f"{speed:.0f} {self._unit}/s")
 
 
 @contextmanager
-def progress_bar(doing: str) -> Iterator[Any]:
-    """A progress bar on standard error, as the `progress` argument of `pack` and `read`; None where that is no
-    terminal."""
+def progress_bar(doing: str, unit: str = "frames") -> Iterator[Any]:
+    """A progress bar on standard error, which counts `unit` (a plural), as the `progress` argument of `pack` and
+    whatever else takes one; None where that is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        _FramesPerSecond(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True,
-    ) as bar:  # fmt: skip
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Rate(unit), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(doing, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
