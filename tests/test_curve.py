@@ -1,6 +1,7 @@
 """The sweep: its grid, its scores, its cache, its page; on a small corpus that is made of the clip that ships."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -178,6 +179,51 @@ def test_a_system_without_deviations_cannot_be_followed(
     assert "fer gives no standard deviation" in done.stderr
     assert "fer" not in run_cli("evaluate", "followed", "--help").stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_followed_is_printed_by_point(
+    corpus: str, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = run_cli(
+        "evaluate", "followed", corpus, "--models=fast", "--scales=8", "--qps=32", "--fps=5", "-o", tmp_path / "f.json",
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )  # fmt: skip
+    about, heading, line = done.stdout.splitlines()
+    assert "share of truths within one standard deviation" in about
+    assert heading.split()[-4:] == ["V", "within", "A", "within"]
+    (row,) = json.loads((tmp_path / "f.json").read_text())["rows"]
+    assert line.split()[:5] == ["fast", "12", "hevc", "32", "5"]
+    assert float(line.split()[-2]) == pytest.approx(row["scores"]["fast"]["valence"]["within_1_std"], abs=6e-4)
+
+
+def test_the_corpora_s_worth_is_printed(
+    corpus: str, hr_faces: np.ndarray, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    votes = np.zeros((16, 10), np.uint8)
+    votes[np.arange(16), np.arange(16) % 8] = 10
+    np.savez(tmp_path / "test.npz", pixels=hr_faces[:16, ::2, ::2], votes=votes)
+    done = run_cli(
+        "evaluate", "corpus", corpus, "--real", tmp_path, "--of-rendered=fast", "--of-real=fast",
+        "--sheet", tmp_path / "s.png", "-o", tmp_path / "c.json",
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )  # fmt: skip
+    heading, *lines = done.stdout.splitlines()
+    assert heading.split() == ["trained", "on", "tested", "on", "V", "ccc", "A", "ccc"]
+    assert [line.split()[:4] for line in lines] == [
+        ["FER+", "train", "labels", "test"],
+        ["labels", "train", "FER+", "test"],
+    ]
+
+
+def test_an_operating_table_is_summed_up_in_a_line(
+    results: dict[str, Any], tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    write_results(results, tmp_path / "results.json")
+    done = run_cli("evaluate", "operating-table", tmp_path / "results.json", "-o", tmp_path / "table.json")
+    count = len(json.loads((tmp_path / "table.json").read_text())["points"])
+    assert done.stdout.startswith(f"{count} points (")
+    assert "kbit/s on the wire: accurate has a CCC of" in done.stdout
+    assert done.stdout.count("\n") == 1
 
 
 def test_stills_are_read_by_one_system_unless_more_are_named(

@@ -1,5 +1,8 @@
 """How recognizers are measured: how honest their deviations are, and what boxes cost that are off."""
 
+import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +74,24 @@ def test_framing_is_measured_for_each_error_scale_and_system(hr_faces: Faces, tm
     found = measure_framing(tmp_path, parse_systems("fast"), (1, 8))
     assert [(row["error"], row["scale"]) for row in found["rows"]] == [(e, s) for e in ERRORS for s in (1, 8)]
     assert all(np.isfinite(row["scores"]["fast"]["valence"]["rmse"]) for row in found["rows"])
+
+
+def test_framing_and_stills_print_ccc_by_side(
+    hr_faces: Faces, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    votes = np.zeros((16, 10), np.uint8)
+    votes[np.arange(16), np.arange(16) % 8] = 10
+    np.savez(tmp_path / "test.npz", pixels=resample(hr_faces[:16], 48), votes=votes)
+    options = ("--corpus", tmp_path, "--models=fast", "--scales=1,8")
+    coded = ("--codecs=avc", "--qps=20,50")
+    for command, more, conditions in (
+        ("framing", (), [*ERRORS]), ("stills", coded, ["nothing", "avc QP 20", "avc QP 50"]),
+    ):  # fmt: skip
+        done = run_cli("evaluate", command, *options, *more, "-o", tmp_path / "out.json")
+        about, heading, *lines = done.stdout.splitlines()
+        assert about == "FER+ test, 16 faces: CCC, mean of valence and arousal"
+        assert heading.split()[-4:] == ["96", "px", "12", "px"]
+        assert [" ".join(line.split()[1:-2]) for line in lines] == conditions
+        scored = json.loads((tmp_path / "out.json").read_text())["rows"][0]["scores"]["fast"]
+        shown = float(lines[0].split()[-2])
+        assert shown == pytest.approx((scored["valence"]["ccc"] + scored["arousal"]["ccc"]) / 2, abs=6e-4)

@@ -12,7 +12,16 @@ from typing import Annotated, Any
 import typer
 
 from lowbeam.cli.options import ANY_CORPUS, RECORDED, Corpus, ModelName, Recordings, Threads
-from lowbeam.cli.show import needs, print_results, progress_bar, say
+from lowbeam.cli.show import (
+    needs,
+    operating_table_line,
+    print_by_side,
+    print_checks,
+    print_followed,
+    print_results,
+    progress_bar,
+    say,
+)
 from lowbeam.files import check_outputs, make_folder, whole_file
 from lowbeam.recognize import DEFAULT_MODEL
 
@@ -113,7 +122,10 @@ def evaluate_stills(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid(codecs, scales, qps, "1"), parse_systems(models)
-    _measured_into(out, partial(measure_stills, corpus, grid, systems, split=split), "points")
+    results = _measured_into(out, partial(measure_stills, corpus, grid, systems, split=split), "points")
+    print_by_side(
+        results, "coded by", lambda row: "nothing" if row["codec"] is None else f"{row['codec']} QP {row['qp']}"
+    )
 
 
 @evaluate.command("framing", epilog="Example: lowbeam evaluate framing --corpus ferplus -o framing.json")
@@ -131,7 +143,8 @@ def evaluate_framing(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
-    _measured_into(out, partial(measure_framing, corpus, systems, grid.scales, split=split), "measurements")
+    measure = partial(measure_framing, corpus, systems, grid.scales, split=split)
+    print_by_side(_measured_into(out, measure, "measurements"), "box is off by", lambda row: row["error"])
 
 
 @evaluate.command("followed", epilog="Example: lowbeam evaluate followed avec2016:people -o followed.json")
@@ -152,7 +165,7 @@ def evaluate_followed(
 
     check_outputs(corpus, out)
     grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models, only_with_deviations=True)
-    _measured_into(out, partial(measure_followed, corpus, grid, systems, split=split), "points")
+    print_followed(_measured_into(out, partial(measure_followed, corpus, grid, systems, split=split), "points"))
 
 
 @evaluate.command(
@@ -174,6 +187,7 @@ def evaluate_corpus(
     check_outputs(rendered, out, sheet)
     results = check_corpus(rendered, real, of_rendered, of_real, sheet)
     _write_json(out, results | {"command": _command()})
+    print_checks(results["checks"])
 
 
 @evaluate.command(
@@ -189,6 +203,7 @@ def evaluate_operating_table(
     check_outputs(results, out)
     table = operating_table(read_results(results))
     _write_json(out, table)
+    print(operating_table_line(table))
 
 
 @evaluate.command(
@@ -215,11 +230,12 @@ def evaluate_paper(
     print(write_page(results, out))
 
 
-def _measured_into(out: Path, measure: Callable[..., dict[str, Any]], unit: str) -> None:
-    """Write what `measure` finds, counting `unit`, and the command beside it."""
+def _measured_into(out: Path, measure: Callable[..., dict[str, Any]], unit: str) -> dict[str, Any]:
+    """Write what `measure` finds, counting `unit`, and the command beside it; returns what it found."""
     with progress_bar("measuring", unit) as progress:
         results = measure(progress=progress)
     _write_json(out, results | {"command": _command()})
+    return results
 
 
 def _command() -> str:

@@ -1,8 +1,9 @@
 """What the commands show: progress, tables and notes."""
 
 import logging
+import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lowbeam.errors import UsageError
+from lowbeam.scale import side_of
 
 
 @contextmanager
@@ -58,11 +60,11 @@ def say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A table on standard output, as wide as it needs to be."""
+def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], words: int = 1) -> None:
+    """A table on standard output, as wide as it needs to be; the first `words` columns hold words, the rest figures."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for index, heading in enumerate(headings):
-        grid.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
+        grid.add_column(heading, justify="left" if index < words else "right", no_wrap=True)
     for row in rows:
         grid.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(grid)
@@ -80,3 +82,61 @@ def print_results(results: dict[str, Any], only: str | None = None) -> None:
     print(f"{results['corpus']} {results['split']}, {results['faces']} faces")
     headings = ("system", "s", "px", "V rmse", "V cc", "V ccc", "A rmse", "A cc", "A ccc")
     print_table(headings, rows)
+
+
+def print_by_side(results: dict[str, Any], heading: str, condition: Callable[[dict[str, Any]], str]) -> None:
+    """What `measure_stills` or `measure_framing` found: CCC, the mean of valence and arousal, by system and `condition`
+    of a row (under `heading`), with a column for each side of the face."""
+    scales = list(dict.fromkeys(row["scale"] for row in results["rows"]))
+    found: dict[tuple[str, str], dict[int, str]] = {}
+    for row in results["rows"]:
+        for system, scored in row["scores"].items():
+            mean = (scored["valence"]["ccc"] + scored["arousal"]["ccc"]) / 2
+            found.setdefault((system, condition(row)), {})[row["scale"]] = _figure(mean)
+    print(f"{_about(results)}: CCC, mean of valence and arousal")
+    ordered = sorted(found, key=lambda key: list(results["systems"]).index(key[0]))
+    rows = [(*key, *(found[key].get(scale, "") for scale in scales)) for key in ordered]
+    print_table(("system", heading, *(f"{side_of(scale)} px" for scale in scales)), rows, words=2)
+
+
+def print_followed(results: dict[str, Any]) -> None:
+    """What `measure_followed` found: CCC, and the share of truths within one standard deviation, at each point."""
+    rows = []
+    for system in results["systems"]:
+        for row in results["rows"]:
+            scored = row["scores"][system]
+            cells = [_figure(scored[v][m]) for m in ("ccc", "within_1_std") for v in ("valence", "arousal")]
+            point = (f"{side_of(row['scale'])}", row["codec"], f"{row['qp']}", f"{row['fps']:g}")
+            rows.append((system, *point, *cells))
+    print(f"{_about(results)}: CCC, and the share of truths within one standard deviation (0.68 where it is right)")
+    print_table(("system", "px", "codec", "QP", "fps", "V ccc", "A ccc", "V within", "A within"), rows)
+
+
+def print_checks(checks: list[dict[str, Any]]) -> None:
+    """What `check_corpus` found: CCC of each corpus by a model that was trained on the other."""
+    rows = [
+        (c["trained_on"], c["tested_on"], *(_figure(c["scores"][v]["ccc"]) for v in ("valence", "arousal")))
+        for c in checks
+    ]
+    print_table(("trained on", "tested on", "V ccc", "A ccc"), rows, words=2)
+
+
+def operating_table_line(table: dict[str, Any]) -> str:
+    """What `operating_table` found, in a line."""
+    points = table["points"]
+    rates = [point["wire_bps"] / 1000 for point in points]
+    cccs = [point["ccc"] for point in points]
+    codecs = ", ".join(dict.fromkeys(point["codec"] for point in points))
+    return (
+        f"{len(points)} points ({codecs}), {min(rates):.2f} to {max(rates):.1f} kbit/s on the wire: "
+        f"{table['system']} has a CCC of {min(cccs):.3f} to {max(cccs):.3f}, uncoded {table['uncoded_ccc']:.3f}"
+    )
+
+
+def _about(results: dict[str, Any]) -> str:
+    return f"{results['corpus']} {results['split']}, {results['faces']:,} faces"
+
+
+def _figure(value: float) -> str:
+    """To three digits; a dash for what could not be measured."""
+    return f"{value:.3f}" if math.isfinite(value) else "–"
