@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowbeam import CorpusError
+from lowbeam.cli.show import print_results
 from lowbeam.corpora import ferplus
 from lowbeam.evaluate.fer_peer import FER_SIDE, bilinear_matrix
-from lowbeam.evaluate.table import table
+from lowbeam.evaluate.paper.bootstrap import resampling
+from lowbeam.evaluate.table import confidence, table
 from lowbeam.metrics import cc, ccc, coverage, rmse
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.scale import SCALES, Faces, shrink
@@ -97,6 +100,63 @@ def test_the_table_has_every_metric_at_every_scale(hr_faces: Faces, tmp_path: Pa
     assert set(scored) == {str(scale) for scale in SCALES}
     assert {"rmse", "cc", "ccc", "within_1_std"} <= set(scored["8"]["valence"])
     json.dumps(results)
+
+
+@given(seed=st.integers(0, 20), n=st.integers(20, 200), people=st.integers(2, 8))
+@settings(max_examples=10)
+def test_the_interval_of_a_ccc_is_that_of_recordings_drawn_again(seed: int, n: int, people: int) -> None:
+    rng = np.random.default_rng(seed)
+    recording = np.concatenate([np.arange(people), rng.integers(0, people, n)])
+    truth = rng.normal(size=(len(recording), 2)).astype(np.float32)
+    affect = (truth + rng.normal(size=truth.shape)).astype(np.float32)
+    found = confidence(affect, truth, resampling(recording, 300))
+    again = np.random.default_rng(0)  # as `resampling` draws
+    drawn = [again.integers(0, people, people) for _ in range(300)]
+    drawn[0] = np.arange(people)
+    for column, ends in enumerate(found):
+        values = []
+        for chosen in drawn:
+            rows = np.concatenate([np.flatnonzero(recording == number) for number in chosen])
+            values.append(ccc(affect[rows, column], truth[rows, column]))
+        assert ends == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1e-3)
+
+
+def test_the_table_says_how_sure_a_ccc_is_and_of_a_single_recording_it_does_not(
+    hr_faces: Faces, tmp_path: Path
+) -> None:
+    results = table(write_ferplus(tmp_path, hr_faces))
+    scored = results["systems"][f"lowbeam {DEFAULT_MODEL}"]["1"]["arousal"]
+    low, high = scored["ccc_interval"]
+    assert low < scored["ccc"] < high
+    assert "recordings" not in results
+    one = np.zeros(len(hr_faces), np.int32)
+    assert confidence(np.ones((50, 2)), np.zeros((50, 2)), resampling(one, 10)) == [None, None]
+
+
+def test_the_table_has_a_row_for_each_recording(
+    short_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = ["recording,split,time_s,valence,arousal"]
+    for number, name in enumerate(("b.mp4", "a.mp4")):
+        (tmp_path / name).symlink_to(short_clip)
+        rows += [f"{name},test,{0.1 * i:.1f},{number * i / 20},{0.3 - i / 40}" for i in range(20 - 5 * number)]
+    (tmp_path / "my.csv").write_text("\n".join(rows) + "\n")
+    results = table(f"manifest:{tmp_path / 'my.csv'}", model="fast")
+    first, second = results["recordings"]
+    assert [(r["recording"], r["faces"]) for r in (first, second)] == [("b.mp4", 48), ("a.mp4", 36)]
+    assert first["systems"]["lowbeam fast"]["8"]["valence"]["ccc"] == 0  # its labels are constant
+    assert set(second["systems"]["lowbeam fast"]) == {str(scale) for scale in SCALES}
+    json.dumps(results["recordings"], allow_nan=False)
+    assert "b.mp4" in shown(results, capsys)
+    monkeypatch.setattr("lowbeam.cli.show.FEW_RECORDINGS", 1)
+    assert "b.mp4" not in shown(results, capsys)
+    assert "b.mp4" in shown(results, capsys, all_recordings=True)
+
+
+def shown(results: dict[str, Any], capsys: pytest.CaptureFixture[str], **options: bool) -> str:
+    print_results(results, **options)
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("model", shipped_models())

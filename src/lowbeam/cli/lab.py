@@ -36,8 +36,12 @@ def table(
     split: Annotated[str, typer.Option(help="test for reporting; valid for choosing")] = "test",
     threads: Threads = 1,
     out: Annotated[str | None, typer.Option("-o", "--out", help="results as JSON")] = None,
+    recordings: Annotated[
+        bool, typer.Option("--recordings", help="print a row for each recording, however many there are")
+    ] = False,
 ) -> None:
-    """Measure a model at every scale: RMSE, CC and CCC; beside it `fer`, where it is installed."""
+    """Measure a model at every scale: RMSE, CC and CCC with its 95 % confidence interval; beside it `fer`, where it is
+    installed."""
     from lowbeam.evaluate.table import table as measure_table
 
     with progress_bar("measuring", "scales") as progress:
@@ -50,7 +54,7 @@ def table(
                 progress(done, None)
 
         results = measure_table(corpus, model=model, split=split, threads=threads, progress=step)
-    print_results(results)
+    print_results(results, all_recordings=recordings)
     if out is not None:
         _write_json(out, results)
 

