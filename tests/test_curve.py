@@ -35,6 +35,7 @@ from lowbeam.evaluate.curve.score import held
 from lowbeam.evaluate.curve.statements import kept_at, operating_table, without
 from lowbeam.evaluate.curve.stills import measure_stills
 from lowbeam.evaluate.curve.sweep import sweep
+from lowbeam.evaluate.curve.sweep_page import write_curve_page
 from lowbeam.evaluate.curve.systems import Readers, System, parse_systems
 from lowbeam.evaluate.followed import measure_followed
 from lowbeam.recognize import DEFAULT_MODEL
@@ -372,6 +373,50 @@ def test_the_interactive_page_needs_nothing_else(results: dict[str, Any], tmp_pa
     text = (tmp_path / "c.html").read_text()
     assert "hevc s=8 (12 px) QP 32" in text
     assert 'src="http' not in text
+
+
+def test_the_interactive_page_fits_small_screens_and_says_what_it_is_of(
+    results: dict[str, Any], tmp_path: Path
+) -> None:
+    write_interactive(results | {"corpus": "<a>", "seconds": 754}, tmp_path / "c.html")
+    text = (tmp_path / "c.html").read_text()
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    assert "<p>&lt;a&gt; test: 2 recordings, 12.6 minutes</p>" in text
+    assert '"responsive": true' in text
+    assert "circle: hevc, square: avc" in text
+    write_interactive(results | {"points": []}, tmp_path / "none.html")  # where every codec is missing
+
+
+def test_the_page_on_what_curve_just_wrote(
+    corpus: str, cache: Path, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    grid = ("--codecs=hevc", "--scales=8", "--qps=32", "--fps=25,5", "--cache", cache)
+    assert run_cli("curve", corpus, *grid, "-o", tmp_path / "out").returncode == 0
+    done = run_cli("evaluate", "curve", "--results", tmp_path / "out", "-o", tmp_path / "page.md")
+    assert (done.returncode, done.stderr) == (0, "")
+    text = (tmp_path / "page.md").read_text()
+    assert "labels test: 2 recordings, 0.1 minutes; 2 operating points" in text
+    for link in ("envelope.png", "frame-rates.png", "curve.html"):
+        assert f"(out/{link})" in text
+        assert (tmp_path / "out" / link).is_file()
+    assert "| 5 fps |" in text.partition("## What memory adds")[2]
+    assert "lowbeam curve manifest:" in text
+
+
+def test_the_page_on_a_sweep_leaves_out_what_it_cannot_show(results: dict[str, Any], tmp_path: Path) -> None:
+    point = next(p for p in results["points"] if p["codec"] == "avc")
+    alone = {"HR-trained": results["systems"]["HR-trained"]}
+    write_results(results | {"points": [point], "systems": alone, "command": "lowbeam"}, tmp_path / "results.json")
+    text = write_curve_page(tmp_path, tmp_path / "page.md").read_text()
+    assert "1 operating points" not in text
+    assert not {"## Frame rates", "## What memory adds"} & set(text.splitlines())
+    assert "curve.html" not in text
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(SourceError, match=r"results\.json is no result"):
+        write_curve_page(tmp_path, tmp_path / "page.md")
+    (tmp_path / "results.json").unlink()
+    with pytest.raises(SourceError, match="holds no result of lowbeam curve"):
+        write_curve_page(tmp_path, tmp_path / "page.md")
 
 
 def test_stills_are_coded_before_they_are_read(tmp_path: Path, hr_faces: np.ndarray) -> None:

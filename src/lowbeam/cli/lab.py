@@ -214,13 +214,13 @@ def evaluate_operating_table(
     "curve", epilog="Example: lowbeam evaluate curve --results docs/rate-distortion -o docs/rate-distortion.md"
 )
 def evaluate_curve(
-    results: Annotated[Path, typer.Option(help="folder with the JSON files of the page")],
+    results: Annotated[Path, typer.Option(help="folder that lowbeam curve wrote, or that holds all files of the page")],
     out: Annotated[Path, typer.Option("-o", "--out", help="the page (Markdown); its plots go beside the results")],
 ) -> None:
     """Write the page on rate and distortion from what was measured."""
     with needs("curve"):
-        from lowbeam.evaluate.curve.page import write_page
-    print(write_page(results, out))
+        from lowbeam.evaluate.curve.sweep_page import write_curve_page
+    print(write_curve_page(results, out))
 
 
 @evaluate.command("paper", epilog="Example: lowbeam evaluate paper --results docs/replication -o docs/replication.md")

@@ -1,5 +1,6 @@
 """All points of a sweep on a page of their own, to look at with the mouse."""
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -7,61 +8,111 @@ import plotly.graph_objects as go
 
 from lowbeam.evaluate.curve.envelope import AFFECT, RATE_NAMES, agreement, front
 from lowbeam.files import whole_file
+from lowbeam.scale import side_of
 
 CODEC_MARKS = {"hevc": "circle", "avc": "square", "av1": "diamond", "vp9": "cross"}
+HEIGHT_PX = 654
+TICKS = (1, 2, 5)  # kbit/s, times powers of ten, where the highest rate is more than WIDE times the lowest
+WIDE = 10
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>CCC over bit rate</title>
+<style>
+body {{ font: 15px/1.4 sans-serif; margin: 12px auto; padding: 0 12px; max-width: 1100px; color: #222; }}
+h1 {{ font-size: 1.3em; margin: 0 0 .3em; }}
+p {{ margin: 0 0 .6em; }}
+</style>
+</head>
+<body>
+<h1>CCC over bit rate</h1>
+<p>{of}</p>
+<p>Each mark is an operating point: its colour is the side of the face, its shape the codec ({marks}). The line joins
+the points that no other beats. Choose above the plot what the rate counts; touch a name below it to show or hide a
+system.</p>
+{plot}
+</body>
+</html>
+"""
 
 
 def write_interactive(results: dict[str, Any], path: Path) -> None:
-    """Write one HTML file that needs nothing else: CCC over bit rate, a point for each operating point, by system; the
-    way of weighing is chosen above."""
+    """Write one HTML file that needs nothing else, and fits screens from 400 px: CCC over bit rate, a mark for each
+    operating point, by system; the way of weighing is chosen above. Raises `OutputError`."""
     figure = go.Figure()
-    for number, system in enumerate(results["systems"]):
+    for system in results["systems"]:
         points = [point for point in results["points"] if system in point["scores"]]
-        if not points:
-            continue
-        shown = True if number == 0 else "legendonly"
-        for rate in RATE_NAMES:
-            best = front(points, system, rate)
-            figure.add_trace(
-                go.Scatter(
-                    x=[p[rate] / 1000 for p in points], y=[agreement(p, system) for p in points], mode="markers",
-                    name=system, legendgroup=system, visible=shown if rate == "rtp_bps" else False, meta=rate,
-                    marker={
-                        "size": 7, "symbol": [CODEC_MARKS[p["codec"]] for p in points],
-                        "color": [p["scale"] for p in points], "colorscale": "Turbo", "opacity": 0.75,
-                        "colorbar": {"title": "s"} if number == 0 else None,
-                    },
-                    text=[_label(point, system) for point in points], hoverinfo="text",
-                )
-            )  # fmt: skip
-            figure.add_trace(
-                go.Scatter(
-                    x=[p[rate] / 1000 for p in best], y=[agreement(p, system) for p in best], mode="lines",
-                    line={"shape": "hv", "color": "black", "width": 1}, name=f"{system}, best", legendgroup=system,
-                    visible=shown if rate == "rtp_bps" else False, meta=rate, hoverinfo="skip",
-                )
-            )  # fmt: skip
+        for rate in RATE_NAMES if points else ():
+            figure.add_traces(_traces(results, points, system, rate))
     buttons = [
         {
             "label": RATE_NAMES[rate], "method": "update",
-            "args": [{"visible": [_shown(trace, rate, results) for trace in figure.data]}],
+            "args": [{"visible": [_shown(trace.meta, trace.legendgroup, rate, results) for trace in figure.data]}],
         }
         for rate in ("rtp_bps", "tls_bps", "container_bps", "payload_bps")
     ]  # fmt: skip
+    by_weight = [[point[rate] for point in results["points"]] for rate in RATE_NAMES]
+    digits = TICKS if any(rates and max(rates) > WIDE * min(rates) for rates in by_weight) else range(1, 10)
+    ticks = [digit * 10.0**power for power in range(-2, 4) for digit in digits]
     figure.update_layout(
-        title=f"CCC over bit rate: {results['corpus']} {results['split']}, {results['seconds'] / 60:.0f} minutes",
-        template="plotly_white", hovermode="closest", legend={"orientation": "h", "y": -0.12},
-        updatemenus=[{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.12}],
-        xaxis={"type": "log", "title": "kbit/s"}, yaxis={"title": "CCC, mean of valence and arousal"},
+        template="plotly_white", hovermode="closest", height=HEIGHT_PX, margin={"l": 52, "r": 14, "t": 74, "b": 190},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        updatemenus=[{"buttons": buttons, "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 8}}],
+        xaxis={"type": "log", "title": {"text": "kbit/s", "standoff": 6}, "tickvals": ticks},
+        yaxis={"title": {"text": "CCC, mean of valence and arousal", "standoff": 4}},
     )  # fmt: skip
+    plot = figure.to_html(
+        full_html=False, include_plotlyjs=True, div_id="curve", config={"responsive": True, "displaylogo": False}
+    )
+    codecs = dict.fromkeys(point["codec"] for point in results["points"])
+    marks = ", ".join(f"{CODEC_MARKS[codec]}: {codec}" for codec in codecs)
     with whole_file(path) as beside:
-        figure.write_html(beside, include_plotlyjs=True, full_html=True, div_id="curve")
+        beside.write_text(PAGE.format(of=escape(recorded(results)), marks=marks, plot=plot), encoding="utf-8")
 
 
-def _shown(trace: Any, rate: str, results: dict[str, Any]) -> bool | str:
-    if trace.meta != rate:
+def recorded(results: dict[str, Any]) -> str:
+    """What a sweep is of: corpus, split, recordings and their length."""
+    count, minutes = results["recordings"], results["seconds"] / 60
+    return (
+        f"{results['corpus']} {results['split']}: {count} recording{'s' * (count != 1)}, {round(minutes, 1):g} minutes"
+    )
+
+
+def _traces(results: dict[str, Any], points: list[dict[str, Any]], system: str, rate: str) -> list[go.Scatter]:
+    """All `points` of a system by one way of weighing, and the line of those that no other beats."""
+    scales = sorted({point["scale"] for point in results["points"]})
+    best, visible = front(points, system, rate), _shown(rate, system, "rtp_bps", results)
+    colours = {
+        "size": 8, "symbol": [CODEC_MARKS[p["codec"]] for p in points], "opacity": 0.8,
+        "color": [scales.index(p["scale"]) for p in points], "colorscale": "Turbo", "cmin": 0,
+        "cmax": max(1, len(scales) - 1),
+    }  # fmt: skip
+    if system == next(iter(results["systems"])):
+        colours["colorbar"] = {
+            "orientation": "h", "thickness": 10, "len": 1, "y": -0.14, "yanchor": "top",
+            "title": {"text": "side of the face, px", "side": "top"},
+            "tickvals": list(range(len(scales))), "ticktext": [str(side_of(scale)) for scale in scales],
+        }  # fmt: skip
+    marks = go.Scatter(
+        x=[p[rate] / 1000 for p in points], y=[agreement(p, system) for p in points], mode="markers", name=system,
+        legendgroup=system, visible=visible, meta=rate, marker=colours, hoverinfo="text",
+        text=[_label(point, system) for point in points],
+    )  # fmt: skip
+    line = go.Scatter(
+        x=[p[rate] / 1000 for p in best], y=[agreement(p, system) for p in best], mode="lines", hoverinfo="skip",
+        line={"shape": "hv", "color": "black", "width": 1}, name=f"{system}, best", legendgroup=system,
+        visible=visible, meta=rate,
+    )  # fmt: skip
+    return [marks, line]
+
+
+def _shown(meta: str, group: str, rate: str, results: dict[str, Any]) -> bool | str:
+    """Whether a trace that weighs by `meta` is shown where `rate` is chosen: of the first system, unless asked for."""
+    if meta != rate:
         return False
-    return True if trace.legendgroup == next(iter(results["systems"])) else "legendonly"
+    return True if group == next(iter(results["systems"])) else "legendonly"
 
 
 def _label(point: dict[str, Any], system: str) -> str:

@@ -44,12 +44,13 @@ def write_page(results: str | Path, page: str | Path) -> Path:
             uncoded_valence=f"{uncoded(test, system, 'valence'):.3f}", recordings=test["recordings"],
             uncoded_arousal=f"{uncoded(test, system, 'arousal'):.3f}", minutes=f"{test['seconds'] / 60:.0f}",
             kept=kept_table(test, valid, system), systems_fps=f"{systems['points'][0]['fps']:g}",
-            systems=_systems(systems), envelope=_envelope(test, system), bd_rates=_bd_rates(systems, test, system),
-            measured=_measured(test), what_wins=_what_wins(test, system), memory=_memory(test),
+            systems=_systems(systems), envelope=envelope_table(test, system), bd_rates=_bd_rates(systems, test, system),
+            measured=_measured(test), what_wins=what_wins_table(test, system), memory=memory_table(test),
             memory_of_others=_memory_of_others(others), losses=_losses(losses),
             stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
             stills=_stills(stills), corpus=_corpus(corpus),
-            commands=_commands(corpus, valid, test, systems, stills, *others), missing=_missing(test, valid, systems),
+            commands=_commands(corpus, valid, test, systems, stills, *others),
+            missing=missing_points(test, valid, systems),
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, StopIteration) as error:
         raise SourceError(f"{folder} does not hold what a page needs: {error}") from error
@@ -105,7 +106,8 @@ def _systems(results: dict[str, Any]) -> str:
     return markdown_table(headings, rows)
 
 
-def _envelope(test: dict[str, Any], system: str) -> str:
+def envelope_table(test: dict[str, Any], system: str) -> str:
+    """The best CCC of `system` within each rate, by codec and way of weighing."""
     rows = []
     for rate, name in RATE_NAMES.items():
         codecs = dict.fromkeys(p["codec"] for p in test["points"])
@@ -160,7 +162,8 @@ def _percent(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:+.0f} %"
 
 
-def _what_wins(test: dict[str, Any], system: str) -> str:
+def what_wins_table(test: dict[str, Any], system: str) -> str:
+    """The best point of `system` within each rate on the wire, beside the best at full size and at full frame rate."""
     rows = []
     for rate in WIRES:
         for found in without(test, system, rate):
@@ -185,7 +188,8 @@ def _or_none(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def _memory(test: dict[str, Any]) -> str:
+def memory_table(test: dict[str, Any]) -> str:
+    """CCC of the first two systems, with memory and without, in the mean over all points in HEVC at a frame rate."""
     names = list(test["systems"])[:2]
     rows = []
     for fps in sorted({p["fps"] for p in test["points"]}, reverse=True):
@@ -253,6 +257,7 @@ def _commands(*results: dict[str, Any]) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _missing(*results: dict[str, Any]) -> str:
+def missing_points(*results: dict[str, Any]) -> str:
+    """The points that could not be measured, with the reasons; empty where there are none."""
     failed = [f"- {failure['point']}: {failure['reason']}" for found in results for failure in found["failed"]]
     return "\n\nPoints that could not be measured:\n\n" + "\n".join(failed) if failed else ""
