@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lowbeam.cli import app
+from lowbeam.cli import app, lab, school
 from lowbeam.corpora.choose import RECORDINGS, STILLS
 from lowbeam.corpora.kinds import KINDS, RECORDING_KINDS, STILL_KINDS
 
@@ -44,3 +44,26 @@ def test_each_kind_that_is_listed_can_be_opened() -> None:
 def test_no_other_command_takes_a_corpus() -> None:
     about = {path for path in COMMANDS if "KIND:PATH" in shown(path)}
     assert about == TAKE_ANY | TAKE_RECORDINGS
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS))
+def test_no_description_of_an_option_is_cut(path: str) -> None:
+    text = "".join(shown(path).split())
+    for option in COMMANDS[path].params:
+        assert "".join((option.help or "").split()) in text, option.name
+
+
+@pytest.mark.parametrize("module", [lab, school])
+def test_lists_of_commands_give_whole_descriptions(module: Any) -> None:
+    its_own = {command.callback.__doc__ for app in vars(module).values() if isinstance(app, typer.Typer)
+               for command in app.registered_commands if command.callback is not None}  # fmt: skip
+    found = {path: command for path, command in COMMANDS.items() if command.callback and command.help in its_own}
+    assert len(found) >= 4
+    for path, command in found.items():
+        listed = shown(path.rpartition(" ")[0])
+        assert all(len(line) <= 80 for line in listed.splitlines())
+        assert "".join(command.help.split()) in "".join(listed.split())
+
+
+def test_help_names_no_path_of_its_makers() -> None:
+    assert not [path for path in COMMANDS if "../shared" in shown(path)]

@@ -13,6 +13,7 @@ import typer
 
 from lowbeam.cli.options import ANY_CORPUS, RECORDED, Corpus, ModelName, Recordings, Threads
 from lowbeam.cli.show import (
+    Commands,
     needs,
     operating_table_line,
     print_by_side,
@@ -25,8 +26,8 @@ from lowbeam.cli.show import (
 from lowbeam.files import check_outputs, make_folder, whole_file
 from lowbeam.recognize import DEFAULT_MODEL
 
-app = typer.Typer()
-evaluate = typer.Typer(help="Measure systems, and write what was found.")
+app = Commands()
+evaluate = Commands(help="Measure systems, and write what was found.")
 
 
 @app.command(epilog="Example: lowbeam table --corpus ferplus -o table.json")

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from lowbeam.cli.options import ANY_CORPUS, RECORDED, Corpus, FerPlus
-from lowbeam.cli.show import needs, progress_bar, say
+from lowbeam.cli.show import Commands, needs, progress_bar, say
 from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs
 
-app = typer.Typer()
-corpus_app = typer.Typer(help="Make corpora.")
+app = Commands()
+corpus_app = Commands(help="Make corpora.")
 
 
 @app.command(epilog="Example: lowbeam train one-for-all --corpus ferplus -o runs/one-for-all")

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperCommand
 
 from lowbeam.errors import UsageError
 from lowbeam.scale import side_of
@@ -19,6 +21,19 @@ MOST_COLUMNS = 400  # of a table
 AFFECT, METRICS = ("valence", "arousal"), ("rmse", "cc", "ccc")
 FEW_RECORDINGS = 12  # that are printed without being asked for, where there are several
 RECORDING_SCALES = (1, 4, 8)  # that a recording's row has room for
+
+
+class Commands(typer.Typer):
+    """Commands of which lists give the whole description, on as many lines as it takes, not what fits on one."""
+
+    def command(self, *args: Any, **options: Any) -> Any:
+        """As of `typer.Typer`."""
+        return super().command(*args, cls=_Command, **options)
+
+
+class _Command(TyperCommand):
+    def get_short_help_str(self, limit: int = 45) -> str:
+        return " ".join((self.help or "").partition("\n\n")[0].split())
 
 
 @contextmanager
