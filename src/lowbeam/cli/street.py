@@ -10,13 +10,13 @@ import typer
 
 import lowbeam
 from lowbeam.cli.options import DetectorName, Faces, ModelName, Source, Threads
-from lowbeam.cli.show import print_results, print_table, progress_bar, say
+from lowbeam.cli.show import Commands, print_results, print_table, progress_bar, say
 from lowbeam.codec import OperatingPoint, available_codecs
 from lowbeam.codec.budget import BudgetReport
 from lowbeam.errors import UsageError
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 
-app = typer.Typer()
+app = Commands()
 DEFAULT_POINT = OperatingPoint()
 
 
