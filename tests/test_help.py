@@ -7,7 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lowbeam.cli import app, lab, school
+from lowbeam.cli import lab, school
+from lowbeam.cli.app import app
 from lowbeam.corpora.choose import RECORDINGS, STILLS
 from lowbeam.corpora.kinds import KINDS, RECORDING_KINDS, STILL_KINDS
 
@@ -55,8 +56,8 @@ def test_no_description_of_an_option_is_cut(path: str) -> None:
 
 @pytest.mark.parametrize("module", [lab, school])
 def test_lists_of_commands_give_whole_descriptions(module: Any) -> None:
-    its_own = {command.callback.__doc__ for app in vars(module).values() if isinstance(app, typer.Typer)
-               for command in app.registered_commands if command.callback is not None}  # fmt: skip
+    its_own = {command.callback.__doc__ for part in vars(module).values() if isinstance(part, typer.Typer)
+               for command in part.registered_commands if command.callback is not None}  # fmt: skip
     found = {path: command for path, command in COMMANDS.items() if command.callback and command.help in its_own}
     assert len(found) >= 4
     for path, command in found.items():

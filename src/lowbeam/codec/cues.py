@@ -52,15 +52,7 @@ class EndCue:
         return f"end {self.count}"
 
 
-@dataclass(frozen=True)
-class TickCue:
-    """Nothing: it makes a container send at once what it holds. Written as a full stop."""
-
-    def __str__(self) -> str:
-        return "."
-
-
-Cue = BoxCue | ScaleCue | EndCue | TickCue
+Cue = BoxCue | ScaleCue | EndCue
 
 
 def size_of(cues: tuple[Cue, ...]) -> int:
@@ -73,8 +65,6 @@ def parse_cue(data: bytes) -> Cue:
     if len(data) > MAX_CUE_BYTES:
         raise StreamError("a cue is damaged")
     match data.decode("ascii", "replace").split():
-        case ["."]:
-            return TickCue()
         case ["end", count] if (found := whole_number(count, 0, 10**9)) is not None:
             return EndCue(found)
         case ["at", scale, padding] if (form := parse_form(scale, padding)) is not None:

@@ -11,7 +11,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from lowbeam.codec import OperatingPoint, TrackHeader
-from lowbeam.codec.cues import Cue, EndCue, TickCue
+from lowbeam.codec.cues import Cue, EndCue
 from lowbeam.codec.standard import TIME_BASE
 from lowbeam.codec.track_encoder import PlacedFace
 from lowbeam.container.layout import CHANGING_VERSION, IO_BUFFER, STREAM_VERSION, TITLE
@@ -21,22 +21,20 @@ from lowbeam.files import Pipe
 
 Target = str | os.PathLike | BinaryIO | Pipe  # what a face stream is written to
 FILE_LATENCY_S = 2.0  # Matroska is written a cluster at a time: of a file, what a crash loses
-WAIT_S = 0.25  # for the next face; where it comes later, a tick is sent that pushes the last one out
 
 
 class FaceStreamWriter:
     """Writes a face stream to a path or a binary file, which need not be seekable. Tracks are added first; with
     `may_change` they may go on at another scale.
 
-    Faces are written in clusters of `latency_s` seconds. At 0 each face goes out as it comes, for some 14 bytes each,
-    and where the frame rate is so low that faces wait for each other for more than `WAIT_S`, 12 bytes more. A context
-    manager: after an error the file is left unfinished. Raises `OutputError` where it cannot be written.
+    Faces are written in clusters of `latency_s` seconds. At 0 each face goes out when the next one comes, for some 14
+    bytes each. A context manager: after an error the file is left unfinished. Raises `OutputError` where it cannot be
+    written.
     """
 
     def __init__(
         self, out: Target, source_size: tuple[int, int], *, may_change: bool = False, latency_s: float = FILE_LATENCY_S
     ) -> None:
-        self._is_immediate = latency_s == 0
         options = {"max_interleave_delta": "1", "cluster_time_limit": str(round(1000 * latency_s))}
         try:
             self._container: OutputContainer = av.open(
@@ -71,7 +69,7 @@ class FaceStreamWriter:
         video.metadata["LOWBEAM_SCALE"] = str(header.scale)
         video.metadata["LOWBEAM_PADDING"] = str(header.padding)
         video.metadata["LOWBEAM_POINT"] = str(point)
-        track = TrackWriter(self._container, video, cues, self._is_immediate)
+        track = TrackWriter(self._container, video, cues)
         self.tracks.append(track)
         return track
 
@@ -89,9 +87,8 @@ class FaceStreamWriter:
 class TrackWriter:
     """One face's track: cues and coded faces, in order of time."""
 
-    def __init__(self, container: OutputContainer, video: VideoStream, cues: Stream, is_immediate: bool) -> None:
+    def __init__(self, container: OutputContainer, video: VideoStream, cues: Stream) -> None:
         self._container, self._video, self._cues = container, video, cues
-        self._is_immediate = is_immediate
         self._count = 0
         self.last_ms = -1
 
@@ -103,9 +100,6 @@ class TrackWriter:
         packet = av.Packet(coded.data)
         packet.is_keyframe = coded.is_key
         self._mux(packet, self._video, coded.time_ms)
-        since_ms = coded.time_ms - self.last_ms
-        if self._is_immediate and (self._count == 0 or since_ms > 1000 * WAIT_S):
-            self._write_cue(coded.time_ms, TickCue())
         self._count += 1
         self.last_ms = coded.time_ms
 

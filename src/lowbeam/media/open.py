@@ -14,6 +14,7 @@ from lowbeam.media.limits import MAX_AREA, MAX_BUFFERED_AREA, size_problem
 from lowbeam.media.sps import reference_frames
 
 OPEN_TIMEOUT_S = 10.0  # for URLs, to connect and between packets
+PIPE_PROBE_US = 200_000  # of a pipe, in µs, by which its streams are told: whoever waits for it waits for this
 TEXT_ART_FORMATS = {"tty", "bin", "adf", "idf", "xbin"}  # FFmpeg draws texts in these as if on a terminal
 PLAYLIST_FORMATS = {"concat", "dash", "hls", "imf", "image2", "lavfi", "sdp"}  # they name other files to be opened
 NETWORK_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,data"  # no local file among them
@@ -36,6 +37,7 @@ def open_container(source: Source) -> av.container.InputContainer:
             options |= {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
             return av.open(name, "r", options=options, timeout=OPEN_TIMEOUT_S)
         if isinstance(source, PipeInput):
+            options |= {"analyzeduration": str(PIPE_PROBE_US)}
             return av.open(source, "r", options=options | allowed)
         path = Path(name)
         if path.is_dir():

@@ -63,8 +63,8 @@ def pack(
     ``budget_of="payload"`` of the video alone. A budget below the leanest point is not kept: that point is used, and
     `Packed.report` says so.
 
-    Faces are written every `latency_s` seconds: by default at once to a pipe, which costs some 14 bytes a face, and
-    every 2 s to a file. SIGINT, SIGTERM and SIGHUP end a live source, and the stream is finished.
+    Faces are written every `latency_s` seconds: by default each when the next one comes to a pipe, which costs some 14
+    bytes a face, and every 2 s to a file. SIGINT, SIGTERM and SIGHUP end a live source, and the stream is finished.
 
     Raises `UsageError`, `SourceError`, `NoFaceError`, `CodecError` or `OutputError`; then `out` is not touched.
     """
