@@ -6,10 +6,10 @@
 >>> trace.to_pandas()
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers know better; importing typing would take a while
 if TYPE_CHECKING:
+    from typing import Any
+
     from lowbeam.errors import (
         CodecError as CodecError,
     )  # fmt: skip
@@ -71,7 +71,9 @@ _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604  (names are listed once, above)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _HOME:
         raise AttributeError(f"module 'lowbeam' has no attribute {name!r}")
     found = getattr(import_module(f"lowbeam.{_HOME[name]}"), name)

@@ -6,31 +6,33 @@ Signals are answered from the first moment on; all else is imported after that.
 import os
 import signal
 import sys
-from contextlib import suppress
-from pathlib import Path
-from types import FrameType
-
-from lowbeam.errors import LowbeamError, Terminated
 
 INTERRUPTED = 128 + signal.SIGINT  # exit status after Ctrl-C: 128 and the signal's number
 PIPE_CLOSED = 128 + 13  # as after SIGPIPE
 
+# Until all is imported nothing was begun, and an exception would be lost in the modules of C that are being imported.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+
 
 def main() -> None:
     """Entry point: every error is one line on standard error and exit status 2. Ctrl-C exits 130, SIGTERM 143."""
-    _answer_signals()
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, Path(os.devnull).open("r+"))  # noqa: SIM115  (for as long as the program runs)
-    try:
-        from lowbeam.cli.app import run
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115  (for as long as the program runs)
+    from lowbeam.cli.app import run
+    from lowbeam.errors import LowbeamError, Terminated
 
+    try:
+        _answer_signals()
         status = run(sys.argv[1:])
         sys.stdout.flush()
     except LowbeamError as error:
         _fail(str(error))
-    except (KeyboardInterrupt, Terminated) as error:
-        status = 128 + error.signal if isinstance(error, Terminated) else INTERRUPTED
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except Terminated as error:
+        status = 128 + error.signal
     except BrokenPipeError:
         _drop_stdout()
         status = PIPE_CLOSED
@@ -43,15 +45,19 @@ def main() -> None:
 
 
 def _answer_signals() -> None:
-    """SIGTERM and SIGHUP end the program as Ctrl-C does, unless whoever started it had them ignored."""
+    """Ctrl-C raises KeyboardInterrupt; SIGTERM and SIGHUP end the program as it does, unless whoever started it had
+    them ignored."""
+    from lowbeam.errors import Terminated
+
+    def terminate(number: int, _: object) -> None:
+        raise Terminated(number)
+
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _terminate)
-
-
-def _terminate(number: int, _: FrameType | None) -> None:
-    raise Terminated(number)
+            signal.signal(number, terminate)
 
 
 def _drop_stdout() -> None:
@@ -65,5 +71,7 @@ def _fail(message: str) -> None:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):
+    try:  # contextlib would have to be imported before an interrupt can be answered
         print(text, file=sys.stderr)
+    except OSError:
+        return
