@@ -1,11 +1,16 @@
 """Pack and read, end to end, on the clip that ships."""
 
+import os
 import sys
+import threading
 from collections.abc import Iterable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow.parquet
 import pytest
 from conftest import write_video
 from hypothesis import given
@@ -14,8 +19,16 @@ from numpy.typing import NDArray
 
 import lowbeam
 from lowbeam import NoFaceError, OutputError, SourceError, StreamError, UsageError
+from lowbeam.codec import CODECS, OperatingPoint
+from lowbeam.codec.policy import Fixed
+from lowbeam.face import Box, Face
+from lowbeam.faces import FrameFaces, make_detector
 from lowbeam.media import Frame, VideoSource
+from lowbeam.pipeline import reading
 from lowbeam.pipeline.options import Section
+from lowbeam.pipeline.outputs import AllFacesOutput
+from lowbeam.pipeline.sources import AWAY_S, with_absences
+from lowbeam.scale import Faces
 
 
 def test_a_face_stream_reads_as_the_face_that_was_packed(short_clip: Path, tmp_path: Path) -> None:
@@ -201,3 +214,112 @@ def test_every_shared_clip_goes_through(shared: Path, tmp_path: Path) -> None:
         packed = lowbeam.pack(source, tmp_path / "f.mkv")
         trace = lowbeam.read(tmp_path / "f.mkv")
         assert len(trace) == packed.coded > 0
+
+
+def test_a_slow_video_packed_by_default_has_no_false_absences(short_frames: list, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "slow.mp4", short_frames[:22], [250 * i for i in range(22)], options={"crf": "20"})
+    assert lowbeam.pack(source, tmp_path / "slow.mkv").coded == 22
+    seen = [len(frame.faces) for frame, _ in lowbeam.stream(tmp_path / "slow.mkv")]
+    assert seen == [1] * 22
+
+
+@given(intervals=st.lists(st.sampled_from([0.04, 0.08, 0.2, 1.0]), min_size=9, max_size=30), away_s=st.floats(4, 60))
+def test_an_absence_is_told_from_a_low_frame_rate(intervals: list[float], away_s: float) -> None:
+    def absences(gaps: list[float], longest_s: float) -> int:
+        times = np.cumsum([0.0, *gaps]).tolist()
+        frames = [FrameFaces(t, [Face(t, 0, Box(0, 0, 9), np.zeros((6, 6), np.uint8))]) for t in times]
+        return sum(not frame.faces for frame in with_absences(frames, longest_s))
+
+    steady = [intervals[0]] * 10
+    assert absences(steady, 0.0) == 0
+    assert absences([*steady, away_s, *steady], 0.0) == 1
+    assert absences(intervals, AWAY_S) == 0  # a budget changes the frame rate
+    assert absences([*intervals, away_s], AWAY_S) == 1
+
+
+def test_encoders_of_faces_that_have_gone_are_let_go_of(hr_faces: Faces, tmp_path: Path) -> None:
+    with AllFacesOutput(Fixed(OperatingPoint("av1", 8)), tmp_path / "f.mkv", 2.0) as output:
+        threads = []
+        for index in range(60):  # passers-by, each for one frame, two seconds apart
+            face = Face(2.0 * index, index, Box(0, 0, 50), hr_faces[index % 50])
+            output.add(FrameFaces(face.time_s, [face], None, (640, 360)))
+            threads.append(threading.active_count() + len(list(Path("/proc/self/task").iterdir())))
+        output.finish()
+    assert output.coded == output.tracks == 60
+    assert max(threads) - threads[0] < 40
+    assert len(lowbeam.read(tmp_path / "f.mkv", faces="all")) == 60
+
+
+def test_a_whole_stream_of_several_tracks_is_not_cut(short_frames: list, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "two.mp4", two_people(short_frames), options={"crf": "15"})
+    for codec in CODECS:
+        lowbeam.pack(source, tmp_path / "all.mkv", faces="all", codec=codec, fps=25)
+        for faces in ("all", "primary"):
+            assert lowbeam.read(tmp_path / "all.mkv", faces=faces).cut_at_s is None  # type: ignore[arg-type]
+
+
+def test_a_reader_reads_many_sources_and_loads_once(
+    short_clip: Path, face_stream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+    monkeypatch.setattr(reading, "make_detector", lambda name: (loaded.append(name), make_detector(name))[1])
+    reader = lowbeam.Reader("fast")
+    traces = [reader.read(source) for source in (short_clip, face_stream, short_clip)]
+    assert loaded == ["dlib"]
+    assert traces[0] == traces[2]
+    assert traces[1] == lowbeam.read(face_stream, model="fast")
+
+
+def test_a_section_of_a_source_is_read_with_the_source_s_times(short_clip: Path, face_stream: Path) -> None:
+    for source in (short_clip, face_stream):
+        trace = lowbeam.read(source, start_s=0.5, duration_s=1.0, fps=5)
+        assert trace.time_s.tolist() == pytest.approx([0.52, 0.72, 0.92, 1.12, 1.32], abs=0.03)
+    for wrong in ({"start_s": -1.0}, {"duration_s": 0.0}, {"fps": 0.0}, {"fps": 1000.0}):
+        with pytest.raises(UsageError, match="out of range"):
+            lowbeam.read(short_clip, **wrong)
+
+
+def test_all_outputs_of_a_file_are_written_or_none(face_stream: Path, tmp_path: Path) -> None:
+    trace = lowbeam.read(
+        face_stream, out=tmp_path / "t.parquet", plot=tmp_path / "p.svg", overlay=tmp_path / "o.mp4"
+    )  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"t.parquet", "p.svg", "o.mp4"}
+    table = pyarrow.parquet.read_table(tmp_path / "t.parquet")
+    assert table["valence"].to_pylist() == trace.valence.tolist()
+    assert b"accurate" in pyarrow.parquet.read_metadata(tmp_path / "t.parquet").metadata[b"lowbeam"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    with pytest.raises(OutputError):
+        lowbeam.read(face_stream, out=tmp_path / "t.csv", overlay=tmp_path / "none" / "o.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_face_stream_is_not_named_as_another_container(short_clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is Matroska; name it \.mkv"):
+        lowbeam.pack(short_clip, tmp_path / "x.mp4")
+
+
+def test_a_fifo_is_an_output_like_another(short_clip: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append((tmp_path / "fifo").read_bytes()))
+    reader.start()
+    packed = lowbeam.pack(short_clip, tmp_path / "fifo")
+    reader.join(30)
+    assert packed.size_bytes == len(received[0]) > 500
+
+
+def test_a_face_stream_at_a_url_is_read_as_one(face_stream: Path, short_clip: Path) -> None:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = partial(Quiet, directory=str(face_stream.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = lowbeam.read(f"http://127.0.0.1:{server.server_port}/{face_stream.name}")
+        server.shutdown()
+    expected = lowbeam.read(face_stream)
+    assert found.cut_at_s is None
+    assert np.allclose(found.valence, expected.valence, atol=5e-4)
+    assert (found.side == expected.side).all()

@@ -48,8 +48,13 @@ def test_what_ships_is_small_and_has_a_card() -> None:
 
 @pytest.mark.parametrize("model", ["best", lowbeam.recognize.WEIGHTS / "fast.onnx", Path(__file__)])
 def test_what_is_no_restorer_is_refused(model: str | Path) -> None:
-    with pytest.raises(ModelError, match="restorer"):
+    with pytest.raises(ModelError, match=r"restorer|fast.onnx|test_restore.py is not an ONNX model"):
         Restorer(model)
+    for threads in (-1, 0, 10**6):
+        with pytest.raises(UsageError, match="threads must be from 1 to"):
+            Restorer(threads=threads)
+    with pytest.raises(ModelError, match="neither a file nor one that ships"):
+        Restorer("x" * 5000)
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 5), (1, 97, 97), (1, 12, 13), (12, 12)])

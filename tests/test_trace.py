@@ -1,6 +1,9 @@
 """Traces: their columns, files and plots."""
 
 import json
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lowbeam
 from lowbeam import OutputError, SourceError, Trace, UsageError
 from lowbeam.trace import COLUMNS, Estimate, load_csv
 
@@ -115,3 +119,90 @@ def test_a_column_is_an_attribute() -> None:
     assert some_trace(3).valence.tolist() == [0.5, 0.5, 0.5]
     with pytest.raises(AttributeError, match="a trace has no dominance"):
         _ = some_trace(1).dominance
+
+
+def example() -> Trace:
+    """Two faces over ten seconds."""
+    rows = [Estimate(t / 5, face, 0.1 * face, -0.2, 0.1, 0.2, 10.0, 20.0, 100.0 - 50 * face)
+            for t in range(50) for face in (0, 1)]  # fmt: skip
+    return Trace.from_estimates(rows, source="a.mp4", model="accurate")
+
+
+def test_a_trace_is_cut_by_time_and_read_by_column() -> None:
+    trace = example()
+    part = trace[2.0:4.0]
+    assert (part.time_s.min(), part.time_s.max(), len(part)) == (2.0, 3.8, 20)
+    assert len(trace[:5]) == len(trace[5:]) == 50
+    assert (trace["valence"] == trace.valence).all()
+    first = next(iter(trace))
+    assert (first.time_s, first.face, first.side) == (0.0, 0, 100.0)
+    for wrong in (0, slice(0, 1, 2)):
+        with pytest.raises(TypeError, match="by time"):
+            trace[wrong]  # type: ignore[call-overload]
+
+
+def test_traces_compare_by_value_and_are_not_hashed() -> None:
+    assert example() == example()
+    other = example()
+    other.columns["valence"][0] += 0.5
+    assert example() != other
+    assert example() != Trace(example().columns, source="b.mp4", model="accurate")
+    assert example() != "a trace"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(example())
+
+
+def test_a_notebook_shows_a_trace_and_its_plot_without_a_backend() -> None:
+    program = (
+        "import pickle, sys; trace = pickle.load(sys.stdin.buffer)\n"
+        "figure = trace.plot()\n"
+        "assert figure._repr_png_()[:4] == trace._repr_png_()[:4] == b'\\x89PNG'\n"
+        "assert '<img src=\"data:image/png;base64,' in trace._repr_html_()\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], input=pickle.dumps(example()), check=True, timeout=60)
+    assert repr(example()) == "<Trace of a.mp4: 100 estimates of 2 faces, 0.00 to 9.80 s>"
+
+
+def test_a_trace_is_drawn_on_axes_of_ones_own() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    figure = example().plot(ax=axes)
+    assert figure is axes.figure
+    assert [line.get_label() for line in axes.get_lines()][:2] == ["valence", "arousal"]
+
+
+def test_provenance_stands_beside_text_and_is_read_back(tmp_path: Path) -> None:
+    for name in ("t.csv", "t.jsonl"):
+        example().save(tmp_path / name)
+        about = json.loads((tmp_path / f"{name}-metadata.json").read_text())
+        assert about == {"source": "a.mp4", "model": "accurate", "cut_at_s": None, "lowbeam": lowbeam.__version__}
+    assert load_csv(tmp_path / "t.csv") == example()
+    rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert len(rows) == 100
+    assert list(rows[0]) == list(COLUMNS)
+    (tmp_path / "t.csv-metadata.json").write_text("{")
+    assert load_csv(tmp_path / "t.csv").source == str(tmp_path / "t.csv")
+
+
+def test_an_output_keeps_the_mode_of_what_it_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.touch(mode=0o600)
+    example().save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are a Unix matter")
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_a_plot_on_a_full_disk_is_one_error(suffix: str, tmp_path: Path) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            example().plot(tmp_path / f"p{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ that; nothing in lowbeam imports it before this module.
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ class OnnxSession:
             with _quiet_stdout():
                 self._session = onnxruntime.InferenceSession(str(path), options, providers=chosen)
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
-            raise ModelError(f"{path} is not an ONNX model that can be loaded: {reason(error)}") from error
+            raise ModelError(f"{path} is not an ONNX model that can be loaded: {_cause(error)}") from error
         try:
             self.about: dict[str, Any] = json.loads(self._session.get_modelmeta().custom_metadata_map[key])
         except (KeyError, ValueError) as error:
@@ -76,9 +77,14 @@ class OnnxSession:
         except Exception as error:
             if options.terminate:
                 raise ModelError(f"{self.path} does not come to an end within {TRIAL_LIMIT_S:.0f} s") from error
-            raise ModelError(f"{self.path} cannot be run: {reason(error)}") from error
+            raise ModelError(f"{self.path} cannot be run: {_cause(error)}") from error
         finally:
             timer.cancel()
+
+
+def _cause(error: Exception) -> str:
+    """Why ONNX Runtime refused, without the codes before it."""
+    return re.sub(r"^\[onnxruntimeerror\] : \d+ : \w+ : ", "", reason(error))
 
 
 def check_output(path: Path, what: str, found: NDArray[Any], shape: tuple[int, ...], low: float, high: float) -> None:

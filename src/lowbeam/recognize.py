@@ -75,7 +75,7 @@ class Recognizer:
         try:
             self._read_about(path, self._session.about)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(f"{path} has damaged metadata: {type(error).__name__} {error}") from error
+            raise ModelError(f"{path} has damaged metadata ({type(error).__name__}: {error})") from error
         if path.parent != WEIGHTS:
             self._try_out()
 
@@ -83,8 +83,10 @@ class Recognizer:
         self._grid = int(about["grid"])
         self.remembers = "memory" in about
         expected = MEMORY_FORMAT if self.remembers else MODEL_FORMAT
-        if about["format"] != expected or not 1 <= self._grid <= FACE_SIDE:
+        if about["format"] != expected:
             raise ModelError(f"{path} is of format {about['format']}; this lowbeam reads {expected}")
+        if not 1 <= self._grid <= FACE_SIDE:
+            raise ValueError(f"a grid of {self._grid}")
         self._by_itself = _Calibration(about["calibration"])
         if self.remembers:
             self._in_order = _Calibration(about["memory"]["calibration"])
@@ -174,9 +176,9 @@ class _Calibration:
         powers = np.array(about.get("power", np.ones_like(factors)), np.float64)
         self._fits = np.concatenate([factors, powers], -1)
         if not len(self._sides) or self._fits.shape != (len(self._sides), 4):
-            raise ModelError("there is no calibration")
+            raise ValueError("no calibration of the right shape")
         if not (np.isfinite(self._fits) & (self._fits > 0)).all() or (np.diff(self._sides) <= 0).any():
-            raise ModelError("the calibration is none")
+            raise ValueError("a calibration that cannot be")
         self.at = cache(self._at)
 
     def _at(self, side: int) -> Floats:

@@ -11,12 +11,12 @@ from types import TracebackType
 
 import av
 import av.container
-import av.packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from lowbeam.errors import SourceError, reason
 from lowbeam.media.clock import PresentationClock
+from lowbeam.media.declared import declared_bytes
 from lowbeam.media.frame import Frame, Orientation, orientation_of
 from lowbeam.media.inputs import PipeInput, Source, is_url, name_of
 from lowbeam.media.limits import MAX_PIXEL_ASPECT, size_problem
@@ -124,12 +124,10 @@ class VideoSource:
         return aspect if size_problem(round(self.size[0] * aspect), self.size[1]) is None else Fraction(1)
 
     def _refuse_truncated(self) -> None:
-        # MP4 and MOV list every sample's place; a copy that stopped half-way lacks the last ones.
+        """Raise `SourceError` where a file lacks bytes that it says it has, as a copy that stopped half-way does."""
         path = Path(self.name)
-        entries = self._stream.index_entries
-        if "mp4" in self._container.format.name and path.is_file() and len(entries):
-            last = entries[len(entries) - 1]
-            missing = last.pos + last.size - path.stat().st_size
+        if path.is_file():
+            missing = declared_bytes(self._container, self._stream, path) - path.stat().st_size
             if missing > 0:
                 raise SourceError(f"{self.name} is truncated: at least its last {missing} bytes are missing")
 
@@ -173,12 +171,10 @@ class VideoSource:
         return False
 
     def _decode(self, clock: PresentationClock) -> Iterator[VideoFrame]:
-        end_s = 0.0  # of the last packet, in the container's time
         try:
             for packet in self._container.demux(self._stream):
                 if self.is_stopped:
                     return
-                end_s = max(end_s, _end_s(packet))
                 try:
                     yield from packet.decode()
                 except av.error.InvalidDataError:
@@ -195,23 +191,3 @@ class VideoSource:
                 self._has_broken_off = True
                 return
             raise SourceError(f"{self.name} is damaged after {clock.last_s or 0:.2f} s: {reason(error)}") from error
-        missing_s = self._matroska_end_s - end_s
-        if not self.is_live and missing_s > 1 + 2 / self.fps:
-            raise SourceError(f"{self.name} is truncated: its last {missing_s:.2f} s are missing")
-
-    @property
-    def _matroska_end_s(self) -> float:
-        """The end of the video track, which Matroska states as a tag (HH:MM:SS.fraction), in seconds; 0 where it does
-        not."""
-        parts = self._stream.metadata.get("DURATION", "").split(":")
-        with suppress(ValueError):
-            hours, minutes, seconds = (float(part) for part in parts)
-            return hours * 3600 + minutes * 60 + seconds
-        return 0.0
-
-
-def _end_s(packet: av.packet.Packet) -> float:
-    """When what `packet` shows ends, in seconds; 0 where it has no time."""
-    if packet.pts is None:
-        return 0.0
-    return float((packet.pts + (packet.duration or 0)) * packet.time_base)

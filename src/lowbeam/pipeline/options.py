@@ -46,7 +46,7 @@ class Section:
         for item in items:
             if item.time_s >= self.start_s + self.duration_s:
                 return
-            if item.time_s >= self.start_s and limiter.takes(item.time_s):
+            if item.time_s >= self.start_s and limiter.takes(item.time_s - self.start_s):
                 yield item
 
 

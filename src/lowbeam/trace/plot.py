@@ -2,14 +2,13 @@
 
 import io
 import os
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.errors import OutputError, UsageError, reason
+from lowbeam.errors import UsageError
 from lowbeam.files import whole_file
 
 if TYPE_CHECKING:
@@ -106,11 +105,10 @@ def _with_gaps(time_s: NDArray, values: NDArray) -> tuple[NDArray, NDArray]:
 def save_figure(figure: "Figure", path: str | os.PathLike) -> None:
     """Write a figure whole or not at all. Raises `UsageError` for a suffix other than .png, .svg or .pdf."""
     check_figure_format(path)
+    drawn = io.BytesIO()  # Matplotlib fails in ways of its own where a disk is full
+    figure.savefig(drawn, format=Path(path).suffix.lower().removeprefix("."), dpi=144)
     with whole_file(path) as beside:
-        try:
-            figure.savefig(beside, dpi=144)
-        except zlib.error as error:  # a PDF on a full disk
-            raise OutputError(f"{path} cannot be written: {reason(error)}") from error
+        beside.write_bytes(drawn.getvalue())
 
 
 def check_figure_format(path: str | os.PathLike) -> None:
