@@ -14,12 +14,14 @@ from lowbeam.media.frame import Rgb
 
 
 class VideoSink:
-    """Writes upright RGB frames as an H.264 MP4 that browsers play. A context manager; the file is `path`."""
+    """Writes upright RGB frames as an H.264 MP4 that browsers play, with libx264's `preset`. A context manager; the
+    file is `path`."""
 
     TIME_BASE = Fraction(1, 90000)  # seconds: RTP's video clock
 
-    def __init__(self, path: str | os.PathLike, fps: float) -> None:
+    def __init__(self, path: str | os.PathLike, fps: float, preset: str = "medium") -> None:
         self._container = av.open(os.fspath(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self._preset = preset
         self._fps = Fraction(fps).limit_denominator(1001)
         self._stream: VideoStream | None = None
         self._last_pts = -1
@@ -41,7 +43,9 @@ class VideoSink:
         even sides."""
         height, width = (n // 2 * 2 for n in rgb.shape[:2])
         if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": "20"})
+            self._stream = self._container.add_stream(
+                "libx264", rate=self._fps, options={"crf": "20", "preset": self._preset}
+            )
             self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
             self._stream.codec_context.time_base = self.TIME_BASE
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(rgb[:height, :width]), format="rgb24")

@@ -22,6 +22,7 @@ MAX_WIDTH = 960  # pixels: larger sources are shown smaller
 MIN_WIDTH = 480
 STRIP = 96  # pixels: height of the running chart below the picture
 HISTORY_S = 10.0
+PRESET = "superfast"  # of libx264: the overlay is looked at once; slower ones take longer than all else together
 GAP = 8  # pixels between a face and what is restored from it
 DARK = (24, 24, 27)
 LIGHT = (228, 228, 231)
@@ -53,7 +54,7 @@ class OverlaySink(WholeFileSink):
         self._gap_s = max(0.5, 2.5 / fps)  # a face that is away for longer leaves a gap in its line
         self._font = ImageFont.load_default(14)
         super().__init__(path)
-        self._video = VideoSink(self._beside, fps)
+        self._video = VideoSink(self._beside, fps, preset=PRESET)
 
     def _scaled(self, size: tuple[int, int]) -> tuple[int, int]:
         width, height = (max(2, round(n * self._factor)) for n in size)
