@@ -1,5 +1,6 @@
 """The face stream: whole, cut, hostile, and through a pipe."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -190,3 +191,14 @@ def test_reads_from_a_pipe_as_from_a_file(face_stream: Path) -> None:
     values = [np.genfromtxt(done.stdout.splitlines(), delimiter=",", skip_header=1) for done in (piped, from_file)]
     assert values[0].shape == (50, 9)
     assert np.allclose(*values, atol=5e-4)  # live faces are read one at a time, and networks round by the batch
+
+
+def test_a_stream_that_follows_on_a_pipe_and_breaks_off_in_its_header_takes_nothing_away(
+    face_stream: Path, tmp_path: Path
+) -> None:
+    data, out = face_stream.read_bytes(), tmp_path / "t.json"
+    command = [sys.executable, "-m", "lowbeam.cli", "read", "-", "-o", str(out)]
+    done = subprocess.run(command, input=data + data[:300], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"standard input was cut: it is read up to 1.960 s" in done.stderr
+    assert len(json.loads(out.read_text())["columns"]["time_s"]) == 50

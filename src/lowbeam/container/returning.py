@@ -67,13 +67,15 @@ def _candidate(data: bytes, first: int) -> int | None:
 
 class ReturningReader:
     """The face streams of a pipe, one after the other, as one: times go on by as long as nothing came. As
-    `FaceStreamReader`, whose attributes are those of the stream that is read now."""
+    `FaceStreamReader`, whose attributes are those of the stream that is read now. One that follows and cannot be opened
+    ends them, as where they are cut."""
 
     def __init__(self, pipe: PipeInput, primary_only: bool = False) -> None:
         self._splitter = StreamSplitter(pipe)
         self._primary_only = primary_only
         self._reader = FaceStreamReader(self._splitter, primary_only)
         self._offset_s = 0.0  # of the times of the stream that is read now
+        self._broke_off_s: float | None = None  # where what follows cannot be opened
         self.name, self.is_live = pipe.name, True
         self.size, self.may_change, self.fps = self._reader.size, self._reader.may_change, self._reader.fps
 
@@ -86,6 +88,8 @@ class ReturningReader:
     @property
     def cut_at_s(self) -> float | None:
         """As of the last stream, by the time of all."""
+        if self._broke_off_s is not None:
+            return self._broke_off_s
         return None if self._reader.cut_at_s is None else self._reader.cut_at_s + self._offset_s
 
     @property
@@ -104,21 +108,23 @@ class ReturningReader:
                 last_s, arrived_s = face.time_s + self._offset_s, time.monotonic()
                 yield replace(face, time_s=last_s)
             self._drain()
-            if self.is_stopped or not self._splitter.go_on():
+            if self.is_stopped or not self._splitter.go_on() or not self._begin_next(last_s):
                 return
-            self._begin_next(last_s)
 
     def _drain(self) -> None:
         """What is left of a damaged stream is passed over, up to the next."""
         while not self.is_stopped and self._splitter.read(65536):
             pass
 
-    def _begin_next(self, last_s: float) -> None:
+    def _begin_next(self, last_s: float) -> bool:
+        """Whether the stream that follows after `last_s` can be read."""
         log.warning("%s: another face stream follows after %.2f s; it is read on", self.name, last_s)
         self._reader.__exit__(None, None, None)
         try:
             self._reader = FaceStreamReader(self._splitter, self._primary_only)
-        except StreamError:
-            log.warning("%s: what follows after %.2f s is damaged", self.name, last_s)
-            raise
+        except StreamError as error:  # what was read before stands
+            log.warning("%s", error)
+            self._broke_off_s = last_s
+            return False
         self._offset_s = last_s + 1 / self.fps
+        return True
