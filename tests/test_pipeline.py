@@ -26,7 +26,7 @@ from lowbeam.faces import FrameFaces, make_detector
 from lowbeam.media import Frame, VideoSource
 from lowbeam.pipeline import reading
 from lowbeam.pipeline.options import Section
-from lowbeam.pipeline.outputs import AllFacesOutput
+from lowbeam.pipeline.outputs import MAX_AWAY, AllFacesOutput
 from lowbeam.pipeline.sources import AWAY_S, with_absences
 from lowbeam.scale import Faces
 
@@ -248,6 +248,32 @@ def test_encoders_of_faces_that_have_gone_are_let_go_of(hr_faces: Faces, tmp_pat
     assert output.coded == output.tracks == 60
     assert max(threads) - threads[0] < 40
     assert len(lowbeam.read(tmp_path / "f.mkv", faces="all")) == 60
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_crowd_that_comes_and_goes_holds_few_encoders_and_loses_no_face(
+    codec: str, hr_faces: Faces, tmp_path: Path
+) -> None:
+    with AllFacesOutput(Fixed(OperatingPoint(codec, 8)), tmp_path / "f.mkv", 2.0) as output:
+        for index in range(60):  # thirty people, one at a time, twice within three seconds
+            face = Face(0.04 * index, index % 30, Box(0, 0, 50), hr_faces[index % 50])
+            output.add(FrameFaces(face.time_s, [face], None, (640, 360)))
+            assert sum(spool.encoder.is_open for spool in output._spools.values()) <= MAX_AWAY + 1
+        output.finish()
+    trace = lowbeam.read(tmp_path / "f.mkv", faces="all")
+    assert trace.cut_at_s is None
+    assert len(trace) == 60
+    assert all(len(trace.of_face(face)) == 2 for face in range(30))
+
+
+def test_a_fifo_takes_a_trace_as_csv(face_stream: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    received: list[str] = []
+    listener = threading.Thread(target=lambda: received.append((tmp_path / "fifo").read_text()))
+    listener.start()
+    lowbeam.read(face_stream, out=tmp_path / "fifo")
+    listener.join(30)
+    assert received[0].count("\n") == 51
 
 
 def test_a_whole_stream_of_several_tracks_is_not_cut(short_frames: list, tmp_path: Path) -> None:

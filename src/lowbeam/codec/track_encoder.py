@@ -32,7 +32,8 @@ class TrackEncoder:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.point = self._coded_at = policy.point
+        self.point: OperatingPoint = policy.point
+        self._coded_at: OperatingPoint | None = policy.point  # None: there is no encoder open
         self._encoder: Encoder = open_encoder(self.point)
         self.header: TrackHeader = self._encoder.header
         self._cues = CueChooser(self.header.scale, self.header.padding)
@@ -62,8 +63,14 @@ class TrackEncoder:
         self._last_ms = time_ms
         return [PlacedFace(one, cues if index == 0 else ()) for index, one in enumerate(coded)]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds an encoder, with its memory and threads."""
+        return self._coded_at is not None
+
     def flush(self) -> list[PlacedFace]:
-        """End the track and let go of its encoder; returns what is left to be sent."""
+        """Let go of the encoder; returns what is left to be sent. A face that comes after it makes another encoder."""
+        self._coded_at = None
         return [PlacedFace(one) for one in self._encoder.flush()]
 
     def _restart(self, point: OperatingPoint) -> None:

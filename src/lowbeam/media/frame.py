@@ -40,8 +40,9 @@ class Orientation:
 UPRIGHT = Orientation()
 
 
-def orientation_of(picture: VideoFrame) -> Orientation:
-    """What the display matrix of `picture` asks for (ISO/IEC 14496-12, 6.2.2), to the nearest quarter turn.
+def orientation_of(picture: VideoFrame, name: str) -> Orientation:
+    """What the display matrix of a `picture` of the source `name` asks for (ISO/IEC 14496-12, 6.2.2), to the nearest
+    quarter turn.
 
     Raises `SourceError` where the matrix is singular.
     """
@@ -54,7 +55,7 @@ def orientation_of(picture: VideoFrame) -> Orientation:
     a, b, _, c, d, *_ = struct.unpack("<9i", bytes(found)[:36])
     determinant = a * d - b * c
     if determinant == 0:
-        raise SourceError("the video states a display matrix that cannot be (singular)")
+        raise SourceError(f"{name} states a display matrix that cannot be (singular)")
     # A point (x, y) of the coded picture, y downwards, is shown at (a x + c y, b x + d y).
     mirrored = determinant < 0
     right, down = (-a, -b) if mirrored else (a, b)

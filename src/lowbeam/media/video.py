@@ -144,7 +144,7 @@ class VideoSource:
                 if size_problem(*shape) is not None or 0 in shape:
                     raise SourceError(f"{self.name} holds a frame of {shape[0]}×{shape[1]}")
             if picture.rotation != last_rotation or last_rotation is None:
-                orientation, last_rotation = orientation_of(picture), picture.rotation
+                orientation, last_rotation = orientation_of(picture, self.name), picture.rotation
             same = picture if shape == (picture.width, picture.height) else picture.reformat(*shape)
             yield Frame(time_s, same, converter, self._pixel_aspect, orientation)
         if clock.last_s is None and not self.is_stopped:

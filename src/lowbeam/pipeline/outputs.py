@@ -13,6 +13,7 @@ from lowbeam.container.writer import FaceStreamWriter, Target, TrackWriter
 from lowbeam.faces import FrameFaces
 from lowbeam.faces.track import RECALL_S
 
+MAX_AWAY = 8  # faces out of view whose encoders are kept: each holds 4 MB or more, and AV1 a dozen threads
 MAX_SPOOLS = 2 * MAX_TRACKS  # passers-by beyond this many are left out, the least present first
 
 
@@ -72,14 +73,12 @@ class _Spool:
     encoder: TrackEncoder
     presence: float = 0.0
     last_s: float = 0.0
-    is_ended: bool = False
     placed: list[PlacedFace] = field(default_factory=list)
 
     def end(self) -> None:
         """Let go of the encoder: its memory and threads are many times what it coded."""
-        if not self.is_ended:
+        if self.encoder.is_open:
             self.placed += self.encoder.flush()
-            self.is_ended = True
 
     def events(self, track: TrackWriter) -> Iterator[tuple[int, TrackWriter, PlacedFace]]:
         """Each face with its time and its track."""
@@ -113,8 +112,15 @@ class AllFacesOutput:
             spool.presence += face.box.side**2
             spool.last_s = face.time_s
             spool.placed += spool.encoder.encode(face)
-        for spool in self._spools.values():
-            if frame.time_s > spool.last_s + RECALL_S:  # this id will not be seen again
+        self._end_unused(frame.time_s)
+
+    def _end_unused(self, time_s: float) -> None:
+        """Let go of encoders of faces that are not in view: those that will not be seen again, and where many are open
+        those that have been away longest; a face that comes back gets another."""
+        away = [spool for spool in self._spools.values() if spool.encoder.is_open and spool.last_s < time_s]
+        away.sort(key=lambda spool: spool.last_s, reverse=True)
+        for rank, spool in enumerate(away):
+            if rank >= MAX_AWAY or time_s > spool.last_s + RECALL_S:
                 spool.end()
 
     def _new_spool(self, face: int) -> _Spool:

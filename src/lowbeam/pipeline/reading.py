@@ -8,7 +8,7 @@ from functools import cached_property
 
 from lowbeam.errors import NoFaceError, StreamError, UsageError
 from lowbeam.faces import Detector, FrameFaces, make_detector
-from lowbeam.files import check_outputs
+from lowbeam.files import check_outputs, is_device
 from lowbeam.pipeline.estimate import BATCH, LIVE_BATCH, OVERLAY_BATCH, estimates_of
 from lowbeam.pipeline.options import FacesChoice, Progress, Section, check_faces
 from lowbeam.pipeline.sources import FaceSource, open_faces
@@ -124,7 +124,7 @@ def stream(
 
 def _check_formats(out: Path | None, plot: Path | None, overlay: Path | None, restore: bool) -> None:
     """Raise `UsageError` for outputs that cannot be written, before work is done for nothing."""
-    if out is not None and os.fspath(out) != "-":
+    if out is not None and os.fspath(out) != "-" and not is_device(out):
         check_format(out)
     if plot is not None:
         check_figure_format(plot)

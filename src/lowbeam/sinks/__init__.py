@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from lowbeam.files import is_device
 from lowbeam.sinks.overlay import OverlaySink, check_overlay_format
 from lowbeam.sinks.parquet import ParquetSink
 from lowbeam.sinks.sink import Sink
@@ -27,9 +28,10 @@ __all__ = [
 
 
 def trace_sink(path: str | os.PathLike, *, live: bool) -> Sink:
-    """The sink that writes a trace to `path`, by its suffix; ``-`` is CSV to standard output. With `live` rows of text
+    """The sink that writes a trace to `path`, by its suffix; ``-`` and a device or FIFO are
+    CSV. With `live` rows of text
     are there as they come. Raises `UsageError` or `OutputError`."""
-    if os.fspath(path) == STDOUT:
+    if os.fspath(path) == STDOUT or is_device(path):
         return CsvSink(path, live=live)
     check_format(path)
     kinds: dict[str, Callable[[str | os.PathLike], Sink]] = {
