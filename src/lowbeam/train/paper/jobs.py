@@ -41,7 +41,8 @@ def _name(key: str, mixture: tuple[int, ...], seed: int) -> str:
 def jobs_of(
     experiment: Experiment, systems: Iterable[str] = (), scales: Iterable[int] = (), seeds: Iterable[int] = ()
 ) -> list[Job]:
-    """The experiment's jobs, each after those that it needs: seed by seed, so that a cut run leaves whole tables.
+    """The experiment's jobs: seed by seed, in the order of its systems, each right after what it needs and has not come
+    yet, so that a cut run leaves whole tables, and the most wanted first.
 
     `systems` (file names), `scales` (only mixtures of these) and `seeds` choose some of them, and those that they need.
     Raises `UsageError` where a choice is not in the experiment.
@@ -68,5 +69,11 @@ def jobs_of(
     }  # fmt: skip
     if not chosen:
         raise UsageError(f"nothing of {experiment.name} is left by this choice of systems and scales")
-    chosen |= {job.needs for job in every if job.name in chosen and job.needs is not None}
-    return [job for job in every if job.name in chosen]
+    by_name = {job.name: job for job in every}
+    ordered: dict[str, Job] = {}
+    for job in every:
+        if job.name in chosen:
+            if job.needs is not None:
+                ordered[job.needs] = by_name[job.needs]
+            ordered[job.name] = job
+    return list(ordered.values())
