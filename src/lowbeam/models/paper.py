@@ -32,6 +32,11 @@ class Convolutions(nn.Module):
         self.second = nn.Conv2d(first, second, KERNEL)
         self.third = nn.Conv2d(second, third, KERNEL)
 
+    @property
+    def layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
+        """In the order in which a face meets them."""
+        return self.first, self.second, self.third
+
 
 class CnnD(nn.Module):
     """CNN+D: three convolutions with max-pooling, a hidden layer with dropout, and a linear readout.

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowbeam.errors import OutputError, UsageError, reason
 from lowbeam.evaluate.paper.claims import ALL, CLAIMS, RELEASED, Contrast, Verdict, verdict_of
+from lowbeam.evaluate.paper.handover_section import handover_section
 from lowbeam.evaluate.paper.plots import plot_by_scale, plot_contrasts
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.files import whole_file
@@ -16,6 +17,7 @@ from lowbeam.train.paper.recipe import LR_SCALES
 
 ORDER = (
     "full",
+    "handover",
     "reduced",
     "reduced-every-scale",
     "reduced-tenth",
@@ -42,7 +44,7 @@ def write_page(results: str | Path, page: str | Path) -> Path:
     for path in found:
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-            parts.append(_section(result, folder, page.parent))
+            parts.append(handover_section(result) if path.stem == "handover" else _section(result, folder, page.parent))
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise UsageError(f"{path} is damaged, or not what lowbeam replicate writes") from error
     try:

@@ -13,10 +13,12 @@ from lowbeam.models.normalised import RestoringNetwork, normalise
 from lowbeam.models.paper import CnnD, Convolutions, SrFcn
 from lowbeam.scale import FACE_SIDE, side_of
 from lowbeam.train.degrade import native_to_hr, resample
+from lowbeam.train.paper.handover import scale_as
 from lowbeam.train.paper.loop import Deadline, fit, make_optimizer
 from lowbeam.train.paper.recipe import Experiment, Restoring, RestoringKind
 
 CHUNK = 64  # faces that are read or restored at a time outside training: what two cores' caches hold
+SOME = 512  # faces by which the strength of features is judged
 GAUSSIAN_STD = 0.001  # of SR-FCN's published initial weights
 
 
@@ -152,6 +154,8 @@ def train_cnn_d(
     recipe's share of the learning rate, or stay as they are where they are `frozen`."""
     settings, device = experiment.recognize, train.pixels.device
     network = make_cnn_d(experiment, convolutions).to(device)
+    if convolutions is not None and settings.transferred_scale == "xavier":
+        scale_as(network, make_cnn_d(experiment).to(device), some_faces(train, mixture))
 
     def features(pixels: Tensor, drawn: Tensor) -> Tensor:
         faces, _, _ = normalise(mixed(pixels, mixture, drawn))
@@ -195,6 +199,12 @@ def train_cnn_d(
     cost = fit(network, make_optimizer(settings, groups), settings, folder, faces=meetings * len(train),
                train_loss=train_loss, valid_loss=valid_loss, generator=generator, deadline=deadline)  # fmt: skip
     return network, cost
+
+
+def some_faces(faces: DeviceFaces, mixture: tuple[int, ...]) -> Tensor:
+    """A few of the `faces`, evenly chosen, as a network for the `mixture` reads them: (n, 1, 96, 96)."""
+    pixels = faces.pixels[:: -(-len(faces) // SOME)]
+    return normalise(mixed(pixels, mixture, torch.arange(len(pixels)) % len(mixture)))[0]
 
 
 def _in_chunks(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class Recognizing(Training):
     weight_decay: float = Field(default=5e-4, ge=0)
     each_face_at: Literal["every scale", "one scale"] = "every scale"  # of its mixture, in an epoch
     transferred_rate: Fraction = 0.1  # of the learning rate, for convolutions that were handed over
+    transferred_scale: Literal["learned", "xavier"] = "learned"  # of their features: SR-FCN's, or as of fresh weights
     dropout: Fraction = 0.5
 
 
