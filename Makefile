@@ -5,6 +5,7 @@
 # make people render the corpora of docs/rate-distortion.md into PEOPLE (15 minutes on two cores)
 # make curve  train what is compared, measure all of docs/rate-distortion.md, and write the page (two and a half hours on two cores)
 # make paper  carry out the experiment of docs/replication.md, or go on with it (two hours on two cores), and write the page
+# make converged  go on with the table of docs/replication.md that is trained to the end (many hours of one core for each seed), and write the page
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ FACE_MODEL ?= ../shared/data/ict_face.npz
 PEOPLE ?= runs
 WORKERS ?= 2
 
-.PHONY: demo test bench figures recognizer tries people curve paper clean
+.PHONY: demo test bench figures recognizer tries people curve paper converged clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lowbeam demo $(if $(VIDEO),--video "$(VIDEO)") -o demo-out
@@ -46,6 +47,11 @@ paper: $(VENV)/.dev
 	$(REPLICATE) reduced-every-scale --corpus ferplus:$(FERPLUS) $(RESULTS)
 	$(REPLICATE) reduced --corpus ferplus:$(FERPLUS) $(RESULTS)
 	$(KEEP_BLOCKS) $(BIN)/python -m lowbeam.evaluate.paper.handover_study ferplus:$(FERPLUS) runs/handover docs/replication/handover.json
+	$(BIN)/lowbeam evaluate paper --results docs/replication -o docs/replication.md
+
+# Stopped in whatever way, it goes on where it was; a network whose file lies in docs/replication/converged is not trained again.
+converged: $(VENV)/.dev
+	$(REPLICATE) converged --corpus ferplus:$(FERPLUS) $(RESULTS) --threads 1
 	$(BIN)/lowbeam evaluate paper --results docs/replication -o docs/replication.md
 
 RENDER := $(BIN)/lowbeam corpus render --face-model $(FACE_MODEL) --workers $(WORKERS)

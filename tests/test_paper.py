@@ -60,7 +60,7 @@ def test_every_shipped_experiment_loads_and_trains_what_it_needs_first(name: str
     assert len(done) == len(jobs)
 
 
-@pytest.mark.parametrize("name", ["full", "reduced"])
+@pytest.mark.parametrize("name", ["full", "reduced", "converged"])
 def test_all_recognizers_that_are_compared_have_the_same_number_of_parameters(name: str) -> None:
     experiment = load_experiment(name)
     counts = set()

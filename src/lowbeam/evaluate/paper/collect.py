@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from lowbeam.evaluate.paper.bootstrap import (
     resampling,
 )  # fmt: skip
 from lowbeam.evaluate.paper.claims import ALL, CLAIMS, Cell
-from lowbeam.train.paper.jobs import jobs_of
+from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.recipe import Experiment
 
 AFFECT = ("valence", "arousal")
-BySeed = dict[Cell, dict[str, NDArray[np.float64]]]  # metric to (seeds, b)
+BySeed = dict[Cell, dict[int, dict[str, Replicates]]]  # of each seed, each metric's
+Terms = Sequence[tuple[float, Cell]]
 
 
 def collect(
@@ -33,7 +34,7 @@ def collect(
     about: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """What the jobs in `folder` measured; `truth` (n, 2) and `recording` (n,) are those of the test faces, and `about`
-    what else is to be said. Seeds of which a job is missing are left out of the contrasts, not of the table.
+    what else is to be said. A claim is judged by the seeds of which all that it speaks of is finished.
 
     Raises `UsageError` where nothing is finished.
     """
@@ -51,9 +52,10 @@ def collect(
         "test_faces": len(truth),
         "unfinished": [job.name for job in every if job not in jobs], "jobs": results, "seeds_whole": whole,
     }  # fmt: skip
-    if whole and any("scores" in result for result in results):
+    recognizers = [job for job in jobs if job.system.learns_to == "recognize"]
+    if recognizers:
         collected["sureness"] = {
-            name: _sureness(experiment, folder, truth[:, index], recording, whole, index)
+            name: _sureness(recognizers, folder, truth[:, index], recording, whole, index)
             for index, name in enumerate(AFFECT)
         }
     return collected
@@ -74,43 +76,47 @@ def _cpu() -> str:
 
 
 def _sureness(
-    experiment: Experiment, folder: Path, truth: NDArray[np.float32], recording: NDArray[np.int32], seeds: list[int],
+    recognizers: list[Job], folder: Path, truth: NDArray[np.float32], recording: NDArray[np.int32], whole: list[int],
     column: int,
 ) -> dict[str, Any]:  # fmt: skip
     draws = resampling(recording)
-    each: dict[Cell, list[dict[str, Replicates]]] = {}
-    for job in jobs_of(experiment, seeds=seeds):
-        if job.system.learns_to == "restore":
-            continue
+    by_seed: BySeed = {}
+    for job in recognizers:
         predictions = np.load(folder / job.name / "predictions.npy")[:, :, column]
         for scale, predicted in zip(job.test_scales, predictions, strict=True):
-            each.setdefault((job.key, job.mixture, scale), []).append(replicate(predicted, truth, draws))
-    by_seed = {
-        cell: {metric: np.stack([found[metric] for found in seed]) for metric in METRICS} for cell, seed in each.items()
-    }
+            by_seed.setdefault((job.key, job.mixture, scale), {})[job.seed] = replicate(predicted, truth, draws)
     return {
-        "seeds": seeds,
+        "seeds": whole,
         "contrasts": _contrasts(by_seed),
         "gains": _gains(by_seed),
-        "reliability": _reliability(by_seed) if len(seeds) > 1 else {},
+        "reliability": _reliability(by_seed, whole) if len(whole) > 1 else {},
     }
 
 
 def _contrasts(by_seed: BySeed) -> list[dict[str, Any]]:
-    """Those of the `CLAIMS` whose cells were all measured, by the claims' and their own numbers."""
+    """Those of the `CLAIMS` whose cells were all measured with one seed at least, by the claims' and their own numbers,
+    with the seeds."""
     found = []
     for number, claim in enumerate(CLAIMS):
-        if all(cell in by_seed for contrast in claim.contrasts for _, cell in contrast.terms):
-            sums = [_sum(contrast.terms, by_seed) for contrast in claim.contrasts]
+        seeds = _seeds([term for contrast in claim.contrasts for term in contrast.terms], by_seed)
+        if seeds:
+            sums = [_sum(contrast.terms, by_seed, seeds) for contrast in claim.contrasts]
             for place, replicates in enumerate(means_over_seeds(sums)):
                 value, low, high = interval(replicates, len(sums))
-                found.append({"claim": number, "contrast": place, "value": value, "low": low, "high": high})
+                found.append(
+                    {"claim": number, "contrast": place, "value": value, "low": low, "high": high, "seeds": seeds}
+                )
     return found
 
 
-def _sum(terms: Iterable[tuple[float, Cell]], by_seed: BySeed) -> NDArray[np.float64]:
+def _seeds(terms: Terms, by_seed: BySeed) -> list[int]:
+    """Those with which all the cells of `terms` were measured."""
+    return sorted(set.intersection(*(set(by_seed.get(cell, {})) for _, cell in terms)))
+
+
+def _sum(terms: Terms, by_seed: BySeed, seeds: list[int]) -> NDArray[np.float64]:
     """The weighted sum of CCCs, (seeds, b): a seed's networks are held against the same seed's."""
-    return np.sum([weight * by_seed[cell]["ccc"] for weight, cell in terms], axis=0)
+    return np.stack([np.sum([weight * by_seed[cell][seed]["ccc"] for weight, cell in terms], axis=0) for seed in seeds])
 
 
 def _gains(by_seed: BySeed) -> dict[str, Any]:
@@ -119,20 +125,24 @@ def _gains(by_seed: BySeed) -> dict[str, Any]:
     found = {}
     for system in ("joint-oa", "lr-oa"):
         terms = [(share, (system, ALL, s)) for s in ALL] + [(-share, ("lr", (s,), s)) for s in ALL]
-        if any(cell not in by_seed for _, cell in terms):
+        seeds = _seeds(terms, by_seed)
+        if not seeds:
             return {}
-        found[system] = interval(means_over_seeds([_sum(terms, by_seed)])[0])
+        found[system] = interval(means_over_seeds([_sum(terms, by_seed, seeds)])[0])
     return found
 
 
-def _reliability(by_seed: BySeed) -> dict[str, Any]:
+def _reliability(by_seed: BySeed, seeds: list[int]) -> dict[str, Any]:
     """Of each metric among the networks that have met a scale in training, the mean over scales; and by how much the
     other two exceed RMSE's. Empty where a metric has no value."""
     by_metric = {}
     for metric in METRICS:
         each = []
         for scale in ALL:
-            cells = [found[metric] for (_, mixture, s), found in by_seed.items() if s == scale and scale in mixture]
+            cells = [
+                np.stack([found[seed][metric] for seed in seeds])
+                for (_, mixture, s), found in by_seed.items() if s == scale and scale in mixture
+            ]  # fmt: skip
             if len(cells) > 1:
                 each.append(resampled_reliability(np.stack(cells)))
         if not each or not np.isfinite(each).all():

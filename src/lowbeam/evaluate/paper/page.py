@@ -17,6 +17,7 @@ from lowbeam.train.paper.recipe import LR_SCALES
 
 ORDER = (
     "full",
+    "converged",
     "handover",
     "reduced",
     "reduced-every-scale",
@@ -173,6 +174,8 @@ def _curves(scores: Scores, name: str, folder: Path, beside: Path) -> list[str]:
             system_name(*key): {s: [scored["valence"]["ccc"] for scored in cells[s]] for s in cells}
             for key, cells in chosen.items()
         }
+        if not chosen:
+            continue
         path = folder / f"{name}-{kind}.png"
         plot_by_scale(path, curves, "CCC of valence (mean and deviation of seeds)")
         parts.append(f"![{text}]({_link(path, beside)})")
@@ -197,6 +200,7 @@ def _verdicts(result: dict[str, Any], name: str, folder: Path, beside: Path) -> 
             cells.append(f"**{verdict_of(verdicts)}**" if complete else "not measured")
             if affect == "valence":
                 evidence = _evidence(verdicts, [contrast["value"] for contrast in found])
+                evidence += _so_far(found, result["experiment"]["seeds"])
         rows.append([*cells, evidence])
     rows.append(_reliability_row(sure))
     table = markdown_table(["claim (whose)", "valence", "arousal", "evidence (valence)"], rows)
@@ -214,6 +218,15 @@ def _evidence(verdicts: list[Verdict], values: list[float]) -> str:
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("holds", "fails", "undecided") if v in verdicts)
     spread = f"{values[0]:+.3f}" if len(values) == 1 else f"{min(values):+.3f} to {max(values):+.3f}"
     return f"differences {spread}; of {len(values)}: {counts}"
+
+
+def _so_far(found: list[dict[str, Any]], seeds: list[int]) -> str:
+    """Where not all the seeds that are planned are behind a verdict, those that are. Older results do not say which:
+    they are of all."""
+    behind = found[0].get("seeds", seeds) if found else seeds
+    if behind == seeds:
+        return ""
+    return f"; so far of seed{'s' * (len(behind) > 1)} {', '.join(map(str, behind))} alone"
 
 
 def _reliability_row(sure: dict[str, Any]) -> list[str]:

@@ -13,12 +13,13 @@ from lowbeam.corpora.choose import corpus_name, kind_and_place, load_faces
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces
 from lowbeam.errors import CorpusError, OutputError, UsageError, reason
 from lowbeam.evaluate.paper.collect import collect, machine
+from lowbeam.evaluate.paper.kept import bring_back, keep
 from lowbeam.evaluate.paper.run import Say, Splits, load_network, run_experiment
 from lowbeam.evaluate.paper.sheet import write_sheet
 from lowbeam.files import whole_file
 from lowbeam.models.export import export_restorer
 from lowbeam.models.normalised import RestoringNetwork
-from lowbeam.train.paper.jobs import jobs_of
+from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.networks import DeviceFaces
 from lowbeam.train.paper.recipe import LR_SCALES, Experiment, load_experiment
 
@@ -35,7 +36,8 @@ def replicate(
 
     Networks, logs and figures go to ``out/NAME``; what is finished is skipped, and several processes may share `out`.
     `systems`, `scales` and `seeds` choose a part; after `minutes` it stops, and goes on when started again. With a
-    folder `results`, all that is finished is gathered in ``results/NAME.json``, from which `write_page` makes the page.
+    folder `results`, all that is finished is gathered in ``results/NAME.json``, from which `write_page` makes the page;
+    where the experiment keeps each network's figures, after each, and they go to ``results/NAME/`` and come from there.
     `device` is ``cpu`` or ``cuda``, by default what there is. Returns whether all that was chosen is finished.
 
     Raises `UsageError`, `CorpusError` or `OutputError`.
@@ -54,16 +56,26 @@ def replicate(
     splits = Splits(*(
         _on_device(labelled[split], 1 if split == "test" else recipe.every_nth_face, place) for split in SPLITS
     ))  # fmt: skip
+    about = {
+        "title": recipe.title, "corpus": corpus_name(corpus),
+        "train_faces": len(splits.train), "valid_faces": len(splits.valid),
+        "command": _command(recipe, corpus, systems, scales, seeds),
+    }  # fmt: skip
+    kept = Path(results) / recipe.name if results is not None and recipe.keep_each else None
+    if kept is not None:
+        _check_settings(recipe, labelled, corpus_name(corpus), kept)
+        bring_back(jobs_of(recipe), jobs_of(recipe, systems, scales, seeds), folder, kept)
+
+    def done(job: Job) -> None:
+        if results is not None and kept is not None:
+            keep(job, folder, kept)
+            _gather(recipe, splits, folder, labelled["test"], about, Path(results))
+
     finished = run_experiment(
         recipe, splits, folder, systems=systems, scales=scales, seeds=seeds,
-        budget_s=None if minutes is None else 60 * minutes, say=say,
+        budget_s=None if minutes is None else 60 * minutes, say=say, done=done,
     )  # fmt: skip
     if results is not None and _something_is_finished(recipe, folder):
-        about = {
-            "title": recipe.title, "corpus": corpus_name(corpus),
-            "train_faces": len(splits.train), "valid_faces": len(splits.valid),
-            "command": _command(recipe, corpus, systems, scales, seeds),
-        }  # fmt: skip
         _gather(recipe, splits, folder, labelled["test"], about, Path(results))
     return finished
 
@@ -123,6 +135,7 @@ def _command(
 ) -> str:  # fmt: skip
     kind, place = kind_and_place(corpus)
     words = ["lowbeam replicate", experiment.name, "--corpus", f"{kind}:{place}", "-o runs/paper"]
+    words += ["--results docs/replication"] * experiment.keep_each
     for option, values in (("--system", systems), ("--scale", scales), ("--seed", seeds)):
         words += [f"{option} {value}" for value in values]
     return " ".join(words)

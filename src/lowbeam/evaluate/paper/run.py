@@ -32,6 +32,7 @@ from lowbeam.train.paper.recipe import Experiment
 
 WAIT_S = 2.0  # between looks at what other processes have finished
 Say = Callable[[str], None]
+Done = Callable[[Job], None]
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ class Splits:
 def run_experiment(
     experiment: Experiment, splits: Splits, folder: Path, *, systems: Iterable[str] = (),
     scales: Iterable[int] = (), seeds: Iterable[int] = (), budget_s: float | None = None, say: Say = print,
+    done: Done = lambda job: None,
 ) -> bool:  # fmt: skip
     """Train and test what is not finished yet of the experiment, or of the `systems`, `scales` and `seeds` chosen.
-    Each job leaves ``result.json``, ``predictions.npy``, ``weights.pt`` and ``log.csv`` in a folder of its own.
+    Each job leaves ``result.json``, ``predictions.npy``, ``weights.pt`` and ``log.csv`` in a folder of its own, and is
+    then told to `done`.
 
     Several processes may work on the same `folder`. After `budget_s` seconds what is under way is kept, and goes on
     when started again. Returns whether all of it is finished.
@@ -58,7 +61,7 @@ def run_experiment(
     every, told = len(waiting), False
     try:
         while waiting:
-            finished = [job for job in waiting if _try(job, experiment, splits, folder, deadline, say)]
+            finished = [job for job in waiting if _try(job, experiment, splits, folder, deadline, say, done)]
             waiting = [job for job in waiting if job not in finished]
             if not finished:
                 deadline.check()
@@ -73,7 +76,9 @@ def run_experiment(
     return True
 
 
-def _try(job: Job, experiment: Experiment, splits: Splits, folder: Path, deadline: Deadline, say: Say) -> bool:
+def _try(
+    job: Job, experiment: Experiment, splits: Splits, folder: Path, deadline: Deadline, say: Say, done: Done
+) -> bool:  # fmt: skip
     """Finish `job` where that is possible now. Returns whether it is finished."""
     place = folder / job.name
     if (place / "result.json").exists():
@@ -90,6 +95,7 @@ def _try(job: Job, experiment: Experiment, splits: Splits, folder: Path, deadlin
                 beside.write_text(json.dumps(result, indent=1) + "\n")
             (place / "last.pt").unlink()  # optimizer and all; the log and the weights stay
             say(f"{job.name}: {result['train_s']:.0f} s, {summary(result)}")
+            done(job)
     return True
 
 

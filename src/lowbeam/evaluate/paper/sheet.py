@@ -25,7 +25,7 @@ def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path
     network for all scales there is a short sheet too, ``-few``."""
     restorers = [
         job for job in jobs_of(experiment)
-        if job.system.learns_to == "restore" and (folder / job.name / "result.json").exists()
+        if job.system.learns_to == "restore" and (folder / job.name / "weights.pt").exists()
     ]  # fmt: skip
     if not all(any(scale in job.mixture for job in restorers) for scale in LR_SCALES):
         return

@@ -85,6 +85,7 @@ class Experiment(Strict):
     pooling: Pooling = "quadrant"
     every_nth_face: int = Field(default=1, ge=1)  # of the training and validation faces; every test face is read
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    keep_each: bool = False  # each finished network leaves a small file beside the results, and is not trained again
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     restore: Restoring = Restoring()
     recognize: Recognizing = Recognizing()

@@ -1,0 +1,71 @@
+"""What a finished network leaves for good: its figures and its readings of the test faces, in one small file beside the
+results. Folders of networks come and go; a network whose file is there is never trained again."""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowbeam.errors import UsageError
+from lowbeam.files import make_folder, whole_file
+from lowbeam.train.paper.jobs import Job
+
+STEP = 0.01  # of the readings kept, which end at ±1.27: a thousandth of the faces' noise, and a quarter of the bytes
+
+
+def keep(job: Job, folder: Path, kept: Path) -> None:
+    """Write ``kept/JOB.json`` of a finished job in `folder`, if it is not there. What is in `folder` becomes what was
+    kept, so that no figure changes when it is brought back."""
+    place, path = folder / job.name, kept / f"{job.name}.json"
+    if not path.exists():
+        _pack(job, place, path)
+    _unpack(job, folder, path)
+
+
+def _pack(job: Job, place: Path, path: Path) -> None:
+    found: dict[str, Any] = {"result": json.loads((place / "result.json").read_text())}
+    if job.system.learns_to == "recognize":
+        readings = np.load(place / "predictions.npy").astype(np.float32)
+        steps = (readings / STEP).round().clip(-127, 127).astype(np.int8)
+        text = base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
+        found["readings"] = {"shape": list(steps.shape), "step": STEP, "int8_zlib_base64": text}
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def bring_back(every: Iterable[Job], chosen: Iterable[Job], folder: Path, kept: Path) -> None:
+    """Make each of `every` job that was kept count as finished in `folder`, and keep what was finished but not kept. An
+    SR-FCN whose weights are gone is left to be trained again where one of the `chosen` that is not finished needs it.
+
+    Raises `UsageError` where a file that was kept is damaged.
+    """
+    for job in every:
+        if (kept / f"{job.name}.json").exists() or (folder / job.name / "result.json").exists():
+            keep(job, folder, kept)
+    for job in chosen:
+        if job.needs is not None and not (folder / job.name / "result.json").exists():
+            place = folder / job.needs
+            if not (place / "weights.pt").exists():
+                (place / "result.json").unlink(missing_ok=True)
+
+
+def _unpack(job: Job, folder: Path, path: Path) -> None:
+    place = make_folder(folder / job.name)
+    try:
+        found = json.loads(path.read_text())
+        if job.system.learns_to == "recognize":
+            np.save(place / "predictions.npy", _readings(**found["readings"]))
+        with whole_file(place / "result.json") as beside:
+            beside.write_text(json.dumps(found["result"], indent=1) + "\n")
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        raise UsageError(f"{path} is damaged; bring it back from the repository, or delete it") from error
+
+
+def _readings(shape: list[int], step: float, int8_zlib_base64: str) -> NDArray[np.float16]:
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(int8_zlib_base64)), np.int8)
+    return (steps.reshape(shape) * step).astype(np.float16)
