@@ -117,6 +117,7 @@ def test_the_page_tells_what_is_finished_and_of_which_seeds_a_verdict_is(finishe
     result = json.loads((tmp_path / "results" / "converged.json").read_text())
     assert {(c["claim"], tuple(c["seeds"])) for c in result["sureness"]["valence"]["contrasts"]} == {(0, (0,))}
     page = write_page(tmp_path / "results", tmp_path / "page.md").read_text()
-    assert "- **Not finished**: sr-fcn-3-seed0, joint-3-seed0" in page
+    assert "- **Not finished**: Of seed 0: sr-fcn 3, 4, 6, 12, 16; joint 3, 4, 6, 12, 16; joint-oa 3.4.6, " in page
+    assert ". Of seed 1: lr 3, 4, 6, 8, 12, 16; " in page
     assert "; so far of seed 0 alone" in page
     assert "not measured" in page

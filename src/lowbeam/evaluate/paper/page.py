@@ -106,8 +106,21 @@ def _about(result: dict[str, Any]) -> str:
         f"- **Command**: `{result['command']}`",
     ]
     if result["unfinished"]:
-        lines.append(f"- **Not finished**: {', '.join(result['unfinished'])}.")
+        lines.append(f"- **Not finished**: {_missing(result['unfinished'])}.")
     return "\n".join(lines)
+
+
+def _missing(jobs: list[str]) -> str:
+    """The names of jobs, ``SYSTEM-MIXTURE-seedN``, seed by seed; of a system the mixtures behind one another."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for job in jobs:
+        system, mixture, seed = job.rsplit("-", 2)
+        found.setdefault(seed.removeprefix("seed"), {}).setdefault(system, []).append(mixture)
+    alike: dict[str, list[str]] = {}
+    for seed, systems in found.items():
+        text = "; ".join(f"{system} {', '.join(mixtures)}" for system, mixtures in systems.items())
+        alike.setdefault(text, []).append(seed)
+    return ". ".join(f"Of seed{'s' * (len(seeds) > 1)} {' and '.join(seeds)}: {text}" for text, seeds in alike.items())
 
 
 def _parameters(jobs: list[dict[str, Any]]) -> str:
