@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import TracebackType
 
 import av
@@ -45,19 +46,16 @@ class FaceStreamReader:
         self._stop = StopOnSignal() if self.is_live else None
         if isinstance(source, PipeInput) and self._stop is not None:
             source.wake_by(self._stop.wake_fd)
+        with nullcontext() if self._stop is None else self._stop.closed_on_error():
+            self._begin(source, MAX_TRACKS if not primary_only else 1)
+
+    def _begin(self, source: Source, count: int) -> None:
+        self._container = _open(source)
         try:
-            self._container = _open(source)
-            try:
-                self.size = self._read_header()
-                self._tracks = self._read_tracks(1 if primary_only else MAX_TRACKS)
-            except BaseException:
-                self._container.close()
-                raise
+            self.size = self._read_header()
+            self._tracks = self._read_tracks(count)
         except BaseException:
-            if self._stop is not None:
-                self._stop.close()
-                if self._stop.stopped:
-                    self._stop.raise_again()
+            self._container.close()
             raise
 
     def __enter__(self) -> "FaceStreamReader":

@@ -3,8 +3,10 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from lowbeam.errors import Terminated
 
@@ -41,10 +43,18 @@ class StopOnSignal:
         os.write(self._wake_out, b"\0")
         self._restore()
 
-    def raise_again(self) -> NoReturn:
-        """Raise what the signal that came would have raised, where nothing was read that could be kept."""
-        number = _last.pop()
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+    @contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """Close where the block fails, as where a source cannot be opened. Where a signal came it is that which ended
+        it, and what the signal would have raised is raised: nothing was read that could be kept."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            if self.stopped:
+                number = _last.pop()
+                raise (KeyboardInterrupt if number == signal.SIGINT else Terminated(number)) from None
+            raise
 
     def close(self) -> None:
         """Handle signals as before."""

@@ -4,7 +4,7 @@ import errno
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -47,14 +47,10 @@ class VideoSource:
         self._is_url = is_url(source)
         self._stop = StopOnSignal() if self.is_live else None
         self._has_broken_off = False
-        self._failed = 0  # packets that did not decode
-        try:
-            if isinstance(source, PipeInput) and self._stop is not None:
-                source.wake_by(self._stop.wake_fd)
+        if isinstance(source, PipeInput) and self._stop is not None:
+            source.wake_by(self._stop.wake_fd)
+        with nullcontext() if self._stop is None else self._stop.closed_on_error():
             self._open(source)
-        except BaseException:
-            self._close_and_raise()
-            raise
 
     def _open(self, source: Source) -> None:
         self._container = open_container(source)
@@ -64,13 +60,6 @@ class VideoSource:
         except BaseException:
             self._container.close()
             raise
-
-    def _close_and_raise(self) -> None:
-        """After an error at opening: where a signal came it is that which ends the program."""
-        if self._stop is not None:
-            self._stop.close()
-            if self._stop.stopped:
-                self._stop.raise_again()
 
     def __enter__(self) -> "VideoSource":
         return self
