@@ -104,7 +104,7 @@ def test_the_source_is_never_overwritten(command: list[str], short_clip: Path, t
 
 def test_devices_are_written_to_and_stay_devices(short_clip: Path, run_cli: Run) -> None:
     assert run_cli("pack", short_clip, "-o", "/dev/null").returncode == 0
-    assert run_cli("read", short_clip, "-o", "/dev/null").returncode == 2  # no suffix to tell the format by
+    assert run_cli("read", short_clip, "-o", "/dev/null").returncode == 0  # as CSV
     assert Path("/dev/null").is_char_device()
     full = subprocess.run(
         f"{sys.executable} -m lowbeam.cli read {short_clip} > /dev/full", shell=True, capture_output=True, text=True,

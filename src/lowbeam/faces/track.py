@@ -16,7 +16,8 @@ DETECT_EVERY_S = 0.32  # seconds: 8 frames at 25 a second
 INNER = 0.8  # share of a face's square that is correlated: without the corners, which show background
 MIN_CONFIDENCE = 7.0  # peak-to-sidelobe ratio; below it a correlation filter is held to be lost (Bolme et al. 2010)
 MATCH_OVERLAP = 0.3  # intersection over union at which a detection belongs to a track
-PLACE_GAIN, SIDE_GAIN = 0.5, 0.25  # how far a detection draws a followed box
+PLACE_GAIN, SIDE_GAIN = 0.5, 0.25  # how far a detection draws a followed box, where they come every `DETECT_EVERY_S`
+SPARSE_S = 0.15  # seconds between frames, from which on a detection counts for as many as would have come
 MAX_MISSES = 2  # detection rounds that a track survives on correlation alone
 RECALL_S = 3.0  # a face that comes back to its place within this time gets its id back
 
@@ -76,7 +77,7 @@ class FaceTracker:
         self._detector = detector
         self._tracks: list[_Track] = []
         self._lost: list[_Track] = []
-        self._detection_due_s = -math.inf
+        self._detection_due_s = self._detected_s = self._last_s = -math.inf
         self._next_face = 0
 
     def update(self, grey: Grey, time_s: float) -> list[Sighting]:
@@ -89,6 +90,7 @@ class FaceTracker:
         if time_s >= self._detection_due_s or unsure:
             self._detect(work, time_s, unsure)
             self._detection_due_s = time_s + DETECT_EVERY_S
+        self._last_s = time_s
         inside = [t for t in self._tracks if _touches(t.box, work)]
         self._drop([t for t in self._tracks if t not in inside])
         sightings = [(t, Sighting(t.face, t.smoothed(time_s).scaled(1 / factor))) for t in inside]
@@ -97,12 +99,15 @@ class FaceTracker:
     def _detect(self, work: Grey, time_s: float, unsure: list[_Track]) -> None:
         self._lost = [t for t in self._lost if time_s - t.seen_s <= RECALL_S]
         unmatched = list(self._tracks)
+        is_sparse = time_s - self._last_s >= SPARSE_S
+        rounds = max(1.0, (time_s - self._detected_s) / DETECT_EVERY_S) if is_sparse else 1.0
+        self._detected_s = time_s
         for box in self._detector(work):
             known = _best_match(box, unmatched)
             if known is not None:
                 unmatched.remove(known)
                 known.misses = 0
-                known.restart(work, _blend(known.box, box))
+                known.restart(work, _blend(known.box, box, rounds))
             elif _best_match(box, self._tracks) is None:
                 self._tracks.append(self._recalled(work, box))
         for track in unmatched:
@@ -127,12 +132,13 @@ class FaceTracker:
         self._lost += gone
 
 
-def _blend(followed: Box, detected: Box) -> Box:
-    """Draw a followed box towards a detected one. Detectors find sizes in coarse steps (dlib's pyramid: 20 %), so that
-    a box set to each detection would pump; the mean of many is right."""
+def _blend(followed: Box, detected: Box, rounds: float) -> Box:
+    """Draw a followed box towards a detected one, as far as `rounds` detections of it would. Detectors find sizes in
+    coarse steps (dlib's pyramid: 20 %), so that a box set to each detection would pump; the mean of many is right."""
     (x, y), (to_x, to_y) = followed.centre, detected.centre
-    side = followed.side + SIDE_GAIN * (detected.side - followed.side)
-    return Box.around(x + PLACE_GAIN * (to_x - x), y + PLACE_GAIN * (to_y - y), side)
+    place_gain, side_gain = 1 - (1 - PLACE_GAIN) ** rounds, 1 - (1 - SIDE_GAIN) ** rounds
+    side = followed.side + side_gain * (detected.side - followed.side)
+    return Box.around(x + place_gain * (to_x - x), y + place_gain * (to_y - y), side)
 
 
 def _best_match(box: Box, tracks: list[_Track]) -> _Track | None:
