@@ -14,6 +14,8 @@
 
 Each message is one line: what is wrong, and where it helps, what to do. The command line prints it after
 ``lowbeam:`` and exits with status 2.
+
+`Terminated`, which SIGTERM and SIGHUP raise in the command line, is no error and stands outside the tree.
 """
 
 

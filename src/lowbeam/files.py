@@ -51,10 +51,10 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     What a run that was killed has left in the folder is deleted. Raises `OutputError` where `path` cannot be written,
     or the disk is full.
     """
+    if is_device(path):
+        yield Path(path)
+        return
     try:
-        if is_device(path):
-            yield Path(path)
-            return
         target = Path(os.path.realpath(path))
         if target.is_dir():
             raise OutputError(f"{path} is a folder; name a file in it")
@@ -67,6 +67,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         if target.exists():
             beside.chmod(stat.S_IMODE(target.stat().st_mode))
         beside.replace(target)
+    except BrokenPipeError:  # of another output: whoever read it has gone
+        raise
     except (OSError, av.FFmpegError) as error:
         raise OutputError(f"{path} cannot be written: {reason(error)}") from error
     finally:

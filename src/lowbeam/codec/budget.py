@@ -1,4 +1,4 @@
-"""A budget in bits per second, and how it is held: over any ten seconds, whatever the picture does."""
+"""A budget in bits per second: how it is written, what it counts, and what is told of it in the end."""
 
 import math
 import re
@@ -38,7 +38,8 @@ class Budget:
 class BudgetReport:
     """How a budget was kept. `most_bps` is the most that any `WINDOW_S` came to, of what the budget counts;
     `is_reachable` whether the leanest point is within it at all; `chosen` the points that were used, each with the time
-    in seconds from which on; `held_back` how often a face was due and not sent; `expected_ccc` the CCC to expect."""
+    in seconds from which on; `held_back` how often a frame was due and no face of it was sent, since it would not have
+    fitted; `expected_ccc` the CCC to expect."""
 
     budget: Budget
     most_bps: float

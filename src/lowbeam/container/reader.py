@@ -34,19 +34,20 @@ class FaceStreamReader:
 
     `size` is the source's (width, height) in pixels; `may_change` whether scale and frame rate may. With `primary_only`
     the first track alone is read: tracks are in the order of presence. `is_live` tells pipes and URLs, which SIGINT,
-    SIGTERM and SIGHUP end. After the last face, `cut_at_s` is None where the stream was whole, or ended by a signal,
-    and else the time at which it breaks off. Raises `StreamError` where the header is damaged, hostile, or of a version
-    that this lowbeam does not know.
+    SIGTERM and SIGHUP end, by `stop` where one is given. After the last face, `cut_at_s` is None where the stream was
+    whole, or ended by a signal, and else the time at which it breaks off. Raises `StreamError` where the header is
+    damaged, hostile, or of a version that this lowbeam does not know.
     """
 
-    def __init__(self, source: Source, primary_only: bool = False) -> None:
+    def __init__(self, source: Source, primary_only: bool = False, stop: StopOnSignal | None = None) -> None:
         self.name = name_of(source)
         self.cut_at_s: float | None = None
         self.is_live = isinstance(source, PipeInput) or is_url(source)
-        self._stop = StopOnSignal() if self.is_live else None
+        self._owned = StopOnSignal() if self.is_live and stop is None else None
+        self._stop = stop or self._owned
         if isinstance(source, PipeInput) and self._stop is not None:
             source.wake_by(self._stop.wake_fd)
-        with nullcontext() if self._stop is None else self._stop.closed_on_error():
+        with nullcontext() if self._owned is None else self._owned.closed_on_error():
             self._begin(source, MAX_TRACKS if not primary_only else 1)
 
     def _begin(self, source: Source, count: int) -> None:
@@ -63,8 +64,8 @@ class FaceStreamReader:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._container.close()
-        if self._stop is not None:
-            self._stop.close()
+        if self._owned is not None:
+            self._owned.close()
 
     @property
     def is_stopped(self) -> bool:
@@ -117,8 +118,10 @@ class FaceStreamReader:
         whole = False
         try:
             for packet in self._container.demux():
+                if self.is_stopped:
+                    break
                 track = self._tracks.get(packet.stream.index)
-                if self.is_stopped or track is None:
+                if track is None:
                     continue
                 for received in track.take(packet):
                     last_s = max(last_s, received.time_s)
@@ -193,7 +196,7 @@ def _open(source: Source) -> InputContainer:
             container = av.open(source, "r", format="matroska", options=options, buffer_size=IO_BUFFER)
         elif is_url(source):
             options["protocol_whitelist"] = NETWORK_PROTOCOLS
-            container = av.open(name_of(source), "r", format="matroska", options=options, timeout=OPEN_TIMEOUT_S)
+            container = av.open(os.fspath(source), "r", format="matroska", options=options, timeout=OPEN_TIMEOUT_S)
         else:
             container = av.open(f"file:{os.fspath(source)}", "r", format="matroska", options=options)
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -11,6 +11,7 @@ from lowbeam.container.reader import FaceStreamReader
 from lowbeam.errors import StreamError
 from lowbeam.face import Face
 from lowbeam.media.inputs import PipeInput
+from lowbeam.media.stopping import StopOnSignal
 
 DOC_TYPE = b"\x42\x82\x88matroska"  # follows within an EBML header
 HEADER_BYTES = 64  # within which it does
@@ -73,17 +74,36 @@ class ReturningReader:
     def __init__(self, pipe: PipeInput, primary_only: bool = False) -> None:
         self._splitter = StreamSplitter(pipe)
         self._primary_only = primary_only
-        self._reader = FaceStreamReader(self._splitter, primary_only)
+        self._stop = StopOnSignal()
+        with self._stop.closed_on_error():
+            self._reader = FaceStreamReader(self._splitter, primary_only, self._stop)
+        self._pipe = pipe
         self._offset_s = 0.0  # of the times of the stream that is read now
         self._broke_off_s: float | None = None  # where what follows cannot be opened
         self.name, self.is_live = pipe.name, True
-        self.size, self.may_change, self.fps = self._reader.size, self._reader.may_change, self._reader.fps
 
     def __enter__(self) -> "ReturningReader":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._reader.__exit__(kind, error, trace)
+        self._stop.close()
+        self._pipe.close()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the source in pixels."""
+        return self._reader.size
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, about."""
+        return self._reader.fps
+
+    @property
+    def may_change(self) -> bool:
+        """Whether scale and frame rate may change."""
+        return self._reader.may_change
 
     @property
     def cut_at_s(self) -> float | None:
@@ -95,7 +115,7 @@ class ReturningReader:
     @property
     def is_stopped(self) -> bool:
         """Whether a signal ended the streams."""
-        return self._reader.is_stopped
+        return self._stop.stopped
 
     def __iter__(self) -> Iterator[Face]:
         last_s, arrived_s = 0.0, time.monotonic()
@@ -121,10 +141,11 @@ class ReturningReader:
         log.warning("%s: another face stream follows after %.2f s; it is read on", self.name, last_s)
         self._reader.__exit__(None, None, None)
         try:
-            self._reader = FaceStreamReader(self._splitter, self._primary_only)
+            self._reader = FaceStreamReader(self._splitter, self._primary_only, self._stop)
         except StreamError as error:  # what was read before stands
-            log.warning("%s", error)
-            self._broke_off_s = last_s
+            if not self.is_stopped:
+                log.warning("%s", error)
+                self._broke_off_s = last_s
             return False
         self._offset_s = last_s + 1 / self.fps
         return True

@@ -1,7 +1,8 @@
 """Writing a face stream."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import BinaryIO
 
@@ -36,12 +37,10 @@ class FaceStreamWriter:
         self, out: Target, source_size: tuple[int, int], *, may_change: bool = False, latency_s: float = FILE_LATENCY_S
     ) -> None:
         options = {"max_interleave_delta": "1", "cluster_time_limit": str(round(1000 * latency_s))}
-        try:
+        with _writing():
             self._container: OutputContainer = av.open(
                 out, "w", format="matroska", container_options=options, buffer_size=IO_BUFFER
             )
-        except (av.FFmpegError, OSError) as error:
-            raise OutputError(f"the face stream cannot be written: {reason(error)}") from error
         self._container.metadata["title"] = TITLE
         self._container.metadata["LOWBEAM"] = str(CHANGING_VERSION if may_change else STREAM_VERSION)
         self._container.metadata["LOWBEAM_FRAMING"] = str(FRAMING_VERSION)
@@ -76,12 +75,12 @@ class FaceStreamWriter:
     def close(self) -> None:
         """Mark the end of each track and finish the file."""
         end_ms = max((track.last_ms for track in self.tracks), default=0)
-        for track in self.tracks:
-            track.end(end_ms)
         try:
-            self._container.close()
-        except (av.FFmpegError, OSError) as error:
-            raise OutputError(f"the face stream cannot be written: {reason(error)}") from error
+            for track in self.tracks:
+                track.end(end_ms)
+        finally:
+            with _writing():
+                self._container.close()
 
 
 class TrackWriter:
@@ -115,7 +114,16 @@ class TrackWriter:
     def _mux(self, packet: av.Packet, stream: Stream, time_ms: int) -> None:
         packet.pts = packet.dts = time_ms
         packet.time_base, packet.stream = TIME_BASE, stream
-        try:
+        with _writing():
             self._container.mux(packet)
-        except (av.FFmpegError, OSError) as error:
-            raise OutputError(f"the face stream cannot be written: {reason(error)}") from error
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Raise `OutputError` where the block cannot write; a pipe whose reader has gone is told as such."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (av.FFmpegError, OSError) as error:
+        raise OutputError(f"the face stream cannot be written: {reason(error)}") from error

@@ -41,8 +41,8 @@ class PresentationClock:
             self._warn(f"sets its clock back at {self.last_s:.2f} s; times go on from there")
             self._zero_s = self._zero_after_last(shown_s)
             time_s = float(shown_s - self._zero_s)
-        self.last_s = max(time_s, self.last_s or 0.0)
-        return time_s
+        self.last_s = time_s if self.last_s is None else max(time_s, self.last_s)  # a frame out of order comes at once
+        return self.last_s
 
     def _zero_after_last(self, shown_s: Fraction) -> Fraction:
         """The zero by which a frame that shows `shown_s` comes one period after the last."""

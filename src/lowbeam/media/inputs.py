@@ -1,25 +1,33 @@
 """What a source may be: a path, a camera, a URL or a pipe."""
 
 import os
+import re
 import select
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from lowbeam.errors import SourceError, reason
+
 HEAD_BYTES = 1024  # of a pipe, by which its kind is told
 CHUNK = 65536  # bytes
+STDIN_NAME = "standard input"
+CREDENTIALS = re.compile(r"^([a-z0-9+.-]+://)[^/@]*@", re.IGNORECASE)
 
 
 class PipeInput:
     """A pipe that is opened once and read but never sought, by its file descriptor.
 
-    `head` is its first `HEAD_BYTES` bytes, or fewer where `is_enough` says so; they stay to be read.
+    `head` is its first `HEAD_BYTES` bytes, or fewer where `is_enough` says so; they stay to be read. The descriptor is
+    closed with it where it is `owned`.
     """
 
-    def __init__(self, fd: int, name: str, is_enough: Callable[[bytes], bool] = lambda head: False) -> None:
+    def __init__(
+        self, fd: int, name: str, is_enough: Callable[[bytes], bool] = lambda head: False, owned: bool = False
+    ) -> None:
         self.name = name
-        self._fd = fd
+        self._fd, self._owned = fd, owned
         self._wake_fd: int | None = None
         head = b""
         while len(head) < HEAD_BYTES and not is_enough(head):
@@ -38,23 +46,39 @@ class PipeInput:
         if self._waiting:
             data, self._waiting = self._waiting[:size], self._waiting[size:]
             return data
-        if self._wake_fd is not None:
-            readable, _, _ = select.select([self._fd, self._wake_fd], [], [])
-            if self._wake_fd in readable:
-                return b""
+        if self._wake_fd is not None and self._wake_fd in _readable(self._fd, self._wake_fd):
+            return b""
         return os.read(self._fd, min(size, CHUNK))
+
+    def close(self) -> None:
+        """Close the descriptor, where it is owned."""
+        if self._owned:
+            self._owned = False
+            os.close(self._fd)
 
     def unread(self, data: bytes) -> None:
         """Put `data` back, to be read next."""
         self._waiting = data + self._waiting
 
 
+def _readable(*fds: int) -> list[int]:
+    """Waits until one of `fds` can be read, or has ended; those that can."""
+    if not hasattr(select, "poll"):
+        return select.select(fds, [], [])[0]
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return [fd for fd, _ in poll.poll()]
+
+
 Source = str | os.PathLike | PipeInput
 
 
 def name_of(source: Source) -> str:
-    """What to call `source` in a message."""
-    return source.name if isinstance(source, PipeInput) else os.fspath(source)
+    """What to call `source` in a message: of a URL without user and password."""
+    if isinstance(source, PipeInput):
+        return source.name
+    return CREDENTIALS.sub(r"\1", os.fspath(source)) if is_url(source) else os.fspath(source)
 
 
 def is_url(source: Source) -> bool:
@@ -65,9 +89,12 @@ def is_url(source: Source) -> bool:
 def opened(source: str | os.PathLike, is_enough: Callable[[bytes], bool] = lambda head: False) -> Source:
     """`source` itself, or, where it is ``-`` or a named pipe, what is read from it."""
     if os.fspath(source) == "-":
-        return PipeInput(sys.stdin.fileno(), "standard input", is_enough)
+        try:
+            return PipeInput(sys.stdin.fileno(), STDIN_NAME, is_enough)
+        except OSError as error:  # a notebook's
+            raise SourceError(f"{STDIN_NAME} cannot be read here: {reason(error)}") from error
     path = Path(source)
     with suppress(OSError, ValueError):  # whoever opens it says what is wrong with it
         if path.is_fifo():
-            return PipeInput(os.open(path, os.O_RDONLY), os.fspath(source), is_enough)
+            return PipeInput(os.open(path, os.O_RDONLY), os.fspath(source), is_enough, owned=True)
     return source

@@ -1,5 +1,6 @@
 """Opening a video: which formats, from where, and within what bounds."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,10 +33,10 @@ def open_container(source: Source) -> av.container.InputContainer:
         if name.startswith("camera:"):
             device, format_name = _camera(name.removeprefix("camera:"))
             return av.open(device, "r", format=format_name, timeout=OPEN_TIMEOUT_S)
-        if is_url(source):
+        if is_url(source) and not isinstance(source, PipeInput):
             options |= {"protocol_whitelist": NETWORK_PROTOCOLS}
             options |= {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
-            return av.open(name, "r", options=options, timeout=OPEN_TIMEOUT_S)
+            return av.open(os.fspath(source), "r", options=options, timeout=OPEN_TIMEOUT_S)
         if isinstance(source, PipeInput):
             options |= {"analyzeduration": str(PIPE_PROBE_US)}
             return av.open(source, "r", options=options | allowed)

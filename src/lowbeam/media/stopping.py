@@ -4,14 +4,16 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from lowbeam.errors import Terminated
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_last: list[int] = []  # the signal that ended a live source of this process
+_open: list["StopOnSignal"] = []  # of this process
+_before: dict[int, Any] = {}  # handlers that were taken over while any is open
+_last: list[int] = []  # signals that ended live sources
 
 
 def stopped_by() -> int | None:
@@ -19,52 +21,70 @@ def stopped_by() -> int | None:
     return _last[-1] if _last else None
 
 
+def raise_stop() -> NoReturn:
+    """Raise what the signal that ended a live source would have raised: nothing was read that could be kept."""
+    number = _last.pop()
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+
 class StopOnSignal:
-    """While it is begun, SIGINT, SIGTERM and SIGHUP set `stopped` and make `wake_fd` readable, and raise nothing:
+    """While it is open, SIGINT, SIGTERM and SIGHUP set `stopped` and make `wake_fd` readable, and raise nothing:
     an exception inside a callback of FFmpeg would be lost there.
 
-    Only signals that Python handles already are taken over, and only in the main thread: a process that ignores
-    SIGHUP goes on ignoring it. A second signal is handled as before.
+    Only signals that Python handles already are taken over, and only from the main thread: a process that ignores
+    SIGHUP goes on ignoring it. A signal stops all that are open; a second one is handled as before.
     """
 
     def __init__(self) -> None:
         self.stopped = False
         self.wake_fd, self._wake_out = os.pipe()
         os.set_blocking(self._wake_out, False)
-        self._before: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
+        _open.append(self)
+        if not _before and threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if callable(signal.getsignal(number)):
-                    self._before[number] = signal.signal(number, self._stop)
+                    _before[number] = signal.signal(number, _on_signal)
 
-    def _stop(self, number: int, _: FrameType | None) -> None:
+    def stop(self) -> None:
+        """End the source."""
         self.stopped = True
-        _last.append(number)
-        os.write(self._wake_out, b"\0")
-        self._restore()
+        with suppress(OSError):
+            os.write(self._wake_out, b"\0")
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
-        """Close where the block fails, as where a source cannot be opened. Where a signal came it is that which ended
-        it, and what the signal would have raised is raised: nothing was read that could be kept."""
+        """Close where the block fails, as where a source cannot be opened; where a signal came, raise as for that."""
         try:
             yield
         except BaseException:
             self.close()
             if self.stopped:
-                number = _last.pop()
-                raise (KeyboardInterrupt if number == signal.SIGINT else Terminated(number)) from None
+                raise_stop()
             raise
 
     def close(self) -> None:
-        """Handle signals as before."""
-        self._restore()
-        for fd in (self.wake_fd, self._wake_out):
-            if fd >= 0:
-                os.close(fd)
-        self.wake_fd = self._wake_out = -1
+        """With the last that is open, handle signals as before."""
+        if self not in _open:
+            return
+        _open.remove(self)
+        os.close(self.wake_fd)
+        os.close(self._wake_out)
+        if not _open and threading.current_thread() is threading.main_thread():
+            _restore()
 
-    def _restore(self) -> None:
-        while self._before:
-            number, handler = self._before.popitem()
-            signal.signal(number, handler)
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    handler = _before.get(number)
+    _restore()
+    if _open:
+        _last.append(number)
+        for each in _open:
+            each.stop()
+    elif callable(handler):  # the last was closed in another thread
+        handler(number, frame)
+
+
+def _restore() -> None:
+    while _before:
+        number, handler = _before.popitem()
+        signal.signal(number, handler)

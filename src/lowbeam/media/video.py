@@ -44,6 +44,7 @@ class VideoSource:
         self.name = name_of(source)
         self.is_live = is_url(source) or self.name.startswith("camera:") or isinstance(source, PipeInput)
         self.cut_at_s: float | None = None
+        self._source = source
         self._is_url = is_url(source)
         self._stop = StopOnSignal() if self.is_live else None
         self._has_broken_off = False
@@ -68,6 +69,8 @@ class VideoSource:
         self._container.close()
         if self._stop is not None:
             self._stop.close()
+        if isinstance(self._source, PipeInput):
+            self._source.close()
 
     @property
     def is_stopped(self) -> bool:
@@ -115,7 +118,7 @@ class VideoSource:
     def _refuse_truncated(self) -> None:
         """Raise `SourceError` where a file lacks bytes that it says it has, as a copy that stopped half-way does."""
         path = Path(self.name)
-        if path.is_file():
+        if not self.is_live and path.is_file():
             missing = declared_bytes(self._container, self._stream, path) - path.stat().st_size
             if missing > 0:
                 raise SourceError(f"{self.name} is truncated: at least its last {missing} bytes are missing")
@@ -154,7 +157,7 @@ class VideoSource:
         until_s = time.monotonic() + RETRY_S
         while time.monotonic() < until_s and not self.is_stopped:
             with suppress(SourceError):
-                self._open(self.name)
+                self._open(self._source)
                 return True
             time.sleep(RETRY_EVERY_S)
         return False
@@ -170,7 +173,7 @@ class VideoSource:
                     if not self.is_live:
                         raise
         except av.error.ExitError:  # nothing came for OPEN_TIMEOUT_S
-            self._has_broken_off = True
+            self._has_broken_off = not self.is_stopped
         except IndexError as error:  # PyAV's word for a packet of a stream that was not there at first
             raise SourceError(f"{self.name} is damaged after {clock.last_s or 0:.2f} s: its streams change") from error
         except (av.FFmpegError, OSError) as error:

@@ -38,7 +38,7 @@ def _of_batch(
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
     """Read the faces of `frames`; `people` is what is remembered of each, by id."""
     faces = [face for frame in frames for face in frame.faces]
-    found: list[Estimate | None] = [None] * len(faces)
+    found: dict[int, Estimate] = {}  # by the index of the face
     for run in _runs(faces, by_person=recognizer.remembers):
         first = faces[run[0]]
         pixels, memory = np.stack([faces[i].pixels for i in run]), people.get(first.id)
@@ -55,9 +55,9 @@ def _of_batch(
     if faces:
         for person in [p for p, memory in people.items() if memory.time_s < faces[-1].time_s - FORGET_S]:
             del people[person]
-    left = iter(found)
+    left = (found[index] for index in range(len(faces)))
     for frame in frames:
-        yield frame, [estimate for _ in frame.faces if (estimate := next(left)) is not None]
+        yield frame, [next(left) for _ in frame.faces]
 
 
 def _runs(faces: list[Face], by_person: bool) -> list[list[int]]:

@@ -94,6 +94,7 @@ class AllFacesOutput:
         self._policy, self._target, self._latency_s = policy, target, latency_s
         TrackEncoder(policy).flush()  # is there such an encoder?
         self._spools: dict[int, _Spool] = {}
+        self._refused: set[int] = set()  # faces without a track
         self._source_size = (1, 1)
         self.coded = self.tracks = self.left_out = 0
 
@@ -108,7 +109,9 @@ class AllFacesOutput:
         """Code every face of a frame. Raises `CodecError`."""
         for face in frame.faces:
             self._source_size = frame.source_size
-            spool = self._spools.get(face.id) or self._new_spool(face.id)
+            spool = self._spools.get(face.id) or self._new_spool(face.id, frame.time_s)
+            if spool is None:
+                continue
             spool.presence += face.box.side**2
             spool.last_s = face.time_s
             spool.placed += spool.encoder.encode(face)
@@ -123,12 +126,18 @@ class AllFacesOutput:
             if rank >= MAX_AWAY or time_s > spool.last_s + RECALL_S:
                 spool.end()
 
-    def _new_spool(self, face: int) -> _Spool:
+    def _new_spool(self, face: int, time_s: float) -> _Spool | None:
+        """A track for a face that is new: in place of the least present one that is out of view where there is no
+        room, None where all are in view."""
         if len(self._spools) >= MAX_SPOOLS:
-            least = min(self._spools, key=lambda known: self._spools[known].presence)
+            gone = [known for known, spool in self._spools.items() if spool.last_s < time_s]
+            if not gone:
+                self._refused.add(face)
+                return None
+            least = min(gone, key=lambda known: self._spools[known].presence)
             self._spools.pop(least).end()
-            self.left_out += 1
-        self._spools[face] = _Spool(TrackEncoder(self._policy))
+            self._refused.add(least)
+        self._spools[face] = _Spool(TrackEncoder(self._policy), last_s=time_s)
         return self._spools[face]
 
     def finish(self) -> None:
@@ -136,7 +145,7 @@ class AllFacesOutput:
         spools = sorted(self._spools.values(), key=lambda spool: -spool.presence)
         for spool in spools:
             spool.end()
-        self.left_out += max(0, len(spools) - MAX_TRACKS)
+        self.left_out = len(self._refused - self._spools.keys()) + max(0, len(spools) - MAX_TRACKS)
         spools = spools[:MAX_TRACKS]
         self.tracks, self.coded = len(spools), sum(len(spool.placed) for spool in spools)
         if not spools:

@@ -16,6 +16,7 @@ from lowbeam.errors import NoFaceError, UsageError
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.files import Pipe, binary_output, check_outputs
 from lowbeam.media import open_video, opened
+from lowbeam.media.stopping import raise_stop
 from lowbeam.pipeline.options import Counted, FacesChoice, Progress, check_faces
 from lowbeam.pipeline.outputs import AllFacesOutput, PrimaryOutput
 from lowbeam.pipeline.sources import find_faces
@@ -64,9 +65,11 @@ def pack(
     `Packed.report` says so.
 
     Faces are written every `latency_s` seconds: by default each when the next one comes to a pipe, which costs some 14
-    bytes a face, and every 2 s to a file. SIGINT, SIGTERM and SIGHUP end a live source, and the stream is finished.
+    bytes a face, and every 2 s to a file. Those of SIGINT, SIGTERM and SIGHUP that the program handles end a live
+    source, and the stream is finished.
 
-    Raises `UsageError`, `SourceError`, `NoFaceError`, `CodecError` or `OutputError`; then `out` is not touched.
+    Raises `UsageError`, `SourceError`, `NoFaceError`, `CodecError` or `OutputError`; then a file at
+    `out` is not touched.
     """
     check_faces(faces)
     make_policy = _policy_maker({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, budget, budget_of, faces)
@@ -84,6 +87,8 @@ def pack(
                 if policy.wants(frame.time_s):
                     output.add(find_faces(frame, tracker, faces))
             output.finish()
+        if not output.coded and video.is_stopped:
+            raise_stop()
         if not output.coded:
             raise NoFaceError(f"{video.name} shows no face")
         size = target.size if isinstance(target, Pipe) else target.stat().st_size

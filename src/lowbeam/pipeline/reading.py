@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cached_property
 
-from lowbeam.errors import NoFaceError, StreamError, UsageError
+from lowbeam.errors import NoFaceError, SourceError, StreamError, UsageError
 from lowbeam.faces import Detector, FrameFaces, make_detector
 from lowbeam.files import check_outputs, is_device
+from lowbeam.media.stopping import raise_stop
 from lowbeam.pipeline.estimate import BATCH, LIVE_BATCH, OVERLAY_BATCH, estimates_of
 from lowbeam.pipeline.options import FacesChoice, Progress, Section, check_faces
 from lowbeam.pipeline.sources import FaceSource, open_faces
@@ -71,6 +72,8 @@ class Reader:
                 count += len(found)
                 for sink in sinks:
                     sink.write(frame, found)
+            if not count and opened.is_stopped:
+                raise_stop()
             if not count:
                 raise _no_face(opened)
             provenance = Provenance(opened.name, os.fspath(self._model), opened.cut_at_s)
@@ -92,9 +95,10 @@ def read(
     `source` is a face stream, a video or picture file, ``camera:N``, a URL, a named pipe, or ``-``. `out` names a file
     for the trace (.csv, .jsonl, .json, .parquet; ``-`` is CSV to standard output), `plot` a picture of it, `overlay` an
     MP4 that shows each face with its estimate, and with `restore` a restored face beside it, a likely picture of what
-    was lost (`lowbeam.restore`); estimates are of what was received. Of a file all outputs appear whole or not at all;
-    of a live source, a camera, URL or pipe, rows of text are written as faces come, and SIGINT, SIGTERM and SIGHUP end
-    the source. `start_s`, `duration_s` and `fps` choose a part of the source; times stay those of the source.
+    was lost (`lowbeam.restore`); estimates are of what was received. Of a file each output appears whole or not at all;
+    of a live source, a camera, URL or pipe, rows of text are written as faces come, and those of SIGINT, SIGTERM and
+    SIGHUP that the program handles end the source. `start_s`, `duration_s` and `fps` choose a part of the source; times
+    stay those of the source.
 
     A face stream that was cut, or a live one that stalls, is read as far as it goes; the trace's `cut_at_s` says where
     it ends. To read many sources use a `Reader`.
@@ -145,7 +149,7 @@ def _sinks(
         yield OverlaySink(overlay, source.size, source.fps, restorer=restorer)
 
 
-def _no_face(source: FaceSource) -> NoFaceError | StreamError:
+def _no_face(source: FaceSource) -> SourceError:
     if source.cut_at_s is not None:
         return StreamError(f"{source.name} is cut before its first face")
     return NoFaceError(f"{source.name} shows no face")

@@ -13,7 +13,7 @@ from lowbeam.container.reader import FaceStreamReader
 from lowbeam.container.returning import ReturningReader
 from lowbeam.face import Face
 from lowbeam.faces import Detector, FaceTracker, FrameFaces, crop
-from lowbeam.media import Frame, PipeInput, StillSource, VideoSource, open_video, opened
+from lowbeam.media import Frame, PipeInput, StillSource, VideoSource, is_url, open_video, opened
 from lowbeam.pipeline.options import Counted, FacesChoice, Progress, Section
 
 INTERVALS = 8  # between faces, of which the median is the usual one
@@ -29,6 +29,8 @@ class FaceSource(Protocol):
     fps: float
     is_live: bool
 
+    @property
+    def is_stopped(self) -> bool: ...
     @property
     def size(self) -> tuple[int, int]: ...
     @property
@@ -48,8 +50,13 @@ class VideoFaces:
         self._frames = section.of(Counted(video, progress, video.frame_count))
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether a signal ended it."""
+        return self._video.is_stopped
+
+    @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Width and height in pixels as coded, before any turn that the source asks for."""
         return self._video.size
 
     @property
@@ -70,6 +77,11 @@ class StreamFaces:
         self.name, self.fps, self.is_live = reader.name, reader.fps, reader.is_live
         self._reader = reader
         self._faces = section.of(Counted(reader, progress, None))
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal ended it."""
+        return self._reader.is_stopped
 
     @property
     def size(self) -> tuple[int, int]:
@@ -130,7 +142,7 @@ def open_faces(
         if not is_face_stream(found):
             video: VideoSource | StillSource = open_video(found)
             stack.push(video.__exit__)
-            if not (isinstance(video, VideoSource) and "LOWBEAM" in video.tags):
+            if not (is_url(found) and isinstance(video, VideoSource) and "LOWBEAM" in video.tags):
                 yield VideoFaces(video, FaceTracker(make_detector()), faces, section, progress)
                 return
             stack.close()  # a face stream at a URL, which is seen only now

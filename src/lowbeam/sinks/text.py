@@ -15,7 +15,7 @@ from lowbeam.faces import FrameFaces
 from lowbeam.files import is_device, whole_file
 from lowbeam.sinks.sink import Sink
 from lowbeam.trace.estimate import COLUMNS, Estimate, as_text
-from lowbeam.trace.store import Provenance, json_line, write_side_file
+from lowbeam.trace.store import Provenance, json_line, side_file, write_side_file
 
 STDOUT = "-"
 
@@ -35,6 +35,7 @@ class _TextSink(Sink):
             return sys.stdout if self._live else io.StringIO()
         if self._live:
             try:
+                side_file(self._path).unlink(missing_ok=True)  # of the rows that are replaced
                 return self._stack.enter_context(Path(self._path).open("w", newline=""))
             except (OSError, ValueError) as error:
                 raise OutputError(f"{self._path} cannot be written: {reason(error)}") from error
@@ -64,8 +65,8 @@ class _TextSink(Sink):
     def close(self, provenance: Provenance) -> None:
         """Finish the file, and say beside it where its rows came from."""
         if isinstance(self._file, io.StringIO):
-            sys.stdout.write(self._file.getvalue())
-            sys.stdout.flush()
+            text, self._file, self._live = self._file.getvalue(), sys.stdout, True
+            self._append(text)
         self._stack.close()
         if os.fspath(self._path) != STDOUT and not is_device(self._path):
             write_side_file(self._path, provenance)
