@@ -110,7 +110,10 @@ def test_devices_are_written_to_and_stay_devices(short_clip: Path, run_cli: Run)
         f"{sys.executable} -m lowbeam.cli read {short_clip} > /dev/full", shell=True, capture_output=True, text=True,
         timeout=60, check=False,
     )  # fmt: skip
-    assert (full.returncode, full.stderr) == (2, "lowbeam: standard output: no space left on device\n")
+    assert (full.returncode, full.stderr) == (
+        2,
+        "lowbeam: standard output cannot be written: no space left on device\n",
+    )
 
 
 def test_a_named_pipe_is_read_as_a_file_is(face_stream: Path, tmp_path: Path, run_cli: Run) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ from lowbeam.container.layout import EBML_MAGIC
 from lowbeam.container.returning import ReturningReader, StreamSplitter
 from lowbeam.face import Box, Face
 from lowbeam.files import Pipe
-from lowbeam.media import PipeInput
+from lowbeam.media import PipeInput, name_of
+from lowbeam.media.stopping import StopOnSignal
 from lowbeam.scale import Faces
 
 # A shell that runs tests in the background has SIGINT ignored in all of them.
@@ -202,10 +204,12 @@ def test_a_video_on_a_pipe_is_packed_until_a_signal_and_the_stream_is_whole(clip
 
 def test_a_reader_that_closes_its_pipe_is_no_error(face_stream: Path) -> None:
     done = subprocess.run(
-        f"cat {face_stream} {face_stream} {face_stream} | {sys.executable} -m lowbeam.cli read - | head -1", shell=True,
-        capture_output=True, text=True, timeout=WAIT_S, check=False,
+        f"cat {' '.join([str(face_stream)] * 3)} | {sys.executable} -m lowbeam.cli read - | head -1; "
+        "echo ${PIPESTATUS[1]}",
+        shell=True, capture_output=True, text=True, timeout=WAIT_S, check=False, executable="/bin/bash",
     )  # fmt: skip
     assert done.stdout.startswith("time_s")
+    assert done.stdout.endswith("141\n")
     assert "Traceback" not in done.stderr
     assert "lowbeam: " not in done.stderr.replace("lowbeam: standard input: another", "")
 
@@ -218,3 +222,72 @@ def test_stream_yields_frames_and_estimates_while_a_source_runs(face_stream: Pat
     assert frame.frame is not None
     assert len(frame.faces) == len(estimates) == 1
     assert estimates[0].time_s == frame.time_s == 0.0
+
+
+def test_a_signal_stops_all_live_sources_and_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        one, two = StopOnSignal(), StopOnSignal()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert (one.stopped, two.stopped) == (True, True)
+        one.close()
+        two.close()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        one, two = StopOnSignal(), StopOnSignal()
+        one.close()
+        two.close()
+        two.close()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_pipes_are_closed_after_they_were_read(face_stream: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+
+    reader, counts = lowbeam.Reader("fast"), []
+    for _ in range(4):
+        feeder = threading.Thread(target=lambda: (tmp_path / "fifo").write_bytes(face_stream.read_bytes()))
+        feeder.start()
+        assert len(reader.read(tmp_path / "fifo")) == 50
+        feeder.join(WAIT_S)
+        counts.append(open_files())
+    assert counts[-1] == counts[0]
+
+
+def test_a_signal_while_the_next_stream_is_awaited_keeps_what_was_read(
+    face_stream: Path, tmp_path: Path, reading: Callable
+) -> None:
+    process = reading("-o", "t.csv", "--plot", "p.png")
+    process.stdin.write(face_stream.read_bytes() * 2)
+    process.stdin.write(face_stream.read_bytes()[:100])  # of a third
+    process.stdin.flush()
+    wait_for_rows(tmp_path / "t.csv", 100)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 130, said
+    assert len(lowbeam.trace.load_csv(tmp_path / "t.csv")) == 100
+    assert (tmp_path / "p.png").exists()
+
+
+def test_packing_into_a_pipe_that_closes_is_no_error(clip: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m lowbeam.cli pack {clip} -o - | head -c 10; echo ${{PIPESTATUS[0]}}", shell=True,
+        capture_output=True, timeout=WAIT_S, check=False, executable="/bin/bash",
+    )  # fmt: skip
+    assert done.stdout.endswith(b"141\n")
+    assert b"lowbeam:" not in done.stderr
+
+
+def test_passwords_of_urls_stay_where_they_are() -> None:
+    assert name_of("rtsp://user:secret@camera/1?a=b@c") == "rtsp://camera/1?a=b@c"
+    assert name_of("http://camera/x@y") == "http://camera/x@y"
+    with pytest.raises(lowbeam.SourceError) as caught:
+        lowbeam.read("http://user:secret@127.0.0.1:9/a.mp4")
+    assert "secret" not in str(caught.value)

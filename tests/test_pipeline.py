@@ -21,12 +21,13 @@ import lowbeam
 from lowbeam import NoFaceError, OutputError, SourceError, StreamError, UsageError
 from lowbeam.codec import CODECS, OperatingPoint
 from lowbeam.codec.policy import Fixed
+from lowbeam.container.layout import MAX_TRACKS
 from lowbeam.face import Box, Face
 from lowbeam.faces import FrameFaces, make_detector
 from lowbeam.media import Frame, VideoSource
 from lowbeam.pipeline import reading
 from lowbeam.pipeline.options import Section
-from lowbeam.pipeline.outputs import MAX_AWAY, AllFacesOutput
+from lowbeam.pipeline.outputs import MAX_AWAY, MAX_SPOOLS, AllFacesOutput
 from lowbeam.pipeline.sources import AWAY_S, with_absences
 from lowbeam.scale import Faces
 
@@ -264,6 +265,17 @@ def test_a_crowd_that_comes_and_goes_holds_few_encoders_and_loses_no_face(
     assert trace.cut_at_s is None
     assert len(trace) == 60
     assert all(len(trace.of_face(face)) == 2 for face in range(30))
+
+
+def test_a_crowd_that_stays_in_view_keeps_its_tracks(hr_faces: Faces, tmp_path: Path) -> None:
+    people = range(MAX_SPOOLS + 3)
+    with AllFacesOutput(Fixed(OperatingPoint("avc", 16)), tmp_path / "f.mkv", 2.0) as output:
+        for index in range(3):
+            faces = [Face(0.1 * index, n, Box(0, 0, 200 - n), hr_faces[n % 50]) for n in people]
+            output.add(FrameFaces(0.1 * index, faces, None, (640, 360)))
+        output.finish()
+    assert output.coded == 3 * output.tracks == 3 * MAX_TRACKS
+    assert output.left_out == len(people) - MAX_TRACKS
 
 
 def test_a_fifo_takes_a_trace_as_csv(face_stream: Path, tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ def run(arguments: list[str]) -> int:
     """Run a command; returns the exit status. Raises `LowbeamError`."""
     try:
         status = typer.main.get_command(app).main(args=arguments or ["--help"], standalone_mode=False)
+    except SystemExit as error:  # Typer's answer to a pipe whose reader has gone
+        raise BrokenPipeError from error
     except TyperException as error:
         raise UsageError(getattr(error, "format_message", error.__str__)()) from error
     ended_by = stopped_by()

@@ -26,6 +26,7 @@ class _TextSink(Sink):
 
     def __init__(self, path: str | os.PathLike, *, live: bool) -> None:
         self._path, self._live = path, live
+        self._name = "standard output" if os.fspath(path) == STDOUT else os.fspath(path)
         self._stack = ExitStack()
         self._file = self._opened()
         self._begin()
@@ -38,7 +39,7 @@ class _TextSink(Sink):
                 side_file(self._path).unlink(missing_ok=True)  # of the rows that are replaced
                 return self._stack.enter_context(Path(self._path).open("w", newline=""))
             except (OSError, ValueError) as error:
-                raise OutputError(f"{self._path} cannot be written: {reason(error)}") from error
+                raise OutputError(f"{self._name} cannot be written: {reason(error)}") from error
         beside = self._stack.enter_context(whole_file(self._path))
         return self._stack.enter_context(beside.open("w", newline=""))
 
@@ -60,7 +61,7 @@ class _TextSink(Sink):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(f"{self._path} cannot be written: {reason(error)}") from error
+            raise OutputError(f"{self._name} cannot be written: {reason(error)}") from error
 
     def close(self, provenance: Provenance) -> None:
         """Finish the file, and say beside it where its rows came from."""
