@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import lowbeam
 from lowbeam import OutputError, SourceError, Trace, UsageError
+from lowbeam.demo import demo
 from lowbeam.trace import COLUMNS, Estimate, load_csv
 
 unit = st.floats(-1, 1, width=32)
@@ -205,4 +206,20 @@ def test_a_plot_on_a_full_disk_is_one_error(suffix: str, tmp_path: Path) -> None
             example().plot(tmp_path / f"p{suffix}")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_matplotlib_plots_are_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, face_stream: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("lowbeam.trace.plot.find_spec", lambda name: None)
+    for attempt in (
+        lambda: example().plot(),
+        lambda: lowbeam.read(face_stream, out=tmp_path / "t.csv", plot=tmp_path / "p.png"),
+        lambda: demo(out=tmp_path / "demo"),
+    ):
+        with pytest.raises(UsageError, match=r"pip install 'lowbeam\[plot\]'"):
+            attempt()
+    assert example()._repr_png_() is None
+    assert "100 estimates" in example()._repr_html_()
     assert not list(tmp_path.iterdir())

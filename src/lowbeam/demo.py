@@ -24,7 +24,7 @@ from lowbeam.pipeline import Packed, pack, read
 from lowbeam.pipeline.options import Progress
 from lowbeam.sinks import OverlaySink
 from lowbeam.trace import AFFECT_COLOURS, Trace
-from lowbeam.trace.plot import draw_estimate, dress, new_figure, save_figure
+from lowbeam.trace.plot import check_matplotlib, draw_estimate, dress, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,6 +83,7 @@ def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-
     The clip is held against its truth, another video against the reading of its uncompressed face. Raises what `pack`
     and `read` raise.
     """
+    check_matplotlib()
     source = os.fspath(video if video is not None else ASSETS / "clip.mp4")
     with open_video(source):  # a mistake leaves no empty folder
         pass

@@ -2,6 +2,7 @@
 
 import io
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +27,20 @@ FIGURE_FORMATS = (".png", ".svg", ".pdf")
 def new_figure(**settings: Any) -> "Figure":
     """A Matplotlib figure that shows itself in a notebook, whatever backend is set. Raises `UsageError` where
     Matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("plots need Matplotlib: pip install 'lowbeam[plot]'") from error
+    check_matplotlib()
+    from matplotlib.figure import Figure
 
     class NotebookFigure(Figure):
         def _repr_png_(self) -> bytes:
             return png_of(self)
 
     return NotebookFigure(**settings)
+
+
+def check_matplotlib() -> None:
+    """Raise `UsageError` where Matplotlib is not installed."""
+    if find_spec("matplotlib") is None:
+        raise UsageError("plots need Matplotlib: pip install 'lowbeam[plot]'")
 
 
 def png_of(figure: "Figure") -> bytes:
@@ -112,6 +117,7 @@ def save_figure(figure: "Figure", path: str | os.PathLike) -> None:
 
 
 def check_figure_format(path: str | os.PathLike) -> None:
-    """Raise `UsageError` where a figure cannot be written as `path`."""
+    """Raise `UsageError` where a figure cannot be written as `path`, before work is done for nothing."""
     if Path(path).suffix.lower() not in FIGURE_FORMATS:
         raise UsageError(f"{path}: a plot is written as one of {', '.join(FIGURE_FORMATS)}")
+    check_matplotlib()
