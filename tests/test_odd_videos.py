@@ -1,9 +1,13 @@
 """Videos and pictures that are out of the ordinary: without times, mirrored, hostile in what they declare."""
 
 import math
+import socket
 import struct
+import threading
+import time
 import zlib
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -15,14 +19,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lowbeam.errors import SourceError
-from lowbeam.media import Frame, open_video
+from lowbeam.media import Frame, VideoSource, open_video, video
 from lowbeam.media.clock import PresentationClock
 from lowbeam.media.sps import reference_frames
 
 
 def frames_of(path: Path) -> list[Frame]:
-    with open_video(path) as video:
-        return list(video)
+    with open_video(path) as source:
+        return list(source)
 
 
 def pattern() -> np.ndarray:
@@ -173,3 +177,38 @@ def test_reference_frames_are_read_from_the_stream(refs: int, tmp_path: Path) ->
         path = write_video(tmp_path / name, [np.zeros((64, 64), np.uint8)] * 20, options=options, pix_fmt=pix_fmt)
         with av.open(str(path)) as container:
             assert reference_frames(container.streams.video[0].codec_context) == refs
+
+
+def test_a_live_url_that_breaks_off_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "RETRY_EVERY_S", 0.05)
+    monkeypatch.setattr(video, "RETRY_S", 3.0)
+    images = [np.full((48, 64), 2 * i, np.uint8) for i in range(75)]
+    data = write_video(tmp_path / "a.ts", images).read_bytes()
+    asked = []
+
+    class Breaking(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if len(asked) > 2:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(data)
+            self.wfile.flush()
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            time.sleep(0.5)
+            self.connection.close()  # with a reset, as a link that breaks off
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with VideoSource(f"http://127.0.0.1:{server.server_port}/live") as source:
+            times = [frame.time_s for frame in source]
+        server.shutdown()
+    assert len(asked) > 2
+    assert 140 <= len(times) <= 150
+    assert (np.diff(times) > 0).all()
+    assert source.cut_at_s == times[-1]
