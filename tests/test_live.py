@@ -291,3 +291,12 @@ def test_passwords_of_urls_stay_where_they_are() -> None:
     with pytest.raises(lowbeam.SourceError) as caught:
         lowbeam.read("http://user:secret@127.0.0.1:9/a.mp4")
     assert "secret" not in str(caught.value)
+
+
+def test_a_pipe_without_a_byte_says_so(tmp_path: Path) -> None:
+    for command in (("read", "-"), ("pack", "-", "-o", "f.mkv")):
+        done = subprocess.run([*CLI, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=tmp_path,
+                              timeout=WAIT_S, check=False)  # fmt: skip
+        assert (done.returncode, done.stderr) == (2, "lowbeam: standard input is empty\n")
+    with pytest.raises(lowbeam.UsageError, match="has no name"):
+        lowbeam.read("")

@@ -38,9 +38,13 @@ def open_container(source: Source) -> av.container.InputContainer:
             options |= {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
             return av.open(os.fspath(source), "r", options=options, timeout=OPEN_TIMEOUT_S)
         if isinstance(source, PipeInput):
+            if not source.head:
+                raise SourceError(f"{name} is empty")
             options |= {"analyzeduration": str(PIPE_PROBE_US)}
             return av.open(source, "r", options=options | allowed)
         path = Path(name)
+        if not name:
+            raise UsageError("the source has no name")
         if path.is_dir():
             raise SourceError(f"{name} is a folder, not a video")
         if path.is_file() and path.stat().st_size == 0:
