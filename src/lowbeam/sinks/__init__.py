@@ -28,9 +28,8 @@ __all__ = [
 
 
 def trace_sink(path: str | os.PathLike, *, live: bool) -> Sink:
-    """The sink that writes a trace to `path`, by its suffix; ``-`` and a device or FIFO are
-    CSV. With `live` rows of text
-    are there as they come. Raises `UsageError` or `OutputError`."""
+    """The sink that writes a trace to `path`, by its suffix; ``-``, a device and a FIFO are CSV. With `live` rows of
+    text are there as they come. Raises `UsageError` or `OutputError`."""
     if os.fspath(path) == STDOUT or is_device(path):
         return CsvSink(path, live=live)
     check_format(path)
