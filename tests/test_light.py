@@ -11,7 +11,7 @@ import lowbeam
 
 SOURCE = Path(lowbeam.__file__).parent
 HEAVY = (
-    "torch", "functorch", "torchgen", "torchmetrics", "lightning", "pytorch_lightning", "numba", "llvmlite", "onnx",
+    "torch", "functorch", "torchgen", "torchmetrics", "numba", "llvmlite", "onnx",
     "onnxscript", "onnx_ir", "pandas", "pyarrow", "yaml", "cv2", "ai_edge_litert", "fer", "hypothesis",
 )  # fmt: skip
 

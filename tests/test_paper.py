@@ -19,10 +19,13 @@ from lowbeam.evaluate.paper.page import write_page  # noqa: E402
 from lowbeam.evaluate.paper.replicate import replicate  # noqa: E402
 from lowbeam.models.paper import CnnD, SrFcn, parameter_count  # noqa: E402
 from lowbeam.scale import Faces, resample, side_of  # noqa: E402
-from lowbeam.train.paper import loop, networks  # noqa: E402
+from lowbeam.train import loop  # noqa: E402
+from lowbeam.train.checkpoint import load_checkpoint  # noqa: E402
+from lowbeam.train.paper import networks  # noqa: E402
 from lowbeam.train.paper.jobs import jobs_of  # noqa: E402
 from lowbeam.train.paper.networks import interpolated, make_cnn_d, make_sr_fcn, mixed  # noqa: E402
 from lowbeam.train.paper.recipe import EXPERIMENTS, SYSTEMS, Experiment, load_experiment, load_system  # noqa: E402
+from lowbeam.train.schedule import DivideOnPlateau  # noqa: E402
 
 SHIPPED = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 
@@ -104,7 +107,7 @@ def test_every_system_file_is_in_an_experiment() -> None:
     assert used == {path.stem for path in SYSTEMS.glob("*.yaml")}
 
 
-# --- the loop ----------------------------------------------------------------------------------------------------
+# --- the schedule ----------------------------------------------------------------------------------------------------
 
 
 def schedule_of(losses: list[float], **changes: object) -> tuple[list[float], int]:
@@ -112,11 +115,12 @@ def schedule_of(losses: list[float], **changes: object) -> tuple[list[float], in
     training = load_experiment("full").recognize.model_copy(update={"epochs": 20, "patience": 1, **changes})
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
-    schedule, rates = loop.RateSchedule(training), []
+    schedule = DivideOnPlateau(optimizer, training.epochs, training.patience, training.divisions, training.divide_at)
+    rates: list[float] = []
     for epoch, loss in enumerate(losses, 1):
-        ended = schedule.step(epoch, loss, optimizer)
+        schedule.after_round(epoch, loss)
         rates.append(optimizer.param_groups[0]["lr"])
-        if ended:
+        if schedule.ended:
             break
     return rates, len(rates)
 
@@ -133,10 +137,10 @@ def test_rates_are_divided_at_the_latest_where_the_recipe_says() -> None:
     assert epochs == 10
 
 
-def test_a_loss_that_is_no_number_ends_a_run_with_one_clear_error(corpus: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_a_run_with_one_clear_error(corpus: Path, tmp_path: Path) -> None:
     experiment = tiny()
     wild = experiment.model_copy(update={"recognize": experiment.recognize.model_copy(update={"learning_rate": 1e30})})
-    with pytest.raises(UsageError, match="the loss is no number any more"):
+    with pytest.raises(UsageError, match="the loss is not finite any more"):
         replicate(write_recipe(wild, tmp_path), corpus, tmp_path / "runs", systems=["hr"], seeds=[0])
 
 
@@ -178,7 +182,7 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 def state_of(folder: Path, job: str) -> dict[str, "torch.Tensor"]:
-    return torch.load(folder / job / "weights.pt", weights_only=True)
+    return load_checkpoint(folder / job / "network.pt")["weights"]
 
 
 def test_every_system_is_trained_and_tested_at_every_scale(whole: tuple[Path, Path]) -> None:
@@ -287,9 +291,9 @@ def test_what_is_finished_is_skipped_and_a_stopped_run_ends_as_if_it_had_not_bee
     straight, stopped = (state_of(tmp_path / name / "reduced", "lr-oa-3.4.6-seed0") for name in ("straight", "stopped"))
     assert all(torch.equal(straight[name], stopped[name]) for name in straight)
 
-    before = (tmp_path / "straight" / job / "weights.pt").stat().st_mtime_ns
+    before = (tmp_path / "straight" / job / "network.pt").stat().st_mtime_ns
     assert replicate(recipe, corpus, tmp_path / "straight", **choice)  # type: ignore[arg-type]
-    assert (tmp_path / "straight" / job / "weights.pt").stat().st_mtime_ns == before
+    assert (tmp_path / "straight" / job / "network.pt").stat().st_mtime_ns == before
 
 
 def test_two_processes_share_an_experiment(corpus: Path, tmp_path: Path, run_cli) -> None:  # type: ignore[no-untyped-def]

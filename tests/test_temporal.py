@@ -1,4 +1,4 @@
-"""The head that remembers, and the training that codecs are in the loop of: small, but whole."""
+"""The temporal head: its state, its export, and estimates with it."""
 
 from pathlib import Path
 
@@ -13,8 +13,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbeam.corpora import ferplus
-from lowbeam.corpora.labelled import LabelledFaces, Track
 from lowbeam.errors import UsageError
 from lowbeam.face import Box, Face
 from lowbeam.faces import FrameFaces
@@ -23,19 +21,9 @@ from lowbeam.models.one_for_all import GRID, SIZES, OneForAll, Size, Trunk
 from lowbeam.models.temporal import MAX_GAP_S, LeakyAverages, TemporalHead
 from lowbeam.pipeline.estimate import estimates_of
 from lowbeam.recognize import Recognizer
-from lowbeam.scale import SCALES, Faces, resample, resample_matrix, shrink, side_of
-from lowbeam.train.calibrate import calibrate, fit
+from lowbeam.scale import SCALES, Faces, resample_matrix, shrink, side_of
 from lowbeam.train.degrade import on_grid
-from lowbeam.train.recipe import load_recipe
-from lowbeam.train.video import mixture
-from lowbeam.train.video.coded_stills import CODECS, coded_stills
-from lowbeam.train.video.coded_tracks import PLAIN, coded_tracks
-from lowbeam.train.video.learner import Learner
-from lowbeam.train.video.recipe import RECIPES, load_video_recipe, video_recipe_path
-from lowbeam.train.video.run import train_video
-from lowbeam.train.video.sources import Group
-from lowbeam.train.video.teacher import Teacher, finished
-from lowbeam.train.video.temporal import gaps, run_head
+from lowbeam.train.temporal import gaps, run_head
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +145,7 @@ def test_eight_bits_read_nearly_what_floating_point_reads(size: Size, hr_faces: 
     assert max(int(np.abs(w.astype(int)).max()) for w in weights) <= 64  # seven bits
 
 
-def test_the_head_that_remembers_may_be_left_out_of_a_call(model: Path, hr_faces: Faces) -> None:
+def test_the_temporal_head_may_be_left_out_of_a_call(model: Path, hr_faces: Faces) -> None:
     """Whoever runs the file without lowbeam needs two inputs only."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
@@ -195,253 +183,3 @@ def test_reading_remembers_each_person_through_changes_of_size_and_clocks_that_s
     assert np.allclose([row[2] for row in rows], expected, atol=1e-4)
     still = [FrameFaces(1.0, [Face(1.0, 1, Box(0, 0, 90), small[0])]) for _ in range(3)]
     assert len(list(estimates_of(still, recognizer, 2, keep_frames=False))) == 3
-
-
-def test_stills_are_coded_once_and_taken_up_again(tmp_path: Path, hr_faces: Faces) -> None:
-    native = resample(hr_faces[:40], 48)
-    stills = LabelledFaces(native, np.zeros((40, 2), np.float32), np.arange(40, dtype=np.int32))
-    (first,) = coded_stills(stills, tmp_path, 1, 3, None, 1)
-    for scale in SCALES:
-        assert first.pixels[scale].shape == (40, side_of(scale), side_of(scale))
-    assert len({int(codec) for point in first.point.values() for codec in point[:, 0]}) == len(CODECS)
-    true = shrink(resample(native, 96), 4)
-    assert 0.3 < np.abs(first.pixels[4].astype(int) - true).mean() < 25
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")}
-    (again,) = coded_stills(stills, tmp_path, 1, 3, None, 1)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")} == kept
-    assert np.array_equal(first.pixels[8], again.pixels[8])
-    (other,) = coded_stills(stills, tmp_path, 1, 4, None, 1)
-    assert not np.array_equal(first.point[8], other.point[8])
-
-
-def track(faces: Faces, person: int) -> Track:
-    times = np.arange(len(faces)) / 25
-    affect = np.stack([np.sin(times + person), np.cos(times)], 1).astype(np.float32) / 2
-    return Track(person, times, faces, affect, np.tile(np.float32([0, 0, 90]), (len(faces), 1)))
-
-
-def test_tracks_are_coded_whole_at_their_frame_rates(tmp_path: Path, hr_faces: Faces) -> None:
-    found = coded_tracks([track(hr_faces, 0)], tmp_path, 2, 5, 1)
-    assert len(found) == 3 * len(SCALES)
-    assert sum(coded.codec == PLAIN for coded in found) == len(SCALES)
-    for coded in found:
-        assert coded.pixels.shape == (len(coded.time_s), side_of(coded.scale), side_of(coded.scale))
-        assert len(coded.affect) == len(coded.time_s)
-        assert len(coded.time_s) == pytest.approx(2 * coded.fps, abs=1.5)
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
-def test_recipes_that_ship_are_whole(name: str) -> None:
-    path = video_recipe_path(name)
-    assert path is not None
-    assert load_video_recipe(path).name == name
-
-
-def test_a_recipe_for_stills_is_not_one_for_video(tmp_path: Path) -> None:
-    assert video_recipe_path("one-for-all") is None
-    assert video_recipe_path("no-such-recipe") is None
-    assert load_recipe("one-for-all").name == "one-for-all"
-    text = (RECIPES / "accurate.yaml").read_text()
-    (tmp_path / "r.yaml").write_text(text.replace("loss: ccc", "loss: hope"))
-    path = video_recipe_path(tmp_path / "r.yaml")
-    assert path is not None
-    with pytest.raises(UsageError, match=r"temporal\.loss"):
-        load_video_recipe(path)
-
-
-@pytest.fixture(scope="module")
-def tiny_corpora(hr_faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ferplus")
-    for split in ("train", "valid"):
-        votes = np.zeros((48, 10), np.uint8)
-        votes[np.arange(48), np.arange(48) % 8] = 10
-        np.savez(folder / f"{split}.npz", pixels=resample(hr_faces[:48], 48), votes=votes)
-    return folder
-
-
-def test_deviations_are_stretched_by_what_links_do_to_faces(tiny_corpora: Path, tmp_path: Path) -> None:
-    torch.manual_seed(4)
-    valid = ferplus.load(tiny_corpora, "valid")
-    path = tmp_path / "still.onnx"
-    export_onnx(OneForAll(Trunk(SIZES["fast"])).eval(), path)
-    plain = calibrate(path, valid)
-    assert plain == calibrate(path, valid, [{s: shrink(valid.faces(), s) for s in SCALES}])
-    swapped = {s: shrink(valid.faces()[::-1], s) for s in SCALES}  # faces with the labels of others
-    assert calibrate(path, valid, [swapped]) != plain
-    truth = valid.affect[:, 0]
-    reading = Recognizer(path)(shrink(valid.faces(), 8))
-    assert np.mean(np.abs(reading.valence - truth) <= 2 * reading.valence_std) > 0.8
-
-
-@given(seed=st.integers(0, 20), power=st.sampled_from([0.7, 1.0, 1.5]), factor=st.floats(0.7, 1.5))
-def test_a_calibration_finds_what_was_done_to_the_deviations(seed: int, power: float, factor: float) -> None:
-    rng = np.random.default_rng(seed)
-    groups = []
-    for low, high in ((0.1, 0.3), (0.2, 0.6)):  # faces as they are, and coded ones
-        honest = rng.uniform(low, high, 6000)
-        groups.append((np.abs(honest * rng.standard_normal(6000)), (honest / factor) ** (1 / power)))
-    found = fit(groups)
-    for errors, std in groups:
-        within = [np.mean(errors <= n * found.factor * std**found.power) for n in (1, 2)]
-        assert within == pytest.approx([0.683, 0.954], abs=0.02)
-
-
-@pytest.fixture(scope="module")
-def teacher_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run whose network, with weights at random, can teach."""
-    torch.manual_seed(2)
-    folder = tmp_path_factory.mktemp("teacher") / "mixture"
-    folder.mkdir()
-    path = video_recipe_path("fast")
-    assert path is not None
-    weights = OneForAll(Trunk(SIZES["fast"])).state_dict()
-    average = {f"module.{name}": value for name, value in weights.items()}
-    recipe = mixture._settings(load_video_recipe(path))
-    torch.save(
-        {"average": average, "recipe": recipe, "step": load_video_recipe(path).mixture.steps}, folder / "last.pt"
-    )
-    return folder.parent
-
-
-def test_a_teacher_reads_a_face_and_its_mirror_image_alike(teacher_run: Path) -> None:
-    teacher, grid = Teacher(finished(teacher_run)), torch.randn(3, 1, 48, 48)
-    lesson, mirrored = teacher(grid), teacher(grid.flip(3))
-    assert torch.allclose(lesson.affect, mirrored.affect, atol=1e-5)
-    assert torch.allclose(lesson.emotion, mirrored.emotion, atol=1e-5)
-    assert torch.allclose(lesson.emotion.sum(1), torch.ones(3), atol=1e-5)
-    # Of the features, what is seen on the left goes where the right was.
-    swapped = mirrored.features.unflatten(1, (-1, 2, 2)).flip(3).flatten(1)
-    assert torch.allclose(lesson.features, swapped, atol=1e-5)
-
-
-def test_what_is_taught_is_between_label_and_teacher(teacher_run: Path) -> None:
-    """A student whose readings are the teacher's loses nothing to a teacher who is believed alone, and something to
-    labels that say otherwise."""
-    teacher, network = Teacher(finished(teacher_run)), finished(teacher_run).eval()
-    grid = torch.randn(8, 1, 48, 48)
-    grid = torch.cat([grid, grid.flip(3)])  # no student differs from a teacher on faces that are their own mirror image
-    grid = (grid + grid.flip(3)) / 2
-    group = Group(grid, torch.full((16, 2), 0.9), torch.full((16, 8), torch.nan), grid)
-
-    def mse(share: float) -> float:
-        path = video_recipe_path("fast")
-        assert path is not None
-        settings = load_video_recipe(path, [f"mixture.teacher_share={share}", "mixture.feature_weight=0"])
-        with torch.no_grad():
-            return float(Learner(network, teacher, settings.mixture)([group])[0])
-
-    assert mse(1) < 1e-6 < mse(0.5) < mse(0)
-    assert mse(0.5) == pytest.approx(mse(0) / 4, rel=0.01)
-
-
-def test_a_recipe_and_what_teaches_must_agree(teacher_run: Path, tiny_corpora: Path, tmp_path: Path) -> None:
-    path = video_recipe_path("fast")
-    assert path is not None
-    untaught = load_video_recipe(path, ["mixture.teacher_share=0", "mixture.feature_weight=0"])
-    with pytest.raises(UsageError, match="needs a teacher"):
-        train_video(load_video_recipe(path), tiny_corpora, ["x"], tmp_path / "a")
-    with pytest.raises(UsageError, match="no use for a teacher"):
-        train_video(untaught, tiny_corpora, ["x"], tmp_path / "b", teacher=teacher_run)
-    with pytest.raises(UsageError, match="unlabelled"):
-        train_video(untaught, tiny_corpora, ["x"], tmp_path / "c", unlabelled="faces96:x")
-    accurate = video_recipe_path("accurate")
-    assert accurate is not None
-    with pytest.raises(UsageError, match="another size"):
-        train_video(load_video_recipe(accurate), tiny_corpora, ["x"], tmp_path / "d", start=teacher_run)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "change", ["mixture", "mixture.steps", "nothing.steps=1", "mixture.steps.x=1", "mixture.steps=["]
-)
-def test_a_change_that_is_none_is_named(change: str) -> None:
-    path = video_recipe_path("fast")
-    assert path is not None
-    with pytest.raises(UsageError, match="is no change"):
-        load_video_recipe(path, [change])
-    changed = load_video_recipe(
-        path, ["mixture.steps=7", "temporal=null", "network={patch: 4, stages: [[8, 1], [9, 0]]}"]
-    )
-    assert changed.mixture.steps == 7
-    assert changed.size == Size(4, ((8, 1), (9, 0)))
-
-
-@pytest.mark.parametrize(
-    "network", ["slow", "{patch: 0, stages: [[8, 1]]}", "{patch: 8, stages: []}", "{patch: 2, stages: [[8, 1]]}"]
-)
-def test_a_network_that_cannot_be_is_named(network: str) -> None:
-    path = video_recipe_path("fast")
-    assert path is not None
-    with pytest.raises(UsageError, match="recipe"):
-        load_video_recipe(path, [f"network={network}"])
-
-
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_what_is_no_finished_run_teaches_nothing(content: bytes | None, teacher_run: Path, tmp_path: Path) -> None:
-    (tmp_path / "mixture").mkdir()
-    if content is None:  # one that was stopped
-        kept = torch.load(teacher_run / "mixture" / "last.pt", weights_only=False)
-        torch.save(kept | {"step": 200}, tmp_path / "mixture" / "last.pt")
-    else:
-        (tmp_path / "mixture" / "last.pt").write_bytes(content)
-    with pytest.raises(UsageError, match="not the folder of a finished run"):
-        finished(tmp_path)
-
-
-def test_a_whole_run_ends_in_a_model_that_remembers_and_goes_on_when_it_was_killed(
-    tiny_corpora: Path, teacher_run: Path, hr_faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    people = {"train": [track(hr_faces, 0), track(hr_faces[::-1], 1)], "valid": [track(hr_faces, 2)]}
-    monkeypatch.setattr("lowbeam.train.video.run._tracks", lambda video, split, progress: [people[split]])
-    monkeypatch.setattr("lowbeam.train.video.mixture.SAVE_EVERY", 2)
-    path = video_recipe_path("fast")
-    assert path is not None
-    recipe = load_video_recipe(path)
-    short = {"mixture": recipe.mixture.model_copy(update={"steps": 4, "batch": 16}),
-             "temporal": recipe.temporal.model_copy(update={"steps": 3, "tracks": 2, "stills": 8}),
-             "coded": recipe.coded.model_copy(update={"still_rounds": 1, "track_draws": 1})}  # fmt: skip
-    said: list[str] = []
-
-    def train(out: Path, update: dict[str, object]) -> Path:
-        changed = recipe.model_copy(update=update)
-        return train_video(changed, tiny_corpora, ["x"], out, teacher=teacher_run, say=said.append)
-
-    made = train(tmp_path / "run", short)
-    recognizer = Recognizer(made)
-    assert recognizer.remembers
-    assert any("with memory" in line for line in said)
-    reading, _ = recognizer.follow(hr_faces, np.arange(50) / 25)
-    assert np.isfinite(reading.valence_std).all()
-    other = {**short, "mixture": short["mixture"].model_copy(update={"learning_rate": 1e-3})}
-    torch.manual_seed(5)
-    kept = torch.load(teacher_run / "mixture" / "last.pt", weights_only=False)
-    other_teacher = {name: torch.randn_like(v.float()) for name, v in kept["average"].items()}
-    (tmp_path / "other" / "mixture").mkdir(parents=True)
-    torch.save(kept | {"average": other_teacher}, tmp_path / "other" / "mixture" / "last.pt")
-    changed = recipe.model_copy(update=short)
-    with pytest.raises(UsageError, match="another recipe, start or teacher"):
-        train_video(changed, tiny_corpora, ["x"], tmp_path / "run", teacher=tmp_path / "other", say=said.append)
-    with pytest.raises(UsageError, match="another recipe"):
-        train(tmp_path / "run", other)
-    whole = torch.load(tmp_path / "run" / "mixture" / "last.pt", weights_only=False)
-    saves = []
-
-    def killed(*given: object) -> None:
-        save(*given)
-        saves.append(given)
-        raise KeyboardInterrupt
-
-    save = mixture._save
-    monkeypatch.setattr(mixture, "_save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "again", short)
-    monkeypatch.setattr(mixture, "_save", save)
-    train(tmp_path / "again", short)
-    resumed = torch.load(tmp_path / "again" / "mixture" / "last.pt", weights_only=False)
-    assert resumed["step"] == whole["step"] == 4
-    for name, value in whole["learner"].items():
-        assert torch.allclose(resumed["learner"][name].float(), value.float(), atol=2e-2), name
-    with pytest.raises(UsageError, match="needs recordings"):
-        train_video(recipe, tiny_corpora, [], tmp_path / "third")
-    with pytest.raises(UsageError, match="not the folder of a finished run"):
-        train_video(recipe, tiny_corpora, ["x"], tmp_path / "third", start=tmp_path)

@@ -1,7 +1,6 @@
 """Options that several commands have."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,4 +25,3 @@ ANY_CORPUS = f"KIND:PATH, of kind {_listed(KINDS)}; a bare path is FER+"
 RECORDED = f"KIND:PATH, of kind {_listed(RECORDING_KINDS)}"
 Corpus = Annotated[str, typer.Option("--corpus", help=ANY_CORPUS)]
 Recordings = Annotated[str, typer.Argument(help=f"recordings with labels, {RECORDED}")]
-FerPlus = Annotated[Path, typer.Option("--corpus", help="FER+ folder")]

@@ -1,61 +1,53 @@
-"""Commands of the school: corpora, training, the paper's experiment."""
+"""Commands that make corpora and models: training, the paper's experiment."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lowbeam.cli.options import ANY_CORPUS, RECORDED, Corpus, FerPlus
+from lowbeam.cli.options import ANY_CORPUS, Corpus
 from lowbeam.cli.show import Commands, needs, progress_bar, say
-from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs
 
 app = Commands()
 corpus_app = Commands(help="Make corpora.")
 
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default a GPU where there is one")]
+TrainingThreads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU cores that training may use")]
 
-@app.command(epilog="Example: lowbeam train one-for-all --corpus ferplus -o runs/one-for-all")
+
+@app.command(
+    epilog="Example: lowbeam train fine-tune --start accurate --corpus manifest:my.csv -o runs/mine",
+)
 def train(
-    recipe: Annotated[str, typer.Argument(help="a recipe file (YAML), or the name of one that ships")],
-    corpus: FerPlus,
+    recipe: Annotated[
+        str, typer.Argument(help="recipe file (YAML), or a name: accurate, fast, one-for-all, fine-tune")
+    ],
+    corpus: Annotated[list[str], typer.Option("--corpus", help=f"stills or recordings, {ANY_CORPUS}; repeatable")],
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for checkpoints, logs and the ONNX file")],
-    video: Annotated[
-        list[str] | None, typer.Option(help=f"of a recipe for video: recordings, {RECORDED}; may be given again")
-    ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="of a recipe for video: folder of a finished run to start from")
+        str | None, typer.Option(help="model to start from: a name, an ONNX file, or the folder of a finished run")
     ] = None,
-    teacher: Annotated[
-        Path | None, typer.Option(help="of a recipe that is taught: folder of a finished run that teaches")
-    ] = None,
-    unlabelled: Annotated[
-        str | None,
-        typer.Option(help=f"of a recipe that uses them: stills that only the teacher labels, {ANY_CORPUS}"),
-    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="teacher of a recipe with distillation: as --start")] = None,
+    unlabelled: Annotated[str | None, typer.Option(help=f"stills that only the teacher labels, {ANY_CORPUS}")] = None,
     change: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="of a recipe for video: a change, such as mixture.steps=100; may be given again"),
+        list[str] | None, typer.Option("--set", help="change to the recipe, such as mixture.steps=100; repeatable")
     ] = None,
+    device: Device = None,
+    threads: TrainingThreads = None,
 ) -> None:
-    """Train a model; a run that was killed goes on where it was."""
+    """Train a model, or fine-tune one on your own recordings; a stopped run resumes."""
     with needs("train"):
-        from lowbeam.train.recipe import load_recipe
-        from lowbeam.train.video.recipe import load_video_recipe, video_recipe_path
+        import torch
 
-        video_recipe = video_recipe_path(recipe)
-        if video_recipe is None and (video or start or teacher or unlabelled or change):
-            raise UsageError(f"recipe {recipe} is not one for video: it takes --corpus and -o alone")
-        if video_recipe is None:
-            loaded = load_recipe(recipe)
-            from lowbeam.train.run import train as run_training  # Lightning takes seconds to import
-
-            print(run_training(loaded, corpus, out))
-            return
-        for_video = load_video_recipe(video_recipe, change or [])
-        from lowbeam.train.video.run import train_video
+        from lowbeam.train.recognizer_recipe import load_recognizer_recipe
+        from lowbeam.train.run import train as run_training
+    if threads is not None:
+        torch.set_num_threads(threads)
+    loaded = load_recognizer_recipe(recipe, change or [])
     with progress_bar("preparing", "parts") as progress:
-        path = train_video(
-            for_video, corpus, video or [], out, start=start, teacher=teacher, unlabelled=unlabelled, say=say,
+        path = run_training(
+            loaded, corpus, out, start=start, teacher=teacher, unlabelled=unlabelled, device=device, say=say,
             progress=progress,
         )  # fmt: skip
     print(path)
@@ -71,8 +63,8 @@ def replicate(
     scale: Annotated[list[int] | None, typer.Option(help="only this scale S; may be given again")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="only this seed; may be given again")] = None,
     minutes: Annotated[float | None, typer.Option(help="stop after this time; the same command goes on")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; else what there is")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="cores that training may use on the CPU")] = None,
+    device: Device = None,
+    threads: TrainingThreads = None,
 ) -> None:
     """Carry out the experiment of Cheng et al. 2017, or a part of it, or go on with it."""
     with needs("train"):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lowbeam.models.eight_bits import Feeds, in_eight_bits
 from lowbeam.models.memory_branch import with_memory
-from lowbeam.models.normalised import RestoringNetwork, normalise
+from lowbeam.models.normalised import RestorationNetwork, normalise
 from lowbeam.models.one_for_all import GRID, OneForAll, to_grid
 from lowbeam.models.paper import CnnD
 from lowbeam.models.temporal import TemporalHead
@@ -118,7 +118,7 @@ def export_cnn_d(network: CnnD, std: tuple[float, float], path: str | Path) -> N
 class _Restoring(nn.Module):
     """Grey levels in and out: the restorer that ships."""
 
-    def __init__(self, network: RestoringNetwork) -> None:
+    def __init__(self, network: RestorationNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -127,7 +127,7 @@ class _Restoring(nn.Module):
         return self.network.restore(wide).round().to(torch.uint8)
 
 
-def export_restorer(network: RestoringNetwork, path: str | Path) -> None:
+def export_restorer(network: RestorationNetwork, path: str | Path) -> None:
     """Write `network` to `path`.
 
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (96, d) (`lowbeam.scale.resample_matrix`); output

@@ -1,8 +1,8 @@
-"""The One-for-All recognizer, and the restorer that shares its trunk.
+"""The One-for-All recognizer, and the network that pre-trains its trunk by super-resolution.
 
-Cheng et al. 2017 (arXiv 1709.03126) put a super-resolution net (SR-FCN) and a recognizer (CNN+D) on the same three
-convolutions at 96×96. Here the trunk works on the grid that holds the information: FER+ faces are 48 px natively, and
-LR faces less, so a face of any side is resampled to 48×48 and cut into 2×2 patches, one channel each.
+Cheng et al. 2017 (arXiv 1709.03126) put a super-resolution network (SR-FCN) and a recognizer (CNN+D) on the same three
+convolutions at 96×96. Here the trunk works at 48×48: FER+ faces have 48 px natively and LR faces fewer, so that a face
+of any side is resampled to 48×48 and cut into 2×2 patches, one channel for each pixel of a patch.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lowbeam.models.normalised import normalise
+
 GRID = 48  # pixels: the side to which faces are resampled before the first convolution
-OUT_SIDE = 6  # of the features that a trunk makes of it
-EMOTION_CLASSES = 8  # FER+ emotions, the helper task
-CONTRAST_FLOOR = 8.0  # grey levels added to a face's deviation, so that a flat face is not blown up into noise
+OUT_SIDE = 6  # side of the feature map that a trunk computes
+EMOTION_CLASSES = 8  # FER+ emotions, an auxiliary task
 
 
 def to_grid(faces: Tensor, matrix: Tensor) -> Tensor:
-    """Grey `faces` (n, d, d), 0..255, to (n, 1, GRID, GRID) of zero mean and about unit deviation, each by its own
-    statistics. `matrix` (GRID, d) is `lowbeam.scale.resample_matrix`."""
-    grid = torch.matmul(matrix, torch.matmul(faces.float(), matrix.T))
-    grid = grid - grid.mean(dim=(1, 2), keepdim=True)
-    deviation = grid.square().mean(dim=(1, 2), keepdim=True).sqrt()
-    return (grid / (deviation + CONTRAST_FLOOR)).unsqueeze(1)
+    """Resample grey `faces` (n, d, d), 0..255, to the network's input: (n, 1, GRID, GRID), each face normalized to zero
+    mean and about unit standard deviation. `matrix` (GRID, d) is `lowbeam.scale.resample_matrix`."""
+    return normalise(torch.matmul(matrix, torch.matmul(faces.float(), matrix.T)))[0]
 
 
 def _convolution(channels_in: int, channels: int, stride: int = 1) -> nn.Sequential:
@@ -32,7 +30,7 @@ def _convolution(channels_in: int, channels: int, stride: int = 1) -> nn.Sequent
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions around which the input is added (He et al. 2016)."""
+    """Two 3×3 convolutions with a skip connection (He et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -45,20 +43,20 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True)
 class Size:
-    """How large a trunk is: the side of the patches that it begins with, in pixels of the grid, and of each stage the
-    channels and the number of residual blocks. Each stage works at half the resolution of the one before."""
+    """Size of a trunk: side of the input patches in pixels of the grid, and for each stage its channels and number of
+    residual blocks. Each stage works at half the resolution of the one before."""
 
     patch: int
     stages: tuple[tuple[int, int], ...]
 
     @property
     def channels(self) -> int:
-        """Of the features that come out."""
+        """Channels of the output features."""
         return self.stages[-1][0]
 
     @property
     def multiply_adds(self) -> int:
-        """Of all convolutions, for one face."""
+        """Multiply-adds of all convolutions, for one face."""
         side, channels_in, total = GRID // self.patch, self.patch**2, 0
         for number, (channels, blocks) in enumerate(self.stages):
             side //= 2 if number else 1
@@ -74,7 +72,7 @@ SIZES = {
 
 
 class Trunk(nn.Sequential):
-    """Normalised grid (n, 1, 48, 48) to features (n, size.channels, 6, 6)."""
+    """Normalized grid (n, 1, 48, 48) to features (n, size.channels, 6, 6)."""
 
     def __init__(self, size: Size = SIZES["accurate"]) -> None:
         layers: list[nn.Module] = [nn.PixelUnshuffle(size.patch)]
@@ -87,8 +85,8 @@ class Trunk(nn.Sequential):
         self.size = size
 
 
-class Restorer(nn.Module):
-    """Trunk and a sub-pixel convolution (Shi et al. 2016) that adds the missing detail to a normalised grid."""
+class TrunkPretraining(nn.Module):
+    """A trunk with a sub-pixel convolution (Shi et al. 2016) that adds the missing detail to a normalized grid."""
 
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
@@ -105,7 +103,7 @@ class OneForAll(nn.Module):
 
     def __init__(self, trunk: Trunk, dropout: float = 0.5) -> None:
         super().__init__()
-        self.width = 4 * trunk.size.channels  # of the features
+        self.width = 4 * trunk.size.channels  # number of features
         self.trunk = trunk
         self.pool = nn.AvgPool2d(OUT_SIDE // 2)
         self.dropout = nn.Dropout(dropout)
@@ -117,10 +115,10 @@ class OneForAll(nn.Module):
         return self.read(self.dropout(self.features(grid)))
 
     def features(self, grid: Tensor) -> Tensor:
-        """Grid (n, 1, 48, 48) to what the readings are made from, (n, width)."""
+        """Grid (n, 1, 48, 48) to features (n, width), from which `read` computes the estimates."""
         return self.pool(self.trunk(grid)).flatten(1)
 
     def read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The readings that `forward` returns, of `features`."""
+        """Features (n, width) to the outputs of `forward`."""
         affect, log_variance, emotion = self.readout(features).split([2, 2, EMOTION_CLASSES], dim=1)
         return affect, log_variance, emotion

@@ -1,8 +1,8 @@
 """The two networks of Cheng et al. 2017 (arXiv 1709.03126, Sec. III): the recognizer CNN+D, and SR-FCN, which restores.
 
-Both read a grey face of 96×96 through the same three unpadded convolutions of 5×5, so that what SR-FCN learns can be
-handed to the recognizer. Pooling stands before each ReLU: the two commute, and it leaves the ReLU a quarter of the
-work.
+Both start with the same three unpadded 5×5 convolutions on a grey 96×96 face, so that the weights that SR-FCN learns
+can be transferred to the recognizer. Pooling comes before each ReLU: the two commute, and the ReLU then has a quarter
+of the work.
 """
 
 from typing import Literal
@@ -10,20 +10,20 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.models.normalised import RestorationNetwork
 
 Channels = tuple[int, int, int]
 Pooling = Literal["quadrant", "stride4"]
 
 PAPER_CHANNELS: Channels = (64, 128, 256)
 KERNEL = 5
-BORDER = 8  # pixels: what four unpadded 5×5 convolutions take off each side of a face
+BORDER = 8  # pixels that four unpadded 5×5 convolutions remove on each side of a face
 HIDDEN = 300
-OUTPUTS = 2  # valence and arousal; the paper's networks give one
+OUTPUTS = 2  # valence and arousal; the paper trains one network for each
 
 
 class Convolutions(nn.Module):
-    """The three convolutions that both networks have."""
+    """The three convolutions that both networks share."""
 
     def __init__(self, channels: Channels) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Convolutions(nn.Module):
 
     @property
     def layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
-        """In the order in which a face meets them."""
+        """In the order of the forward pass."""
         return self.first, self.second, self.third
 
 
@@ -58,13 +58,13 @@ class CnnD(nn.Module):
         self.readout = nn.Linear(HIDDEN, OUTPUTS)
 
     def features(self, faces: Tensor) -> Tensor:
-        """Normalised faces (n, 1, 96, 96) to what the convolutions see in them, (n, cells × channels)."""
+        """Normalized faces (n, 1, 96, 96) to features (n, cells × channels)."""
         convolutions = self.convolutions
         x = F.relu(F.max_pool2d(convolutions.first(faces), 2))
         x = F.relu(F.max_pool2d(convolutions.second(x), 2))
         x = convolutions.third(x)
         if self.pooling == "quadrant":
-            side = x.shape[-1]  # where it is odd, the quarters share the middle
+            side = x.shape[-1]  # where it is odd, the quarters overlap in the middle
             return F.relu(F.max_pool2d(x, (side + 1) // 2, side // 2)).flatten(1)
         return F.relu(F.max_pool2d(x, 4, ceil_mode=True)).flatten(1)
 
@@ -73,15 +73,15 @@ class CnnD(nn.Module):
         return self.readout(self.dropout(F.relu(self.hidden(features))))
 
     def forward(self, faces: Tensor) -> Tensor:
-        """Normalised faces (n, 1, 96, 96) to valence and arousal, (n, 2)."""
+        """Normalized faces (n, 1, 96, 96) to valence and arousal, (n, 2)."""
         return self.read(self.features(faces))
 
 
-class SrFcn(RestoringNetwork):
-    """SR-FCN: the three convolutions without pooling, and a fourth that paints what the face lacks.
+class SrFcn(RestorationNetwork):
+    """SR-FCN: the three convolutions without pooling, and a fourth that computes the restored pixels.
 
-    It gives what is to be added to the interpolated face (Kim et al. 2016, Accurate image super-resolution, Sec. 3);
-    with ``learns="face"`` the face itself, as published.
+    With ``learns="detail"`` its output is added to the interpolated face (Kim et al. 2016, Accurate image
+    super-resolution, Sec. 3); with ``learns="face"`` it is the face itself, as published.
     """
 
     border = BORDER
@@ -93,7 +93,7 @@ class SrFcn(RestoringNetwork):
         self.learns = learns
 
     def forward(self, faces: Tensor) -> Tensor:
-        """Normalised faces or parts of them, (n, 1, h, w), to their restored inner part (n, 1, h - 16, w - 16)."""
+        """Normalized faces or parts of them, (n, 1, h, w), to their restored inner part (n, 1, h - 16, w - 16)."""
         x = F.relu(self.convolutions.first(faces))
         x = F.relu(self.convolutions.second(x))
         x = self.paint(F.relu(self.convolutions.third(x)))
@@ -101,7 +101,8 @@ class SrFcn(RestoringNetwork):
 
 
 def cnn_d_of(weights: dict[str, Tensor]) -> CnnD:
-    """The CNN+D that `weights` are of, with them. Raises `KeyError` or `RuntimeError` where they are of another."""
+    """A CNN+D with `weights`, its size taken from their shapes. Raises `KeyError` or `RuntimeError` where they are not
+    those of a CNN+D."""
     first, second, third = (weights[f"convolutions.{name}.weight"].shape[0] for name in ("first", "second", "third"))
     cells = weights["hidden.weight"].shape[1] // third
     network = CnnD((first, second, third), "quadrant" if cells == 4 else "stride4")
@@ -110,5 +111,5 @@ def cnn_d_of(weights: dict[str, Tensor]) -> CnnD:
 
 
 def parameter_count(network: nn.Module) -> int:
-    """How many numbers training may change."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

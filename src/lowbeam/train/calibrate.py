@@ -1,78 +1,90 @@
-"""Make the standard deviations honest: fit on valid, for each size of face, a power of them and a factor on that."""
+"""Calibration of the standard deviations: for each side of a face a power and a factor, fitted on the valid split."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.corpora.ferplus import Stills
 from lowbeam.corpora.labelled import Affect
 from lowbeam.models.export import AS_IT_IS, Fit, Fits, set_calibration
 from lowbeam.recognize import Estimates, Recognizer
-from lowbeam.scale import SCALES, Faces, shrink, side_of
+from lowbeam.scale import SCALES, Faces, side_of
 
-TARGETS = ((0.6827, 1.0), (0.9545, 2.0))  # shares of a normal distribution within one and two deviations
+TARGETS = ((0.6827, 1.0), (0.9545, 2.0))  # shares of a normal distribution within one and two standard deviations
 FACTORS = np.geomspace(0.2, 5.0, 324)  # steps of 1 %
 POWERS = tuple(tenths / 10 for tenths in range(6, 21))
+FACTOR_ONLY = (1.0,)  # as powers: for recordings, which are of few people
 Errors = tuple[NDArray[np.floating], NDArray[np.floating]]  # of valence and arousal, and their deviations: (n, 2) each
 
 
-def calibrate(path: str | Path, valid: Stills, delivered: Iterable[dict[int, Faces]] = ()) -> Fits:
-    """Fit and store the calibration of the ONNX file at `path`, on the faces of `valid` at each scale and, beside
-    them, on the same faces as links deliver them: `delivered` maps each scale to uint8 (n, 96/s, 96/s).
+class Sample(NamedTuple):
+    """LR faces uint8 (n, d, d) with their affect (n, 2), of a group such as ``uncoded`` or a codec: the calibration is
+    fitted to the group with the largest miss. `time_s` (n,) where they are a track."""
 
-    Returns ``{side: (of valence, of arousal)}``, see `fit`.
-    """
+    group: str
+    pixels: Faces
+    affect: Affect
+    time_s: NDArray[np.float64] | None = None
+
+
+def calibrate(path: str | Path, samples: Iterable[Sample], powers: Sequence[float] = POWERS) -> Fits:
+    """Fit and store the calibration of the ONNX file at `path` for faces by themselves. Returns ``{side: (of valence,
+    of arousal)}``, see `fit`."""
     set_calibration(path, {side_of(scale): AS_IT_IS for scale in SCALES})
-    recognizer, hr, rounds, found = Recognizer(path), valid.faces(), list(delivered), {}
-    for scale in SCALES:
-        given = [shrink(hr, scale), *(pixels[scale] for pixels in rounds)]
-        groups = [_errors(recognizer(faces), valid.affect) for faces in given]
-        found[side_of(scale)] = _fit_both(groups)
+    recognizer = Recognizer(path)
+    found = _fit_sides([(s.group, s.pixels.shape[1], _errors(recognizer(s.pixels), s.affect)) for s in samples], powers)
     set_calibration(path, found)
     return found
 
 
-def calibrate_tracks(path: str | Path, tracks: Iterable[tuple[str, NDArray, Faces, Affect]]) -> Fits:
-    """Fit and store the calibration of what the model at `path` reads with its memory, over `tracks`: each the group
-    that it is of, such as its codec, times (n,), LR faces uint8 (n, d, d) and their affect (n, 2). Returns ``{side:
-    (of valence, of arousal)}``, see `fit`; factors alone, since recordings are of few people.
-    """
+def calibrate_tracks(path: str | Path, tracks: Iterable[Sample]) -> Fits:
+    """Fit and store the calibration of the model at `path` with its temporal head. Returns ``{side: (of valence, of
+    arousal)}``, see `fit`; factors only."""
     set_calibration(path, {}, {side_of(scale): AS_IT_IS for scale in SCALES})
-    recognizer = Recognizer(path)
-    groups: dict[int, dict[str, list[Errors]]] = {}
-    for group, time_s, pixels, affect in tracks:
-        errors = _errors(recognizer.follow(pixels, time_s)[0], affect)
-        groups.setdefault(pixels.shape[1], {}).setdefault(group, []).append(errors)
-    found = {
-        side: _fit_both([(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
-                         for parts in of_side.values()], powers=(1.0,))
-        for side, of_side in groups.items()
-    }  # fmt: skip
+    recognizer, errors = Recognizer(path), []
+    for track in tracks:
+        assert track.time_s is not None
+        estimates, _ = recognizer.follow(track.pixels, track.time_s)
+        errors.append((track.group, track.pixels.shape[1], _errors(estimates, track.affect)))
+    found = _fit_sides(errors, FACTOR_ONLY)
     set_calibration(path, {}, found)
     return found
 
 
-def _errors(reading: Estimates, affect: Affect) -> Errors:
-    read, std = (reading.valence, reading.arousal), (reading.valence_std, reading.arousal_std)
-    return np.abs(np.stack(read, 1) - affect), np.stack(std, 1)
+def _fit_sides(errors: list[tuple[str, int, Errors]], powers: Sequence[float]) -> Fits:
+    groups: dict[int, dict[str, list[Errors]]] = {}
+    for group, side, found in errors:
+        groups.setdefault(side, {}).setdefault(group, []).append(found)
+    return {
+        side: _fit_both([(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+                         for parts in of_side.values()], powers)
+        for side, of_side in groups.items()
+    }  # fmt: skip
 
 
-def _fit_both(groups: list[Errors], powers: Sequence[float] = POWERS) -> tuple[Fit, Fit]:
+def _errors(found: Estimates, affect: Affect) -> Errors:
+    values, std = (found.valence, found.arousal), (found.valence_std, found.arousal_std)
+    return np.abs(np.stack(values, 1) - affect), np.stack(std, 1)
+
+
+def _fit_both(groups: list[Errors], powers: Sequence[float]) -> tuple[Fit, Fit]:
     valence, arousal = (fit([(errors[:, i], std[:, i]) for errors, std in groups], powers) for i in (0, 1))
     return valence, arousal
 
 
 def fit(groups: list[tuple[NDArray, NDArray]], powers: Sequence[float] = POWERS) -> Fit:
-    """The power of the deviations, one of `powers`, and the factor on that, with which the shares of truths within one
-    and within two are, in the group that fares worst, as near as can be to 68.27 % and 95.45 %. `groups` are errors
-    (n,) with their deviations (n,): of faces as they are, say, and of coded ones. Errors have longer tails than a
-    normal distribution, so that as a rule the first share comes out above its target and the second below."""
+    """The power of the deviations, one of `powers`, and the factor on that, for which the shares of truths within one
+    and two deviations are as close as possible to 68.27 % and 95.45 % in the group with the largest miss.
+
+    `groups` are errors (n,) with their deviations (n,). Errors have longer tails than a normal distribution, so that
+    the first share usually comes out above its target and the second below.
+    """
     middle = float(np.exp(np.mean([np.log(std).mean() for _, std in groups])))
 
     def miss(power: float) -> tuple[float, float]:
-        """Of the best factor, and that factor."""
+        """The largest miss with the best factor, and that factor."""
         misses = np.zeros(len(FACTORS))
         for errors, std in groups:
             ordered = np.sort(errors / (std * (std / middle) ** (power - 1)))

@@ -1,4 +1,4 @@
-"""Faces on their way into training, on whatever device they are on: moved at random, then shrunk by a scale."""
+"""Augmentation and downsampling of training faces, on the device that they are on."""
 
 import math
 
@@ -24,8 +24,8 @@ def resample(faces: Tensor, side: int) -> Tensor:
 
 
 def augment(pixels: Tensor, bounds: Augmentation) -> Tensor:
-    """Native faces uint8 (n, d, d) to HR faces float32 (n, 96, 96), each mirrored, turned, zoomed, shifted, with its
-    gamma changed and a rectangle covered at random. One interpolation takes it from native side to 96."""
+    """Native faces uint8 (n, d, d) to HR faces float32 (n, 96, 96), each at random mirrored, rotated, zoomed, shifted,
+    changed in gamma, and partly covered. One bicubic interpolation does it all."""
     n, device = len(pixels), pixels.device
 
     def within(bound: float) -> Tensor:
@@ -62,7 +62,7 @@ def _erase(faces: Tensor, share: float) -> Tensor:
 
 
 def received(hr: Tensor, scale: int) -> Tensor:
-    """HR faces of whole grey levels (n, 96, 96) to the network's input (n, 1, 48, 48) after a trip at `scale`."""
+    """HR faces of whole grey levels (n, 96, 96) to the network's input (n, 1, 48, 48), downsampled by `scale`."""
     return on_grid(resample(hr, side_of(scale)))
 
 

@@ -13,8 +13,8 @@ def ccc_loss(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def gaussian_nll(predicted: Tensor, log_variance: Tensor, truth: Tensor) -> Tensor:
-    """Negative log likelihood of `truth` in which the mean is detached: it fits the variance to the error, and a face
-    that is hard to read cannot excuse a poor reading (Stirn et al. 2023, Faithful heteroscedastic regression)."""
+    """Negative log likelihood of `truth` with the mean detached, so that only the variance is fitted and a large
+    variance cannot lower the weight of an error (Stirn et al. 2023, Faithful heteroscedastic regression)."""
     log_variance = log_variance.clamp(-8, 4)
     error = (truth - predicted.detach()).square()
     return 0.5 * (log_variance + error * torch.exp(-log_variance)).mean()

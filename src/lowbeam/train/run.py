@@ -1,94 +1,222 @@
-"""One training run from a recipe to an ONNX file: restore, finetune, export, calibrate."""
+"""A run from a recipe of kind ``recognizer`` to a calibrated ONNX file: pre-train, mixture, temporal head, export."""
 
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import lightning as L
+import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only
-from torch.utils.data import DataLoader, Dataset
+from numpy.typing import NDArray
 
-from lowbeam.corpora import ferplus
-from lowbeam.corpora.ferplus import Stills
+from lowbeam.errors import UsageError
 from lowbeam.files import make_folder, whole_file
-from lowbeam.models.export import export_onnx
-from lowbeam.train.calibrate import calibrate
-from lowbeam.train.recipe import Recipe
-from lowbeam.train.stages import Batch, FinetuneStage, RestoreStage
+from lowbeam.models.export import export_onnx, export_video_onnx
+from lowbeam.models.memory_format import channels_last
+from lowbeam.models.one_for_all import GRID, OneForAll, TrunkPretraining
+from lowbeam.models.recover import restore_statistics
+from lowbeam.models.temporal import TemporalHead
+from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, resample_matrix, shrink
+from lowbeam.train.calibrate import FACTOR_ONLY, POWERS, Sample, calibrate, calibrate_tracks
+from lowbeam.train.degrade import on_grid
+from lowbeam.train.device import choose_device
+from lowbeam.train.loop import fit
+from lowbeam.train.mixture import MixtureTask
+from lowbeam.train.pretrain import PretrainingTask
+from lowbeam.train.recognizer_recipe import RecognizerRecipe
+from lowbeam.train.sampler import GroupSampler
+from lowbeam.train.schedule import OneCycle
+from lowbeam.train.start import digest, load_start, save_finished, starting_networks
+from lowbeam.train.teacher import Teacher
+from lowbeam.train.temporal import TemporalTask, TrackFeatures, ccc_by_fps, face_features, track_features
+from lowbeam.train.training_data import (
+    Progress,
+    TrainingData,
+    choose_corpora,
+    load_training_data,
+    load_validation_data,
+)  # fmt: skip
+
+TYPICAL_ROUNDS, TYPICAL_FACES = 6, 32
+MAX_GRADIENT_NORM = 1.0  # of the temporal head
+
+Say = Callable[[str], None]
 
 
-class _StillsDataset(Dataset):
-    """`Stills` as tensors, fetched a batch at a time."""
+def train(
+    recipe: RecognizerRecipe, corpora: Sequence[str], out: str | Path, *, start: str | Path | None = None,
+    teacher: str | Path | None = None, unlabelled: str | None = None, device: str | None = None, say: Say = print,
+    progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """Train as `recipe` says on `corpora`, each ``KIND:PATH``, and write the ONNX file and ``network.pt`` to `out`.
 
-    def __init__(self, stills: Stills) -> None:
-        self._tensors = tuple(map(torch.from_numpy, (stills.pixels, stills.affect, stills.emotion)))
+    Whatever is finished is kept in `out`, and a stopped run resumes. `start` and `teacher` are the folder of a finished
+    run, an ONNX file of one, or the name of a model that ships; `unlabelled` is a corpus of stills of which the labels
+    are not used; `device` is ``cpu`` or ``cuda``, by default what there is.
 
-    def __len__(self) -> int:
-        return len(self._tensors[0])
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        pixels, affect, emotion = (tensor[indices] for tensor in self._tensors)
-        return pixels, affect, emotion
-
-
-def _loader(stills: Stills, batch: int, shuffle: bool) -> DataLoader:
-    # A last batch of a few faces would give a CCC of noise, so training drops it.
-    drop = shuffle and len(stills) > batch
-    return DataLoader(_StillsDataset(stills), batch, shuffle=shuffle, drop_last=drop, collate_fn=lambda batch: batch)
-
-
-def _fit(stage: L.LightningModule, folder: Path, recipe: Recipe, epochs: int, every: int, loaders: tuple,
-         *callbacks: Callback) -> None:  # fmt: skip
-    """Fit `stage`, going on from ``folder/last.ckpt`` where a killed run left one."""
-    trainer = L.Trainer(
-        max_epochs=epochs, check_val_every_n_epoch=every, precision=recipe.precision, callbacks=list(callbacks),
-        logger=CSVLogger(folder, name="log"), enable_model_summary=False, log_every_n_steps=20,
-    )  # fmt: skip
-    last = folder / "last.ckpt"
-    trainer.fit(stage, *loaders, ckpt_path=last if last.exists() else None, weights_only=False)
-
-
-def _restored_trunk(recipe: Recipe, train: Stills, valid: Stills, folder: Path) -> RestoreStage:
-    L.seed_everything(recipe.seed, verbose=False)
-    stage = RestoreStage(recipe)
-    saver = ModelCheckpoint(folder, filename="restore", save_last=True, every_n_epochs=1, enable_version_counter=False)
-    loaders = (_loader(train, recipe.restore.batch, True), _loader(valid, recipe.restore.batch, False))
-    _fit(stage, folder, recipe, recipe.restore.epochs, 1, loaders, saver)
-    return stage
-
-
-def _finetuned(recipe: Recipe, train: Stills, valid: Stills, folder: Path, restored: RestoreStage) -> FinetuneStage:
-    mix = recipe.finetune
-    L.seed_everything(recipe.seed, verbose=False)
-    stage = FinetuneStage(recipe, restored.restorer.trunk)
-    best = ModelCheckpoint(
-        folder, filename="best", monitor="valid/ccc", mode="max", enable_version_counter=False,
-        every_n_epochs=mix.validate_every,
-    )  # fmt: skip
-    last = ModelCheckpoint(folder, filename="last", every_n_epochs=1, enable_version_counter=False)
-    average = EMAWeightAveraging(decay=mix.average_decay)
-    loaders = (_loader(train, mix.batch, True), _loader(valid, mix.batch, False))
-    _fit(stage, folder, recipe, mix.epochs, mix.validate_every, loaders, best, last, average)
-    chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
-    stage.load_state_dict(chosen["state_dict"])
-    return stage
-
-
-def train(recipe: Recipe, corpus: str | Path, out: str | Path) -> Path:
-    """Train as `recipe` says on a FER+ folder; checkpoints and logs go to `out`, and a killed run goes on from them.
-
-    Trains on ``train``, chooses the checkpoint and calibrates on ``valid``, and never opens ``test``. Returns the path
-    of the ONNX file.
+    Trains on the ``train`` split, selects and calibrates on ``valid``, and never opens ``test``. Returns the path of
+    the ONNX file. Raises `UsageError` where recipe, corpora, start and teacher do not fit together or `out` holds
+    another run; `CorpusError`, `ModelError` or `OutputError`.
     """
-    training, valid = ferplus.load(corpus, "train"), ferplus.load(corpus, "valid")
+    chosen, place = choose_corpora(recipe, corpora, unlabelled), choose_device(device)
+    network, head = starting_networks(recipe, start)
+    taught_by = _teacher(recipe, teacher, place)
     folder = make_folder(out)
-    restored = _restored_trunk(recipe, training, valid, folder / "restore")
-    finetuned = _finetuned(recipe, training, valid, folder / "finetune", restored)
+    data = load_training_data(recipe, chosen, folder, progress)
+    valid = load_validation_data(recipe, chosen, folder, progress)
+    say(f"{_count(data.stills)} stills and {_count(data.people)} faces of recordings for training")
+    if start is not None and not Path(start).is_dir():  # in an ONNX file, batch normalization has no statistics
+        restore_statistics(network, _typical_grids(data, recipe.seed))
+    network = _train_single_frame(network.to(place), recipe, data, valid, taught_by, folder)
+    if recipe.temporal is not None:
+        head = _train_head(head or _new_head(network, recipe), network, recipe, data, valid, folder, say)
+    save_finished(network, head, folder)
+    return _export(network.cpu(), head, recipe, data, valid, folder)
+
+
+def _count(faces: Any) -> str:
+    return f"{0 if faces is None else len(faces):,}"
+
+
+def _teacher(recipe: RecognizerRecipe, teacher: str | Path | None, device: torch.device) -> Teacher | None:
+    if recipe.mixture.needs_teacher != (teacher is not None):
+        verb = "needs" if teacher is None else "does not use"
+        raise UsageError(f"recipe {recipe.name} {verb} a teacher (--teacher)")
+    if teacher is None:
+        return None
+    return Teacher(channels_last(load_start(teacher)[0]).to(device))
+
+
+def _train_single_frame(
+    network: OneForAll, recipe: RecognizerRecipe, data: TrainingData, valid: TrainingData, teacher: Teacher | None,
+    folder: Path,
+) -> OneForAll:  # fmt: skip
+    """Pre-training, where the recipe has any, and the mixture."""
+    device = network.readout.weight.device
+    about: dict[str, Any] = {
+        "recipe": _settings(recipe, "temporal"), "start": digest(network),
+        "teacher": None if teacher is None else digest(teacher.network),
+    }  # fmt: skip
+    if recipe.pretrain is not None:
+        assert data.stills is not None
+        assert valid.stills is not None
+        pretraining = channels_last(TrunkPretraining(network.trunk)).to(device)
+        first = PretrainingTask(pretraining, recipe, data.stills.pixels, valid.stills.pixels, device)
+        settings = recipe.pretrain
+        optimizer = torch.optim.AdamW(
+            pretraining.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        fit(first, optimizer, OneCycle(optimizer, settings.learning_rate, settings.steps), folder / "pretrain",
+            about=about)  # fmt: skip
+    mix = recipe.mixture
+    task = MixtureTask(network, recipe, GroupSampler(data, mix, recipe.augmentation, recipe.seed, device), teacher)
+    optimizer = torch.optim.AdamW(task.trained.parameters(), lr=mix.learning_rate, weight_decay=mix.weight_decay)
+    fit(task, optimizer, OneCycle(optimizer, mix.learning_rate, mix.steps), folder / "mixture", about=about,
+        average_decay=mix.average_decay)  # fmt: skip
+    return network
+
+
+def _settings(recipe: RecognizerRecipe, *without: str) -> str:
+    """The part of a recipe that decides what is trained."""
+    return recipe.model_dump_json(exclude={"kind", "name", "int8", *without})
+
+
+def _new_head(network: OneForAll, recipe: RecognizerRecipe) -> TemporalHead:
+    assert recipe.temporal is not None
+    torch.manual_seed(recipe.seed)
+    return TemporalHead(network.width, recipe.temporal.dropout)
+
+
+def _train_head(
+    head: TemporalHead, network: OneForAll, recipe: RecognizerRecipe, data: TrainingData, valid: TrainingData,
+    folder: Path, say: Say,
+) -> TemporalHead:  # fmt: skip
+    settings = recipe.temporal
+    assert settings is not None
+    about = {"recipe": _settings(recipe), "network": digest(network), "start": digest(head)}
+    tracks, validation = track_features(network, data.coded_tracks), track_features(network, valid.coded_tracks)
+    stills = _still_features(network, data, recipe.seed) if settings.stills else None
+    task = TemporalTask(head, tracks, stills, validation, settings, recipe.seed)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    fit(task, optimizer, OneCycle(optimizer, settings.learning_rate, settings.steps), folder / "temporal", about=about,
+        max_gradient_norm=MAX_GRADIENT_NORM)  # fmt: skip
+    measured = {"single frames": ccc_by_fps(None, validation), "with the temporal head": ccc_by_fps(head, validation)}
+    for name, found in measured.items():
+        say(f"CCC on valid, {name}: " + ", ".join(f"{value:.3f} at {fps:g} fps" for fps, value in found.items()))
+    with whole_file(folder / f"{recipe.name}-valid.json") as beside:
+        beside.write_text(json.dumps({"loss": settings.loss, "ccc": measured}, indent=1) + "\n")
+    return head
+
+
+def _still_features(network: OneForAll, data: TrainingData, seed: int) -> TrackFeatures:
+    """A round of coded stills and the same stills uncoded, each at a scale drawn at random; the times are not used."""
+    assert data.stills is not None
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(SCALES, len(data.stills))
+    features, single, order = [], [], []
+    for scale in SCALES:
+        rows = np.flatnonzero(drawn == scale)
+        plain = shrink(resample(data.stills.pixels[rows], FACE_SIDE), scale)
+        for pixels in (plain, data.coded_stills[0].pixels[scale][rows]):
+            f, s = face_features(network, pixels)
+            features.append(f)
+            single.append(s)
+            order.append(rows)
+    affect = data.stills.affect[np.concatenate(order)]
+    return TrackFeatures(np.arange(len(affect), dtype=float), torch.cat(features), torch.cat(single), affect, 1.0)
+
+
+def _typical(data: TrainingData, seed: int) -> Iterator[Faces]:
+    """LR faces as the network is given them in use: at every scale, uncoded and coded."""
+    rng = np.random.default_rng(seed)
+    tracks = {scale: [track for track in data.coded_tracks if track.scale == scale] for scale in SCALES}
+    for scale in SCALES * TYPICAL_ROUNDS:
+        faces = data.stills if data.stills is not None else data.people
+        assert faces is not None
+        rows = np.sort(rng.integers(len(faces), size=TYPICAL_FACES))
+        yield shrink(resample(np.asarray(faces.pixels[rows]), FACE_SIDE), scale)
+        if data.stills is not None:
+            yield from (found.pixels[scale][rows] for found in data.coded_stills[:1])
+        elif tracks[scale]:
+            track = tracks[scale][rng.integers(len(tracks[scale]))]
+            yield track.pixels[rng.integers(len(track.pixels), size=TYPICAL_FACES)]
+
+
+def _typical_grids(data: TrainingData, seed: int) -> Iterator[torch.Tensor]:
+    return (on_grid(torch.from_numpy(faces)) for faces in _typical(data, seed))
+
+
+def _typical_inputs(data: TrainingData, seed: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """Inputs of the ONNX model, by which the ranges of its activations are set."""
+    for faces in _typical(data, seed):
+        yield {"faces": faces, "resample": resample_matrix(faces.shape[1], GRID)}
+
+
+def _export(
+    network: OneForAll, head: TemporalHead | None, recipe: RecognizerRecipe, data: TrainingData, valid: TrainingData,
+    folder: Path,
+) -> Path:  # fmt: skip
     path = folder / f"{recipe.name}.onnx"
-    if rank_zero_only.rank != 0:  # on several GPUs, one process writes
-        return path
+    inputs = _typical_inputs(data, recipe.seed) if recipe.int8 else None
+    tracks = [Sample(track.codec, track.pixels, track.affect, track.time_s) for track in valid.coded_tracks]
     with whole_file(path) as beside:
-        export_onnx(finetuned.network, beside)
-        calibrate(beside, valid)
+        if head is None:
+            export_onnx(network, beside, inputs)
+        else:
+            export_video_onnx(network, head, beside, inputs)
+        if valid.stills is None:
+            calibrate(beside, tracks, FACTOR_ONLY)
+        else:
+            calibrate(beside, _still_samples(valid), POWERS)
+        if head is not None:
+            calibrate_tracks(beside, tracks)
     return path
+
+
+def _still_samples(valid: TrainingData) -> Iterable[Sample]:
+    assert valid.stills is not None
+    hr = valid.stills.faces()
+    for scale in SCALES:
+        yield Sample("uncoded", shrink(hr, scale), valid.stills.affect)
+        for found in valid.coded_stills:
+            yield Sample("coded", found.pixels[scale], valid.stills.affect)

@@ -2,15 +2,13 @@
 
 import json
 import math
-import pickle
 from pathlib import Path
-
-import torch
 
 from lowbeam.errors import UsageError
 from lowbeam.files import whole_file
 from lowbeam.models.export import export_cnn_d
 from lowbeam.models.paper import cnn_d_of
+from lowbeam.train.checkpoint import NETWORK, UNREADABLE, load_checkpoint
 
 
 def export_job(job: str | Path, out: str | Path) -> None:
@@ -22,8 +20,8 @@ def export_job(job: str | Path, out: str | Path) -> None:
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         std = math.sqrt(result["valid_loss"])  # of both together: the loss is their mean squared error
-        network = cnn_d_of(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        network = cnn_d_of(load_checkpoint(folder / NETWORK)["weights"])
+    except UNREADABLE as error:
         raise UsageError(f"{folder} is not the folder of a finished recognizer of lowbeam replicate") from error
     with whole_file(out) as beside:
         export_cnn_d(network, (std, std), beside)

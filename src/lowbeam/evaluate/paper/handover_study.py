@@ -17,8 +17,8 @@ from lowbeam.corpora.choose import corpus_name, load_faces
 from lowbeam.evaluate.table import scores
 from lowbeam.files import make_folder, whole_file
 from lowbeam.models.paper import Convolutions
+from lowbeam.train.loop import Deadline
 from lowbeam.train.paper.handover import deviations
-from lowbeam.train.paper.loop import Deadline
 from lowbeam.train.paper.networks import (
     DeviceFaces,
     affect_of,
@@ -26,7 +26,7 @@ from lowbeam.train.paper.networks import (
     make_sr_fcn,
     some_faces,
     train_cnn_d,
-    train_restorer,
+    train_restoration,
 )  # fmt: skip
 from lowbeam.train.paper.recipe import Experiment, load_experiment
 
@@ -118,7 +118,7 @@ def _handed(way: Way, scale: int, seed: int, train: DeviceFaces, valid: DeviceFa
     torch.manual_seed(seed)
     network = make_sr_fcn(way.experiment)
     generator = torch.Generator().manual_seed(seed)
-    train_restorer(network, way.experiment, (scale,), train, valid, place, generator, Deadline())
+    train_restoration(network, way.experiment, (scale,), train, valid, place, generator, Deadline())
     return network.convolutions
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lowbeam.errors import UsageError
 from lowbeam.files import make_folder, whole_file
+from lowbeam.train.checkpoint import NETWORK
 from lowbeam.train.paper.jobs import Job
 
 STEP = 0.01  # of the readings kept, which end at ±1.27: a thousandth of the faces' noise, and a quarter of the bytes
@@ -50,7 +51,7 @@ def bring_back(every: Iterable[Job], chosen: Iterable[Job], folder: Path, kept: 
     for job in chosen:
         if job.needs is not None and not (folder / job.name / "result.json").exists():
             place = folder / job.needs
-            if not (place / "weights.pt").exists():
+            if not (place / NETWORK).exists():
                 (place / "result.json").unlink(missing_ok=True)
 
 

@@ -18,7 +18,8 @@ from lowbeam.evaluate.paper.run import Say, Splits, load_network, run_experiment
 from lowbeam.evaluate.paper.sheet import write_sheet
 from lowbeam.files import whole_file
 from lowbeam.models.export import export_restorer
-from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.models.normalised import RestorationNetwork
+from lowbeam.train.device import choose_device
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.networks import DeviceFaces
 from lowbeam.train.paper.recipe import LR_SCALES, Experiment, load_experiment
@@ -46,7 +47,7 @@ def replicate(
     systems, scales, seeds = tuple(systems), tuple(scales), tuple(seeds)
     if minutes is not None and not minutes >= 0:
         raise UsageError(f"minutes must be 0 or more, not {minutes:g}")
-    place = _device(device)
+    place = choose_device(device)
     recognizes = any(job.system.learns_to == "recognize" for job in jobs_of(recipe, systems, scales, seeds))
     labelled = {split: load_faces(corpus, split, cache=cache, progress=progress) for split in SPLITS}
     if recognizes and any(np.isnan(faces.affect).any() for faces in labelled.values()):
@@ -82,16 +83,6 @@ def replicate(
 
 def _something_is_finished(experiment: Experiment, folder: Path) -> bool:
     return any((folder / job.name / "result.json").exists() for job in jobs_of(experiment))
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise UsageError(f"device {name} is not one of cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here; leave out --device, or say cpu")
-    return torch.device(name)
 
 
 def _on_device(faces: LabelledFaces, every_nth: int, device: torch.device) -> DeviceFaces:
@@ -161,6 +152,6 @@ def _export(experiment: Experiment, folder: Path) -> None:
         serves_all = job.system.learns_to == "restore" and set(job.mixture) >= set(LR_SCALES)
         if serves_all and (folder / job.name / "result.json").exists():
             network = load_network(job, experiment, folder)
-            assert isinstance(network, RestoringNetwork)
+            assert isinstance(network, RestorationNetwork)
             with whole_file(folder / f"{job.key}.onnx") as beside:
                 export_restorer(network, beside)

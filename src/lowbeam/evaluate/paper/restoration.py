@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.models.normalised import RestorationNetwork
 from lowbeam.train.degrade import native_to_hr
 from lowbeam.train.paper.networks import CHUNK, interpolated, restored
 from lowbeam.train.paper.recipe import Experiment
@@ -14,7 +14,7 @@ Measured = dict[str, dict[str, float]]  # by scale
 
 
 def measure_restoration(
-    network: RestoringNetwork, experiment: Experiment, pixels: Tensor, scales: tuple[int, ...]
+    network: RestorationNetwork, experiment: Experiment, pixels: Tensor, scales: tuple[int, ...]
 ) -> Measured:
     """PSNR (dB) and SSIM of the whole restored faces, and of the interpolated ones, each the mean over faces. `pixels`
     are native faces uint8 (n, d, d), of which at most `MOST_FACES` are used."""

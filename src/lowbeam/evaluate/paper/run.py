@@ -14,19 +14,20 @@ from lowbeam.errors import UsageError
 from lowbeam.evaluate.paper.restoration import measure_restoration
 from lowbeam.evaluate.table import scores
 from lowbeam.files import exclusive, whole_file
-from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.models.normalised import RestorationNetwork
 from lowbeam.models.paper import CnnD, parameter_count
+from lowbeam.train.checkpoint import LAST, NETWORK, cpu_weights, load_checkpoint, save_checkpoint
+from lowbeam.train.loop import Deadline, OutOfTime
 from lowbeam.train.paper.jobs import Job, jobs_of
-from lowbeam.train.paper.loop import Deadline, OutOfTime
 from lowbeam.train.paper.networks import (
     DeviceFaces,
     affect_of,
     make_cnn_d,
-    make_restorer,
+    make_restoration_network,
     make_sr_fcn,
     restored,
     train_cnn_d,
-    train_restorer,
+    train_restoration,
 )  # fmt: skip
 from lowbeam.train.paper.recipe import Experiment
 
@@ -50,7 +51,7 @@ def run_experiment(
     done: Done = lambda job: None,
 ) -> bool:  # fmt: skip
     """Train and test what is not finished yet of the experiment, or of the `systems`, `scales` and `seeds` chosen.
-    Each job leaves ``result.json``, ``predictions.npy``, ``weights.pt`` and ``log.csv`` in a folder of its own, and is
+    Each job leaves ``result.json``, ``predictions.npy``, ``network.pt`` and ``log.csv`` in a folder of its own, and is
     then told to `done`.
 
     Several processes may work on the same `folder`. After `budget_s` seconds what is under way is kept, and goes on
@@ -93,7 +94,7 @@ def _try(
             result = _carry_out(job, experiment, splits, folder, deadline)
             with whole_file(place / "result.json") as beside:
                 beside.write_text(json.dumps(result, indent=1) + "\n")
-            (place / "last.pt").unlink()  # optimizer and all; the log and the weights stay
+            (place / LAST).unlink()  # the log and the network stay
             say(f"{job.name}: {result['train_s']:.0f} s, {summary(result)}")
             done(job)
     return True
@@ -116,17 +117,20 @@ def _carry_out(job: Job, experiment: Experiment, splits: Splits, folder: Path, d
         "experiment": experiment.name, "system": job.key, "name": job.system.name, "mixture": list(job.mixture),
         "seed": job.seed,
     }  # fmt: skip
-    network: RestoringNetwork | CnnD
+    network: RestorationNetwork | CnnD
     if job.system.learns_to == "restore":
-        network = restorer = make_restorer(experiment, job.system.restorer).to(splits.train.pixels.device)
-        cost = train_restorer(restorer, experiment, job.mixture, splits.train, splits.valid, place, generator, deadline)
-        torch.save(restorer.state_dict(), place / "weights.pt")
+        restorer = make_restoration_network(experiment, job.system.restorer).to(splits.train.pixels.device)
+        cost = train_restoration(
+            restorer, experiment, job.mixture, splits.train, splits.valid, place, generator, deadline
+        )
+        _save(restorer, job, place)
+        network = restorer
         measured: dict[str, Any] = {
             "restoration": measure_restoration(restorer, experiment, splits.test.pixels, job.test_scales)
         }
     else:
         network, cost, splits = _train_recognizer(job, experiment, splits, folder, generator, deadline)
-        torch.save(network.state_dict(), place / "weights.pt")
+        _save(network, job, place)
         scales = (1,) if job.system.reads == "restored" else job.test_scales
         read = np.stack([affect_of(network, experiment, splits.test.pixels, s).cpu().numpy() for s in scales])
         np.save(place / "predictions.npy", read.astype(np.float16))
@@ -136,6 +140,11 @@ def _carry_out(job: Job, experiment: Experiment, splits: Splits, folder: Path, d
     return {**about, "parameters": parameter_count(network), **cost, **measured}
 
 
+def _save(network: RestorationNetwork | CnnD, job: Job, place: Path) -> None:
+    kind = job.system.restorer if job.system.learns_to == "restore" else "cnn-d"
+    save_checkpoint(place / NETWORK, kind=kind, weights=cpu_weights(network))
+
+
 def _train_recognizer(
     job: Job, experiment: Experiment, splits: Splits, folder: Path, generator: torch.Generator, deadline: Deadline
 ) -> tuple[CnnD, dict[str, float], Splits]:
@@ -143,7 +152,7 @@ def _train_recognizer(
     mixture, convolutions = job.mixture, None
     if job.needs is not None:
         handed = make_sr_fcn(experiment).to(splits.train.pixels.device)
-        handed.load_state_dict(torch.load(folder / job.needs / "weights.pt", weights_only=True, map_location="cpu"))
+        handed.load_state_dict(load_checkpoint(folder / job.needs / NETWORK)["weights"])
         if job.system.reads == "restored":
             (scale,) = mixture
             splits = Splits(*(
@@ -160,13 +169,15 @@ def _train_recognizer(
     return network, cost, splits
 
 
-def load_network(job: Job, experiment: Experiment, folder: Path) -> RestoringNetwork | CnnD:
+def load_network(job: Job, experiment: Experiment, folder: Path) -> RestorationNetwork | CnnD:
     """The trained network of a finished job. Raises `UsageError` where it is not finished."""
-    weights = folder / job.name / "weights.pt"
-    if not weights.is_file():
+    path = folder / job.name / NETWORK
+    if not path.is_file():
         raise UsageError(f"{job.name} is not finished: run the experiment first")
     network = (
-        make_restorer(experiment, job.system.restorer) if job.system.learns_to == "restore" else make_cnn_d(experiment)
+        make_restoration_network(experiment, job.system.restorer)
+        if job.system.learns_to == "restore"
+        else make_cnn_d(experiment)
     )
-    network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
+    network.load_state_dict(load_checkpoint(path)["weights"])
     return network.eval()

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from lowbeam.evaluate.paper.plots import plot_faces
 from lowbeam.evaluate.paper.run import load_network
-from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.models.normalised import RestorationNetwork
 from lowbeam.scale import side_of
+from lowbeam.train.checkpoint import NETWORK
 from lowbeam.train.degrade import native_to_hr, resample
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.networks import interpolated, restored
@@ -25,7 +26,7 @@ def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path
     network for all scales there is a short sheet too, ``-few``."""
     restorers = [
         job for job in jobs_of(experiment)
-        if job.system.learns_to == "restore" and (folder / job.name / "weights.pt").exists()
+        if job.system.learns_to == "restore" and (folder / job.name / NETWORK).exists()
     ]  # fmt: skip
     if not all(any(scale in job.mixture for job in restorers) for scale in LR_SCALES):
         return
@@ -46,7 +47,7 @@ def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path
 
 def _restored(job: Job, experiment: Experiment, folder: Path, pixels: Tensor, scale: int) -> Tensor:
     network = load_network(job, experiment, folder)
-    assert isinstance(network, RestoringNetwork)
+    assert isinstance(network, RestorationNetwork)
     return restored(network, experiment, pixels, scale)
 
 

@@ -41,8 +41,8 @@ def _name(key: str, mixture: tuple[int, ...], seed: int) -> str:
 def jobs_of(
     experiment: Experiment, systems: Iterable[str] = (), scales: Iterable[int] = (), seeds: Iterable[int] = ()
 ) -> list[Job]:
-    """The experiment's jobs: seed by seed, in the order of its systems, each right after what it needs and has not come
-    yet, so that a cut run leaves whole tables, and the most wanted first.
+    """The experiment's jobs, seed by seed in the order of its systems, each directly after the job that it needs, so
+    that a stopped run leaves complete tables of the first seeds.
 
     `systems` (file names), `scales` (only mixtures of these) and `seeds` choose some of them, and those that they need.
     Raises `UsageError` where a choice is not in the experiment.

@@ -1,24 +1,27 @@
-"""The networks of a system: made, given their first weights, and trained on faces that lie on the device whole."""
+"""The networks of a system: initialized, trained, and applied to faces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lowbeam.models.face_restorer import FaceRestorer
-from lowbeam.models.normalised import RestoringNetwork, normalise
+from lowbeam.models.memory_format import channels_last
+from lowbeam.models.normalised import RestorationNetwork, normalise
 from lowbeam.models.paper import CnnD, Convolutions, SrFcn
+from lowbeam.models.restoration_unet import RestorationUNet
 from lowbeam.scale import FACE_SIDE, side_of
 from lowbeam.train.degrade import native_to_hr, resample
+from lowbeam.train.loop import Deadline, Task, fit
 from lowbeam.train.paper.handover import scale_as
-from lowbeam.train.paper.loop import Deadline, fit, make_optimizer
-from lowbeam.train.paper.recipe import Experiment, Restoring, RestoringKind
+from lowbeam.train.paper.recipe import Experiment, RestorationKind, RestorationTraining, Training
+from lowbeam.train.schedule import DivideOnPlateau
 
-CHUNK = 64  # faces that are read or restored at a time outside training: what two cores' caches hold
-SOME = 512  # faces by which the strength of features is judged
+CHUNK = 64  # faces in a forward pass outside training: as many as the caches of two cores hold
+SOME = 512  # faces on which the standard deviations of features are measured
 GAUSSIAN_STD = 0.001  # of SR-FCN's published initial weights
 
 
@@ -34,13 +37,13 @@ class DeviceFaces:
 
 
 def interpolated(pixels: Tensor, scale: int) -> Tensor:
-    """Native faces uint8 (n, d, d) to the grey levels (n, 96, 96) that a trip at `scale` leaves: shrunk from HR, and
-    brought back to 96 by bicubic interpolation."""
+    """Native faces uint8 (n, d, d), downsampled from HR by `scale` and interpolated to 96 pixels: grey levels
+    (n, 96, 96), both steps bicubic."""
     return resample(resample(native_to_hr(pixels), side_of(scale)), FACE_SIDE)
 
 
 def mixed(pixels: Tensor, mixture: tuple[int, ...], drawn: Tensor) -> Tensor:
-    """`interpolated`, each face at the scale of the `mixture` that `drawn` (n,) names."""
+    """`interpolated`, each face at the scale whose index in the `mixture` is in `drawn` (n,)."""
     if len(mixture) == 1:
         return interpolated(pixels, mixture[0])
     out = torch.empty((len(pixels), FACE_SIDE, FACE_SIDE), device=pixels.device)
@@ -52,17 +55,17 @@ def mixed(pixels: Tensor, mixture: tuple[int, ...], drawn: Tensor) -> Tensor:
 
 
 def draw_scales(count: int, mixture: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Which scale of the `mixture` each of `count` faces is met at (max-mix): indices (n,), at even odds."""
+    """Indices into the `mixture` (count,), drawn uniformly: the scale of each face (max-mix)."""
     return torch.randint(len(mixture), (count,), generator=generator)
 
 
 def autocast(experiment: Experiment, device: torch.device) -> torch.autocast:
-    """The experiment's arithmetic: convolutions in bfloat16, or all in float32."""
+    """The experiment's precision: convolutions in bfloat16, or all in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=experiment.precision == "bfloat16")
 
 
 def make_sr_fcn(experiment: Experiment) -> SrFcn:
-    """SR-FCN with its first weights."""
+    """SR-FCN with initial weights."""
     settings = experiment.restore
     network = SrFcn(experiment.channels, settings.learns)
     for module in network.modules():
@@ -73,19 +76,17 @@ def make_sr_fcn(experiment: Experiment) -> SrFcn:
                 nn.init.xavier_normal_(module.weight)
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # it has one
     if settings.init == "xavier":
-        network.paint.weight.data /= 10  # the first picture is nearly the interpolated one
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        network.paint.weight.data /= 10  # the first output is close to the interpolated face
+    return channels_last(network)
 
 
-def make_restorer(experiment: Experiment, kind: RestoringKind = "sr-fcn") -> RestoringNetwork:
-    """A restoring network with its first weights."""
-    if kind == "sr-fcn":
-        return make_sr_fcn(experiment)
-    return FaceRestorer().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def make_restoration_network(experiment: Experiment, kind: RestorationKind = "sr-fcn") -> RestorationNetwork:
+    """A restoration network with initial weights."""
+    return make_sr_fcn(experiment) if kind == "sr-fcn" else channels_last(RestorationUNet())
 
 
 def make_cnn_d(experiment: Experiment, convolutions: Convolutions | None = None) -> CnnD:
-    """CNN+D with Xavier's weights, and `convolutions` in place of its own where they are handed over."""
+    """CNN+D with Xavier's weights, or with transferred `convolutions`."""
     network = CnnD(experiment.channels, experiment.pooling, experiment.recognize.dropout)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -93,116 +94,193 @@ def make_cnn_d(experiment: Experiment, convolutions: Convolutions | None = None)
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
     if convolutions is not None:
         network.convolutions.load_state_dict(convolutions.state_dict())
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return channels_last(network)
 
 
-def train_restorer(
-    network: RestoringNetwork, experiment: Experiment, mixture: tuple[int, ...], train: DeviceFaces,
-    valid: DeviceFaces, folder: Path, generator: torch.Generator, deadline: Deadline,
-) -> dict[str, float]:  # fmt: skip
-    """Train `network` for the `mixture`: MSE against the HR face. SR-FCN's target is cropped to the part that unpadded
-    convolutions leave, so that no edge of our making is learned; the recognizer's are unpadded too."""
-    settings, device = experiment.restore, train.pixels.device
+class _FacesTask(Task[Tensor]):
+    """Batches of indices of faces, in an order that `generator` draws for each epoch; in `meetings` epochs of faces
+    each face comes once at every scale of a mixture."""
 
-    def loss(pixels: Tensor, drawn: Tensor, patch: Callable[[Tensor], Tensor]) -> Tensor:
-        small, mean, contrast = normalise(mixed(pixels, mixture, drawn))
-        target = (native_to_hr(pixels).unsqueeze(1) - mean) / contrast
-        both = patch(torch.cat([small, target], 1))
-        with autocast(experiment, device):
-            restored = network(both[:, :1])
-        return F.mse_loss(restored.float(), network.inner(both[:, 1:]))
+    loss_names = ("train_loss",)
 
-    def train_loss(batch: Tensor) -> Tensor:
-        drawn = draw_scales(len(batch), mixture, generator)
-        pixels = train.pixels[batch]
-        if settings.mirror and torch.randint(2, (), generator=generator):
+    def __init__(
+        self, network: nn.Module, faces: int, batch: int, generator: torch.Generator, meetings: int = 1
+    ) -> None:
+        super().__init__(network)
+        self.faces_of_epoch = meetings * faces
+        self._batch, self._generator = batch, generator
+
+    def batches(self) -> Iterable[Tensor]:
+        """Indices, up to the number of faces of an epoch."""
+        return torch.randperm(self.faces_of_epoch, generator=self._generator).split(self._batch)
+
+    def random_state(self) -> Any:
+        """Of the generator."""
+        return self._generator.get_state()
+
+    def set_random_state(self, state: Any) -> None:
+        """Of the generator."""
+        self._generator.set_state(state)
+
+
+class RestorationTask(_FacesTask):
+    """Mean squared error against the HR face. The target is cropped to what unpadded convolutions cover, so that no
+    padding is learned; the recognizer's convolutions are unpadded too."""
+
+    def __init__(
+        self, network: RestorationNetwork, experiment: Experiment, mixture: tuple[int, ...], train: DeviceFaces,
+        valid: DeviceFaces, generator: torch.Generator,
+    ) -> None:  # fmt: skip
+        super().__init__(network, len(train), experiment.restore.batch, generator)
+        self._restorer, self._experiment, self._mixture = network, experiment, mixture
+        self._train, self._valid = train, valid
+
+    def losses(self, batch: Tensor) -> Tensor:
+        """On random crops, where the recipe asks for crops."""
+        settings = self._experiment.restore
+        drawn = draw_scales(len(batch), self._mixture, self._generator)
+        pixels = self._train.pixels[batch]
+        if settings.mirror and torch.randint(2, (), generator=self._generator):
             pixels = pixels.flip(2)
-        return loss(pixels, drawn, lambda faces: _random_patch(faces, settings, generator))
+        return self._loss(pixels, drawn, lambda faces: _random_crop(faces, settings, self._generator))[None]
 
-    def valid_loss() -> float:
-        total = torch.zeros((), device=device)
+    def valid_loss(self) -> float:
+        """On crops from the middle, the scales in turn."""
+        settings, valid = self._experiment.restore, self._valid
+        total = torch.zeros((), device=valid.pixels.device)
         for start in range(0, len(valid), CHUNK):
             pixels = valid.pixels[start : start + CHUNK]
-            drawn = torch.arange(start, start + len(pixels)) % len(mixture)
-            total += loss(pixels, drawn, lambda faces: _middle_patch(faces, settings)) * len(pixels)
+            drawn = torch.arange(start, start + len(pixels)) % len(self._mixture)
+            total += self._loss(pixels, drawn, lambda faces: _middle_crop(faces, settings)) * len(pixels)
         return float(total) / len(valid)
 
-    optimizer = make_optimizer(settings, [(list(network.parameters()), 1.0)])
-    return fit(network, optimizer, settings, folder, faces=len(train), train_loss=train_loss, valid_loss=valid_loss,
-               generator=generator, deadline=deadline)  # fmt: skip
+    def _loss(self, pixels: Tensor, drawn: Tensor, crop: Callable[[Tensor], Tensor]) -> Tensor:
+        lr, mean, contrast = normalise(mixed(pixels, self._mixture, drawn))
+        hr = (native_to_hr(pixels).unsqueeze(1) - mean) / contrast
+        both = crop(torch.cat([lr, hr], 1))
+        with autocast(self._experiment, pixels.device):
+            restored = self._restorer(both[:, :1])
+        return F.mse_loss(restored.float(), self._restorer.inner(both[:, 1:]))
 
 
-def _random_patch(faces: Tensor, settings: Restoring, generator: torch.Generator) -> Tensor:
+def _random_crop(faces: Tensor, settings: RestorationTraining, generator: torch.Generator) -> Tensor:
     if settings.patch_px is None:
         return faces
     top, left = torch.randint(FACE_SIDE - settings.patch_px + 1, (2,), generator=generator).tolist()
     return faces[:, :, top : top + settings.patch_px, left : left + settings.patch_px]
 
 
-def _middle_patch(faces: Tensor, settings: Restoring) -> Tensor:
+def _middle_crop(faces: Tensor, settings: RestorationTraining) -> Tensor:
     if settings.patch_px is None:
         return faces
     start = (FACE_SIDE - settings.patch_px) // 2
     return faces[:, :, start : start + settings.patch_px, start : start + settings.patch_px]
 
 
+class RecognitionTask(_FacesTask):
+    """Mean squared error against valence and arousal."""
+
+    def __init__(
+        self, network: CnnD, experiment: Experiment, mixture: tuple[int, ...], train: DeviceFaces, valid: DeviceFaces,
+        generator: torch.Generator, *, frozen: bool,
+    ) -> None:  # fmt: skip
+        self._every_scale = experiment.recognize.each_face_at == "every scale"
+        meetings = len(mixture) if self._every_scale else 1
+        super().__init__(network, len(train), experiment.recognize.batch, generator, meetings)
+        self._recognizer, self._experiment, self._mixture = network, experiment, mixture
+        self._train, self._valid = train, valid
+        self._cached: tuple[Tensor, Tensor] | None = None  # features of frozen convolutions do not change
+        if frozen and len(mixture) == 1:
+            self._cached = (self._all_features(train), self._all_features(valid))
+
+    def losses(self, batch: Tensor) -> Tensor:
+        """On the faces of `batch`, each at the scale of its index, or at one drawn at random."""
+        train = self._train
+        if self._cached is not None:
+            return self._loss(self._cached[0][batch], train.affect[batch])[None]
+        if self._every_scale:
+            drawn, batch = batch // len(train), batch % len(train)
+        else:
+            drawn = draw_scales(len(batch), self._mixture, self._generator)
+        return self._loss(self._features(train.pixels[batch], drawn), train.affect[batch])[None]
+
+    def valid_loss(self) -> float:
+        """On the validation faces, the scales in turn."""
+        valid = self._valid
+        total = torch.zeros((), device=valid.pixels.device)
+        for start in range(0, len(valid), CHUNK):
+            part = slice(start, start + CHUNK)
+            drawn = torch.arange(start, start + len(valid.pixels[part])) % len(self._mixture)
+            cached = self._cached
+            features = cached[1][part] if cached is not None else self._features(valid.pixels[part], drawn)
+            total += self._loss(features, valid.affect[part]) * len(features)
+        return float(total) / len(valid)
+
+    def _all_features(self, faces: DeviceFaces) -> Tensor:
+        return _in_chunks(lambda pixels: self._features(pixels, torch.zeros(len(pixels))), faces.pixels)
+
+    def _features(self, pixels: Tensor, drawn: Tensor) -> Tensor:
+        faces, _, _ = normalise(mixed(pixels, self._mixture, drawn))
+        with autocast(self._experiment, pixels.device):
+            return self._recognizer.features(faces.to(memory_format=torch.channels_last))
+
+    def _loss(self, features: Tensor, truth: Tensor) -> Tensor:
+        with autocast(self._experiment, truth.device):
+            estimated = self._recognizer.read(features)
+        return F.mse_loss(estimated.float(), truth)
+
+
+def train_restoration(
+    network: RestorationNetwork, experiment: Experiment, mixture: tuple[int, ...], train: DeviceFaces,
+    valid: DeviceFaces, folder: Path, generator: torch.Generator, deadline: Deadline,
+) -> dict[str, float]:  # fmt: skip
+    """Train `network` for the `mixture` in `folder`; returns what it took. Raises `OutOfTime` after the `deadline`."""
+    task = RestorationTask(network, experiment, mixture, train, valid, generator)
+    return _fit(task, experiment.restore, [(list(network.parameters()), 1.0)], folder, deadline)
+
+
 def train_cnn_d(
     experiment: Experiment, mixture: tuple[int, ...], train: DeviceFaces, valid: DeviceFaces, folder: Path,
     generator: torch.Generator, deadline: Deadline, *, convolutions: Convolutions | None = None, frozen: bool = False,
 ) -> tuple[CnnD, dict[str, float]]:  # fmt: skip
-    """CNN+D for the `mixture`: MSE against valence and arousal. `convolutions` are handed over; they are tuned at the
-    recipe's share of the learning rate, or stay as they are where they are `frozen`."""
+    """Train a CNN+D for the `mixture` in `folder`; returns it, and what it took. Transferred `convolutions` are tuned
+    at the recipe's share of the learning rate, or stay `frozen`. Raises `OutOfTime` after the `deadline`."""
     settings, device = experiment.recognize, train.pixels.device
     network = make_cnn_d(experiment, convolutions).to(device)
     if convolutions is not None and settings.transferred_scale == "xavier":
         scale_as(network, make_cnn_d(experiment).to(device), some_faces(train, mixture))
-
-    def features(pixels: Tensor, drawn: Tensor) -> Tensor:
-        faces, _, _ = normalise(mixed(pixels, mixture, drawn))
-        with autocast(experiment, device):
-            return network.features(faces.to(memory_format=torch.channels_last))
-
-    def loss(seen: Tensor, truth: Tensor) -> Tensor:
-        with autocast(experiment, device):
-            read = network.read(seen)
-        return F.mse_loss(read.float(), truth)
-
-    kept: dict[int, Tensor] = {}  # what frozen convolutions see does not change: it is computed once
-    if frozen and len(mixture) == 1:
-        for faces in (train, valid):
-            kept[id(faces)] = _in_chunks(lambda pixels: features(pixels, torch.zeros(len(pixels))), faces.pixels)
-
-    def train_loss(batch: Tensor) -> Tensor:
-        if id(train) in kept:
-            return loss(kept[id(train)][batch], train.affect[batch])
-        if settings.each_face_at == "every scale":
-            drawn, batch = batch // len(train), batch % len(train)
-        else:
-            drawn = draw_scales(len(batch), mixture, generator)
-        return loss(features(train.pixels[batch], drawn), train.affect[batch])
-
-    def valid_loss() -> float:
-        total = torch.zeros((), device=device)
-        for start in range(0, len(valid), CHUNK):
-            part = slice(start, start + CHUNK)
-            drawn = torch.arange(start, start + len(valid.pixels[part])) % len(mixture)
-            seen = kept[id(valid)][part] if id(valid) in kept else features(valid.pixels[part], drawn)
-            total += loss(seen, valid.affect[part]) * len(seen)
-        return float(total) / len(valid)
-
+    task = RecognitionTask(network, experiment, mixture, train, valid, generator, frozen=frozen)
     network.convolutions.requires_grad_(not frozen)
     groups = [([*network.hidden.parameters(), *network.readout.parameters()], 1.0)]
     if not frozen:
         share = 1.0 if convolutions is None else settings.transferred_rate
         groups.append((list(network.convolutions.parameters()), share))
-    meetings = len(mixture) if settings.each_face_at == "every scale" else 1  # with each face in an epoch
-    cost = fit(network, make_optimizer(settings, groups), settings, folder, faces=meetings * len(train),
-               train_loss=train_loss, valid_loss=valid_loss, generator=generator, deadline=deadline)  # fmt: skip
-    return network, cost
+    return network, _fit(task, settings, groups, folder, deadline)
+
+
+def make_optimizer(training: Training, groups: list[tuple[list[nn.Parameter], float]]) -> torch.optim.Optimizer:
+    """The recipe's optimizer. Each group of parameters has its own share of the learning rate."""
+    settings = [{"params": parameters, "lr": training.learning_rate * share} for parameters, share in groups]
+    if training.optimizer == "adam":
+        return torch.optim.AdamW(settings, weight_decay=training.weight_decay)
+    return torch.optim.SGD(settings, momentum=training.momentum, weight_decay=training.weight_decay)
+
+
+def _fit(
+    task: _FacesTask, training: Training, groups: list[tuple[list[nn.Parameter], float]], folder: Path,
+    deadline: Deadline,
+) -> dict[str, float]:  # fmt: skip
+    optimizer = make_optimizer(training, groups)
+    schedule = DivideOnPlateau(optimizer, training.epochs, training.patience, training.divisions, training.divide_at)
+    took = fit(task, optimizer, schedule, folder, deadline=deadline)
+    return {
+        "epochs": took.rounds, "faces_seen": took.rounds * task.faces_of_epoch, "train_s": round(took.seconds, 1),
+        "valid_loss": took.valid_loss,
+    }  # fmt: skip
 
 
 def some_faces(faces: DeviceFaces, mixture: tuple[int, ...]) -> Tensor:
-    """A few of the `faces`, evenly chosen, as a network for the `mixture` reads them: (n, 1, 96, 96)."""
+    """Some of the `faces`, evenly chosen, as input of a network for the `mixture`: (n, 1, 96, 96)."""
     pixels = faces.pixels[:: -(-len(faces) // SOME)]
     return normalise(mixed(pixels, mixture, torch.arange(len(pixels)) % len(mixture)))[0]
 
@@ -212,8 +290,8 @@ def _in_chunks(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
         return torch.cat([function(part) for part in pixels.split(CHUNK)])
 
 
-def restored(network: RestoringNetwork, experiment: Experiment, pixels: Tensor, scale: int) -> Tensor:
-    """Native faces uint8 (n, d, d), restored after a trip at `scale`: uint8 (n, 96, 96)."""
+def restored(network: RestorationNetwork, experiment: Experiment, pixels: Tensor, scale: int) -> Tensor:
+    """Native faces uint8 (n, d, d), downsampled by `scale` and restored: uint8 (n, 96, 96)."""
 
     def restore(part: Tensor) -> Tensor:
         with autocast(experiment, part.device):
@@ -223,7 +301,7 @@ def restored(network: RestoringNetwork, experiment: Experiment, pixels: Tensor, 
 
 
 def affect_of(network: CnnD, experiment: Experiment, pixels: Tensor, scale: int) -> Tensor:
-    """Valence and arousal, float32 (n, 2), that the network reads from native faces after a trip at `scale`."""
+    """Valence and arousal, float32 (n, 2), of native faces uint8 (n, d, d) downsampled by `scale`."""
 
     def read(part: Tensor) -> Tensor:
         faces, _, _ = normalise(interpolated(part, scale))

@@ -1,17 +1,17 @@
-"""The restorer that ships: it sees the whole face at once, where SR-FCN sees 17×17 pixels of it."""
+"""The network of the shipped restoration model. Its receptive field is the whole face; SR-FCN's is 17×17 pixels."""
 
 import torch
 from torch import Tensor, nn
 
-from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.models.normalised import RestorationNetwork
 from lowbeam.models.one_for_all import Residual
 
-CELL = 4  # pixels: side of the patches that become channels, which is where most of the cost is saved
+CELL = 4  # pixels: side of the patches that become channels; this saves most of the cost
 
 
-class FaceRestorer(RestoringNetwork):
-    """A U-Net (Ronneberger et al. 2015) of residual blocks on grids of 24, 12 and 6, which gives the detail to be added
-    to the interpolated face by sub-pixel convolution (Shi et al. 2016)."""
+class RestorationUNet(RestorationNetwork):
+    """A U-Net (Ronneberger et al. 2015) of residual blocks on grids of 24, 12 and 6. It computes the detail that is
+    added to the interpolated face, by sub-pixel convolution (Shi et al. 2016)."""
 
     def __init__(self, channels: tuple[int, int, int] = (48, 96, 128)) -> None:
         super().__init__()
@@ -30,10 +30,10 @@ class FaceRestorer(RestoringNetwork):
         self.paint = nn.Conv2d(fine, CELL**2, 3, 1, 1)
         self.leave = nn.PixelShuffle(CELL)
         with torch.no_grad():
-            self.paint.weight /= 10  # the first picture is nearly the interpolated one
+            self.paint.weight /= 10  # before training, the output is close to the interpolated face
 
     def forward(self, faces: Tensor) -> Tensor:
-        """Normalised faces (n, 1, 96, 96) to restored ones of the same shape."""
+        """Normalized faces (n, 1, 96, 96) to restored ones of the same shape."""
         fine = self.enter(faces)
         middle = self.to_middle(fine)
         x = self.from_coarse(self.to_coarse(middle))

@@ -1,7 +1,6 @@
-"""Stills as links deliver them: moved at random, shrunk, really coded by a codec and decoded; kept on disk.
+"""Codec-in-the-loop training data from stills: augmented, downsampled, coded, decoded, and cached on disk.
 
-A still has no past, so it is coded by itself (intra). Each face is coded once at every scale in every round, at a codec
-and QP drawn at random.
+Each still is coded by itself (intra), once at every scale in each round, at a codec and QP drawn at random.
 """
 
 import hashlib
@@ -25,18 +24,18 @@ from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 from lowbeam.train.degrade import augment
 from lowbeam.train.recipe import Augmentation
 
-CODED_VERSION = 2  # of what is kept
-PART = 512  # faces that a process codes at a time
+CODED_VERSION = 2  # of the cached files
+PART = 512  # faces that a process codes at a time, one cached file
 GROUP = 32  # faces in a row that share codec and QP
-QPS = {"hevc": (18, 48), "avc": (18, 48), "av1": (20, 62), "vp9": (20, 62)}  # first and last that are drawn
+QPS = {"hevc": (18, 48), "avc": (18, 48), "av1": (20, 62), "vp9": (20, 62)}  # first and last QP that is drawn
 CODECS = tuple(QPS)
 
 
 @dataclass(frozen=True)
 class CodedStills:
-    """A round of coded stills in the corpus's order. `uncoded` are the faces themselves, uint8 (n, 48, 48): no detail
-    is lost to a network that reads at that size. `pixels` maps each scale to uint8 (n, 96/s, 96/s); `point` maps it to
-    uint8 (n, 2): index of `CODECS`, QP."""
+    """One round of coded stills in the corpus's order. `uncoded` uint8 (n, 48, 48) are the augmented faces at the
+    network's input size; `pixels` maps each scale to the decoded faces, uint8 (n, 96/s, 96/s); `point` maps it to uint8
+    (n, 2): index into `CODECS`, QP."""
 
     uncoded: Faces
     pixels: dict[int, Faces]
@@ -55,8 +54,8 @@ def coded_stills(
     stills: LabelledFaces, folder: Path, rounds: int, seed: int, bounds: Augmentation | None, processes: int,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> list[CodedStills]:  # fmt: skip
-    """Code `stills` in `rounds` rounds, each face moved within `bounds` anew (None: not at all), or take up what
-    `folder` has of them. The same seed gives the same faces."""
+    """Code `stills` in `rounds` rounds, each face augmented within `bounds` anew (None: not at all), or load what is
+    cached in `folder`. The same seed gives the same faces."""
     moved = None if bounds is None else bounds.model_dump()
     keep_current(folder, [seed, digest(stills.pixels), PART, GROUP, QPS, moved])
     starts = range(0, len(stills), PART)
@@ -73,7 +72,7 @@ def coded_stills(
 
 
 def digest(*arrays: NDArray) -> str:
-    """Changes with the content of any of `arrays`."""
+    """SHA-256 of the content of `arrays`."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array).data)
@@ -81,8 +80,8 @@ def digest(*arrays: NDArray) -> str:
 
 
 def keep_current(folder: Path, about: list[Any]) -> None:
-    """Make the folder; where its parts were made of other faces, or with other settings, than `about` or by other
-    codecs, delete them."""
+    """Make the folder, and delete its parts where they were made from other data or settings than `about`, or by other
+    versions of the codecs."""
     text, kept = (
         json.dumps([CODED_VERSION, sorted(av.library_versions.items()), *about]),
         make_folder(folder) / "about.json",

@@ -1,5 +1,5 @@
-"""Recordings as links deliver them: each coded whole, really, at operating points drawn at random, and decoded; kept on
-disk. Half of them are mirrored, which makes another person of each."""
+"""Codec-in-the-loop training data from recordings: each track coded whole at operating points drawn at random, decoded,
+and cached on disk. Half of them are mirrored."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from lowbeam.corpora.labelled import Affect, Track
 from lowbeam.files import whole_file
 from lowbeam.pool import shared
 from lowbeam.scale import SCALES, Faces, shrink
-from lowbeam.train.video.coded_stills import CODECS, QPS, digest, keep_current
+from lowbeam.train.coded_stills import CODECS, QPS, digest, keep_current
 
 FPS = (25.0, 12.5, 5.0, 2.5, 1.0)
-PLAIN = "plain"  # shrunk, but not coded
+PLAIN = "plain"  # downsampled, not coded
 
 
 @dataclass(frozen=True)
 class CodedTrack:
-    """What a link delivers of a recording: `pixels` uint8 (n, d, d) at `time_s`, with their labels. `codec` is of
-    `CODECS`, or `PLAIN`."""
+    """A decoded track: `pixels` uint8 (n, d, d) at `time_s` (n,) seconds, with labels `affect` (n, 2). `codec` is one
+    of `CODECS`, or `PLAIN`."""
 
     person: int
     codec: str
@@ -49,8 +49,8 @@ def coded_tracks(
     tracks: list[Track], folder: Path, draws: int, seed: int, processes: int,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> list[CodedTrack]:  # fmt: skip
-    """Code each track `draws` times at every scale and once uncoded, at frame rates of `FPS`, or take up what `folder`
-    has of them. The same seed gives the same faces."""
+    """Code each track `draws` times at every scale, and downsample it once without coding, at frame rates of `FPS`; or
+    load what is cached in `folder`. The same seed gives the same faces."""
     digests = [digest(track.pixels, track.time_s, track.affect) for track in tracks]
     keep_current(folder, [seed, draws, digests, QPS, FPS])
     jobs = [

@@ -1,0 +1,204 @@
+"""The training loop: every stage of every recipe is a `Task`, and `fit` trains it.
+
+A stage is trained in rounds. After each, it is validated, a line is added to ``log.csv``, and all is saved to
+``last.pt``, from which a stopped stage resumes.
+"""
+
+import csv
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lowbeam.errors import UsageError
+from lowbeam.files import make_folder
+from lowbeam.train.checkpoint import LAST, UNREADABLE, load_checkpoint, save_checkpoint
+from lowbeam.train.schedule import Schedule
+
+Batch = TypeVar("Batch", bound=Sized)
+
+
+class OutOfTime(Exception):  # noqa: N818  (not an error: what was trained is saved)
+    """The time budget is spent; the stage resumes from its last round when it is started again."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When to stop, by `time.monotonic`."""
+
+    at_s: float = math.inf
+
+    def check(self) -> None:
+        """Raise `OutOfTime` when it has passed."""
+        if time.monotonic() >= self.at_s:
+            raise OutOfTime
+
+
+class Task(ABC, Generic[Batch]):
+    """What one stage trains: the `network` that it is for, within `trained`, all that has weights; from batches to
+    losses; and the random generators of its own, if any."""
+
+    loss_names: tuple[str, ...]
+
+    def __init__(self, network: nn.Module, trained: nn.Module | None = None) -> None:
+        self.network = network
+        self.trained = trained if trained is not None else network
+
+    @abstractmethod
+    def batches(self) -> Iterable[Batch]:
+        """The batches of a round, or endlessly many where the schedule counts steps."""
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> Tensor:
+        """Each of `loss_names` times its weight, (k,): the mean over `batch`. Their sum is minimized."""
+
+    def valid_loss(self) -> float | None:
+        """The loss on the validation split, in evaluation mode and without gradients; None where it is not measured."""
+        return None
+
+    def random_state(self) -> Any:
+        """State of the task's own random generators, of plain values and tensors."""
+        return None
+
+    def set_random_state(self, state: Any) -> None:
+        """Continue from a state of `random_state`."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training took: rounds, steps, seconds; and the best validation loss, nan where it was not measured."""
+
+    rounds: int
+    steps: int
+    seconds: float
+    valid_loss: float
+
+
+class _Progress:
+    """The state of a stage, all of which ``last.pt`` holds."""
+
+    def __init__(
+        self, task: Task[Any], optimizer: Optimizer, schedule: Schedule, average: AveragedModel | None
+    ) -> None:
+        self.task, self.optimizer, self.schedule, self.average = task, optimizer, schedule, average
+        self.rounds, self.steps, self.seconds = 0, 0, 0.0
+        self.best_loss, self.best = math.inf, dict[str, Tensor]()
+
+    def save(self, path: Path, about: dict[str, Any]) -> None:
+        save_checkpoint(
+            path, about=about, rounds=self.rounds, steps=self.steps, seconds=self.seconds, best_loss=self.best_loss,
+            best=self.best, trained=self.task.trained.state_dict(), optimizer=self.optimizer.state_dict(),
+            schedule=self.schedule.state_dict(), average=self.average.state_dict() if self.average else None,
+            random={
+                "task": self.task.random_state(), "torch": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            },
+        )  # fmt: skip
+
+    def load(self, path: Path, about: dict[str, Any]) -> None:
+        try:
+            state = load_checkpoint(path)
+        except UNREADABLE as error:
+            raise UsageError(f"{path} is damaged or from another version; delete it to train anew") from error
+        if state["about"] != about:
+            raise UsageError(f"{path.parent} holds a run of another recipe, start or teacher; name another folder")
+        self.task.trained.load_state_dict(state["trained"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.task.set_random_state(state["random"]["task"])
+        torch.set_rng_state(state["random"]["torch"])
+        if state["random"]["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random"]["cuda"])
+        for name in ("rounds", "steps", "seconds", "best_loss", "best"):
+            setattr(self, name, state[name])
+
+
+def fit(
+    task: Task[Any], optimizer: Optimizer, schedule: Schedule, folder: Path, *, about: dict[str, Any] | None = None,
+    average_decay: float | None = None, max_gradient_norm: float | None = None, deadline: Deadline | None = None,
+) -> Fitted:  # fmt: skip
+    """Train until the schedule ends, and leave `task.network` in evaluation mode with the weights of the best
+    validation loss or, with `average_decay`, with the exponential moving average of its weights; without either, with
+    the last.
+
+    `about` describes the run with plain values: a `folder` with a run of another description is refused. Raises
+    `UsageError` for that, for a damaged checkpoint and where the loss diverges; `OutOfTime` after the `deadline`.
+    """
+    about, deadline = about or {}, deadline or Deadline()
+    last = make_folder(folder) / LAST
+    average = None
+    if average_decay is not None:
+        average = AveragedModel(task.network, multi_avg_fn=get_ema_multi_avg_fn(average_decay), use_buffers=True)
+    progress = _Progress(task, optimizer, schedule, average)
+    if last.exists():
+        progress.load(last, about)
+    while not schedule.ended:
+        deadline.check()
+        started = time.monotonic()
+        train_losses = _train_round(progress, max_gradient_norm)
+        task.trained.eval()
+        with torch.no_grad():
+            valid = task.valid_loss()
+        if not all(map(math.isfinite, [*train_losses, valid or 0.0])):
+            raise UsageError(f"{folder.name}: the loss is not finite any more; lower the learning rate")
+        if valid is not None and valid < progress.best_loss:
+            progress.best_loss = valid
+            progress.best = {name: value.detach().clone() for name, value in task.network.state_dict().items()}
+        learning_rate = optimizer.param_groups[0]["lr"]
+        progress.rounds += 1
+        schedule.after_round(progress.rounds, valid)
+        progress.seconds += time.monotonic() - started
+        _log(folder / "log.csv", {
+            "round": progress.rounds, "step": progress.steps, **dict(zip(task.loss_names, train_losses, strict=True)),
+            **({} if valid is None else {"valid_loss": valid}), "learning_rate": learning_rate,
+            "seconds": progress.seconds,
+        })  # fmt: skip
+        progress.save(last, about)
+    if average is not None:
+        task.network.load_state_dict(average.module.state_dict())
+    elif progress.best:
+        task.network.load_state_dict(progress.best)
+    task.trained.eval()
+    best_loss = progress.best_loss if progress.best else math.nan
+    return Fitted(progress.rounds, progress.steps, progress.seconds, best_loss)
+
+
+def _train_round(progress: _Progress, max_gradient_norm: float | None) -> list[float]:
+    """Returns each loss, the mean over what was trained on."""
+    task, optimizer = progress.task, progress.optimizer
+    task.trained.train()
+    sums, count = torch.zeros(len(task.loss_names)), 0
+    for batch in islice(task.batches(), progress.schedule.steps_of_round()):
+        losses = task.losses(batch)
+        optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        if max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(task.trained.parameters(), max_gradient_norm)
+        optimizer.step()
+        progress.schedule.after_step()
+        if progress.average is not None:
+            progress.average.update_parameters(task.network)
+        sums = sums.to(losses.device) + losses.detach() * len(batch)  # stays on the device: reading it would wait
+        count += len(batch)
+        progress.steps += 1
+    return (sums / max(count, 1)).tolist()
+
+
+def _log(path: Path, values: dict[str, float]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(values)
+        writer.writerow([f"{value:.6g}" for value in values.values()])

@@ -1,0 +1,135 @@
+"""What a run trains and validates on: stills and recordings, as they are and as codecs leave them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lowbeam.corpora.choose import kind_and_place, load_faces, load_labelled
+from lowbeam.corpora.ferplus import Stills
+from lowbeam.corpora.kinds import STILL_KINDS
+from lowbeam.corpora.labelled import LabelledFaces, Track, tracks_of
+from lowbeam.errors import UsageError
+from lowbeam.pool import cores
+from lowbeam.scale import Faces
+from lowbeam.train.coded_stills import CodedStills, coded_stills
+from lowbeam.train.coded_tracks import CodedTrack, coded_tracks
+from lowbeam.train.recipe import Augmentation
+from lowbeam.train.recognizer_recipe import RecognizerRecipe
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """One split of a run's corpora. `coded_stills` are in the order of `stills`; `people` are the faces of all
+    recordings; `unlabelled` are faces uint8 (n, d, d) for distillation. What a recipe does not use is None or empty."""
+
+    stills: Stills | None = None
+    coded_stills: list[CodedStills] = field(default_factory=list)
+    people: LabelledFaces | None = None
+    coded_tracks: list[CodedTrack] = field(default_factory=list)
+    unlabelled: Faces | None = None
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """The corpora of a run, each ``KIND:PATH``: at most one of `stills`, any number of `recordings`, and stills of
+    which the labels are not used."""
+
+    stills: str | None
+    recordings: tuple[str, ...]
+    unlabelled: str | None = None
+
+
+def choose_corpora(recipe: RecognizerRecipe, corpora: Sequence[str], unlabelled: str | None) -> Corpora:
+    """Sort `corpora` by kind, and check that they are what `recipe` trains on. Raises `UsageError`."""
+    stills = [name for name in corpora if kind_and_place(name)[0] in STILL_KINDS]
+    recordings = tuple(name for name in corpora if name not in stills)
+    if len(stills) > 1:
+        raise UsageError(f"recipe {recipe.name} takes one corpus of stills, not {len(stills)}")
+    for what, given, needed in (
+        ("stills", bool(stills), recipe.needs_stills), ("recordings", bool(recordings), recipe.needs_recordings),
+    ):  # fmt: skip
+        if needed and not given:
+            raise UsageError(f"recipe {recipe.name} trains on {what}: name a corpus of them with --corpus")
+        if given and not needed:
+            raise UsageError(f"recipe {recipe.name} does not train on {what}: leave out that --corpus")
+    if bool(recipe.mixture.shares.unlabelled) != (unlabelled is not None):
+        verb = "needs" if unlabelled is None else "does not use"
+        raise UsageError(f"recipe {recipe.name} {verb} unlabelled stills (--unlabelled)")
+    return Corpora(stills[0] if stills else None, recordings, unlabelled)
+
+
+def load_training_data(
+    recipe: RecognizerRecipe, corpora: Corpora, folder: Path, progress: Progress | None
+) -> TrainingData:
+    """The ``train`` split; coded faces are cached in ``folder/coded``. Raises `CorpusError` or `OutputError`."""
+    shares, stills, people = recipe.mixture.shares, None, None
+    faces_coded: list[CodedStills] = []
+    tracks_coded: list[CodedTrack] = []
+    if corpora.stills is not None:
+        stills = _stills(corpora.stills, "train")
+        if shares.coded_stills or (recipe.temporal is not None and recipe.temporal.stills):
+            place, rounds = folder / "coded" / "train", recipe.coded.still_rounds
+            faces_coded = _code_stills(stills, place, rounds, recipe.seed, recipe.augmentation, progress)
+    if corpora.recordings:
+        recordings = [_tracks(name, "train", progress) for name in corpora.recordings]
+        people = _people([track for tracks in recordings for track in tracks])
+        if shares.coded_tracks or recipe.temporal is not None:
+            tracks_coded = _code_tracks(recordings, folder / "coded" / "train-tracks", recipe, progress)
+    unlabelled = None if corpora.unlabelled is None else load_faces(corpora.unlabelled, "train").pixels
+    return TrainingData(stills, faces_coded, people, tracks_coded, unlabelled)
+
+
+def load_validation_data(
+    recipe: RecognizerRecipe, corpora: Corpora, folder: Path, progress: Progress | None
+) -> TrainingData:
+    """The ``valid`` split, without augmentation: stills, and coded ones where training shows such; recordings, coded,
+    where there is a temporal head, or where there are no stills. Raises `CorpusError` or `OutputError`."""
+    stills = None
+    faces_coded: list[CodedStills] = []
+    tracks_coded: list[CodedTrack] = []
+    if corpora.stills is not None:
+        stills = _stills(corpora.stills, "valid")
+        if recipe.mixture.shares.coded_stills:
+            faces_coded = _code_stills(stills, folder / "coded" / "valid", 1, recipe.seed, None, progress)
+    if recipe.temporal is not None or stills is None:
+        recordings = [_tracks(name, "valid", progress) for name in corpora.recordings]
+        tracks_coded = _code_tracks(recordings, folder / "coded" / "valid-tracks", recipe, progress)
+    return TrainingData(stills, faces_coded, coded_tracks=tracks_coded)
+
+
+def _stills(corpus: str, split: str) -> Stills:
+    found = load_labelled(corpus, split)
+    assert isinstance(found, Stills)  # the one labelled kind of stills
+    return found
+
+
+def _tracks(corpus: str, split: str, progress: Progress | None) -> list[Track]:
+    return tracks_of(load_labelled(corpus, split, progress=progress))
+
+
+def _people(tracks: list[Track]) -> LabelledFaces:
+    return LabelledFaces(
+        np.concatenate([track.pixels for track in tracks]), np.concatenate([track.affect for track in tracks]),
+        np.repeat(np.arange(len(tracks), dtype=np.int32), [len(track) for track in tracks]),
+    )  # fmt: skip
+
+
+def _code_stills(
+    stills: Stills, folder: Path, rounds: int, seed: int, bounds: Augmentation | None, progress: Progress | None
+) -> list[CodedStills]:
+    return coded_stills(stills, folder, rounds, seed, bounds, cores(), progress)
+
+
+def _code_tracks(
+    recordings: list[list[Track]], folder: Path, recipe: RecognizerRecipe, progress: Progress | None
+) -> list[CodedTrack]:
+    """All recordings coded; each corpus has a folder of its own, so that another may join without coding it anew."""
+    found: list[CodedTrack] = []
+    for number, tracks in enumerate(recordings):
+        place = folder.with_name(f"{folder.name}-{number}")
+        found += coded_tracks(tracks, place, recipe.coded.track_draws, recipe.seed + number, cores(), progress)
+    return found
