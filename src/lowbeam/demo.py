@@ -74,7 +74,7 @@ class Demo:
     results: list[Result]
 
 
-def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-out",
+def demo(video: str | os.PathLike[str] | None = None, out: str | os.PathLike[str] = "demo-out",
          progress: Progress | None = None) -> Demo:  # fmt: skip
     """Run the main job on `video`, or on the clip that ships, into the folder `out`.
 

@@ -33,7 +33,7 @@ class Pipe:
         return len(data)
 
 
-def make_folder(path: str | os.PathLike) -> Path:
+def make_folder(path: str | os.PathLike[str]) -> Path:
     """Make a folder, and those above it, where it is not there. Raises `OutputError`."""
     folder = Path(path)
     try:
@@ -44,7 +44,7 @@ def make_folder(path: str | os.PathLike) -> Path:
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write to the path that this yields: it becomes `path`, with the mode of what it replaces, when the block ends,
     and is gone when the block fails. What is no regular file, such as ``/dev/null``, is written to directly.
 
@@ -119,7 +119,7 @@ def _try_lock(fd: int) -> bool:
 
 
 @contextmanager
-def binary_output(path: str | os.PathLike) -> Iterator[Path | Pipe]:
+def binary_output(path: str | os.PathLike[str]) -> Iterator[Path | Pipe]:
     """Where to write bytes: a `Pipe` of standard output (``-``), a FIFO or a device; else the path of a `whole_file`.
     Raises `OutputError`."""
     if os.fspath(path) == "-":
@@ -136,7 +136,7 @@ def binary_output(path: str | os.PathLike) -> Iterator[Path | Pipe]:
             yield beside
 
 
-def check_outputs(source: str | os.PathLike, *outputs: str | os.PathLike | None) -> None:
+def check_outputs(source: str | os.PathLike[str], *outputs: str | os.PathLike[str] | None) -> None:
     """Before work is done for nothing: raise `UsageError` where two outputs, or an output and the source, are the same
     file, and `OutputError` where an output cannot be written. An output that is None is not asked for."""
     taken = {os.path.realpath(source): "the source"}
@@ -156,7 +156,7 @@ class _Tried(Exception):  # noqa: N818
     """That an output could be written, had there been anything to write."""
 
 
-def is_device(path: str | os.PathLike) -> bool:
+def is_device(path: str | os.PathLike[str]) -> bool:
     """Whether `path` is there, and neither a regular file nor a folder: a device, a FIFO, a pipe."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  (what is no path at all may be asked about)

@@ -62,7 +62,8 @@ class OnnxSession:
 
     def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[NDArray[Any]]:
         """The `outputs` by name, for `inputs` by name."""
-        return self._session.run(outputs, inputs)
+        found: list[NDArray[Any]] = self._session.run(outputs, inputs)
+        return found
 
     def try_run(self, outputs: list[str], inputs: dict[str, Any]) -> list[NDArray[Any]]:
         """As `run`, of a model that nobody knows: raises `ModelError` where it fails, or is not done within
@@ -73,7 +74,8 @@ class OnnxSession:
         timer.start()
         try:
             with _quiet_stdout():
-                return self._session.run(outputs, inputs, options)
+                found: list[NDArray[Any]] = self._session.run(outputs, inputs, options)
+                return found
         except Exception as error:
             if options.terminate:
                 raise ModelError(f"{self.path} does not come to an end within {TRIAL_LIMIT_S:.0f} s") from error

@@ -48,7 +48,7 @@ class Memory:
     time_s: float
 
 
-def model_path(model: str | os.PathLike) -> Path:
+def model_path(model: str | os.PathLike[str]) -> Path:
     """The file of a model, given by the name of one that ships or by its path. Raises `ModelError`."""
     path = WEIGHTS / f"{model}.onnx" if str(model) in shipped_models() else Path(model)
     if not os.path.isfile(path):  # noqa: PTH113  (unlike Path.is_file it never raises)
@@ -69,7 +69,7 @@ class Recognizer:
     Runtime has it. Raises `ModelError` where the model is missing or is not one of lowbeam's.
     """
 
-    def __init__(self, model: str | os.PathLike = DEFAULT_MODEL, threads: int = 1) -> None:
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, threads: int = 1) -> None:
         path = model_path(model)
         self._session = OnnxSession(path, "lowbeam", threads, ("CUDAExecutionProvider",))
         try:
@@ -162,7 +162,7 @@ class Recognizer:
             each.append(read[2:])
         return _joined(steady, self._in_order.at(side)), _joined(each, self._by_itself.at(side)), memory
 
-    def _inputs(self, faces: Faces, side: int) -> dict[str, NDArray]:
+    def _inputs(self, faces: Faces, side: int) -> dict[str, NDArray[Any]]:
         return {"faces": faces, "resample": resample_matrix(side, self._grid)}
 
 

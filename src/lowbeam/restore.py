@@ -28,7 +28,7 @@ class Restorer:
     threads that cannot be, `ModelError` where the model is missing or is not one of lowbeam's.
     """
 
-    def __init__(self, model: str | os.PathLike = DEFAULT_RESTORER, threads: int = 1) -> None:
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_RESTORER, threads: int = 1) -> None:
         path = RESTORERS / f"{model}.onnx" if str(model) in shipped_restorers() else Path(model)
         if not os.path.isfile(path):  # noqa: PTH113  (unlike Path.is_file it never raises)
             raise ModelError(f"restorer {model} is neither a file nor one that ships: {', '.join(shipped_restorers())}")

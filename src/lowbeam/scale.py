@@ -50,7 +50,7 @@ def resample_matrix(side_in: int, side_out: int) -> NDArray[np.float32]:
     stretch = max(step, 1.0)
     centres = (np.arange(side_out)[:, None] + 0.5) * step
     weights = _keys_cubic((np.arange(side_in)[None, :] + 0.5 - centres) / stretch)
-    matrix = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     matrix.setflags(write=False)
     return matrix
 
@@ -59,7 +59,7 @@ def checked_side(faces: Faces) -> int:
     """The side of square grey `faces` of 6 to 96 pixels; raises `UsageError` for another shape, dtype or side."""
     if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1] != faces.shape[2]:
         raise UsageError(f"faces must be uint8 (n, d, d), not {faces.dtype} {faces.shape}")
-    side = faces.shape[1]
+    side: int = faces.shape[1]
     if not MIN_SIDE <= side <= FACE_SIDE:
         raise UsageError(f"faces of {side} px are not {MIN_SIDE} to {FACE_SIDE} px")
     return side
@@ -73,7 +73,8 @@ def resample(faces: Faces, side: int) -> Faces:
         return faces
     matrix = resample_matrix(faces.shape[1], side)
     wide = matrix @ faces.astype(np.float32) @ matrix.T
-    return np.clip(np.rint(wide), 0, 255).astype(np.uint8)
+    resampled: Faces = np.clip(np.rint(wide), 0, 255).astype(np.uint8)
+    return resampled
 
 
 def shrink(faces: Faces, scale: int) -> Faces:

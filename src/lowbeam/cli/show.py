@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -22,11 +22,13 @@ AFFECT, METRICS = ("valence", "arousal"), ("rmse", "cc", "ccc")
 FEW_RECORDINGS = 12  # that are printed without being asked for, where there are several
 RECORDING_SCALES = (1, 4, 8)  # that a recording's row has room for
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 
 class Commands(typer.Typer):
     """Commands of which lists give the whole description, on as many lines as it takes, not what fits on one."""
 
-    def command(self, *args: Any, **options: Any) -> Any:
+    def command(self, *args: Any, **options: Any) -> Callable[[Function], Function]:
         """As of `typer.Typer`."""
         return super().command(*args, cls=_Command, **options)
 

@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 from av.codec.context import Flags
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
@@ -167,7 +168,7 @@ class StandardEncoder:
         return [CodedFace(bytes(p), _milliseconds(p), p.is_keyframe) for p in packets if p.size]
 
 
-def _milliseconds(packet: av.Packet) -> int:
+def _milliseconds(packet: "av.Packet[VideoStream]") -> int:
     assert packet.pts is not None  # every encoder above sets both
     assert packet.time_base is not None
     return round(packet.pts * packet.time_base / TIME_BASE)
@@ -209,7 +210,7 @@ class StandardDecoder:
             raise StreamError("too many changes of scale wait for their face")
         self._changes.append((time_ms, side_of(scale)))
 
-    def _decode(self, packet: av.Packet | None) -> list[tuple[int, Grey]]:
+    def _decode(self, packet: "av.Packet[Stream] | None") -> list[tuple[int, Grey]]:
         try:
             pictures = self._context.decode(packet)
         except (av.FFmpegError, ValueError) as error:

@@ -64,7 +64,8 @@ def sent_rows(time_s: NDArray[np.float64], fps: float) -> NDArray[np.int64]:
 
 def milliseconds(time_s: NDArray[np.float64]) -> list[int]:
     """`time_s` (n,) as a face stream states them."""
-    return np.rint(1000 * time_s).astype(int).tolist()
+    rounded: list[int] = np.rint(1000 * time_s).astype(int).tolist()
+    return rounded
 
 
 def code(point: OperatingPoint, faces: Faces, times_ms: list[int]) -> CodedRun:

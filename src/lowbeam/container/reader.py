@@ -9,6 +9,7 @@ from types import TracebackType
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from lowbeam.codec import CodedFace, TrackHeader, open_decoder
@@ -149,7 +150,7 @@ class _TrackReader:
         """Whether the end was reached, and every face before it came."""
         return self._count == self._stated_count
 
-    def take(self, packet: Packet) -> Iterator[Face]:
+    def take(self, packet: "Packet[Stream]") -> Iterator[Face]:
         """The faces that `packet`, a face or a cue, completes. An empty one is FFmpeg's mark of the end."""
         is_cue = packet.stream.type == "subtitle"
         if packet.size == 0:
@@ -208,7 +209,7 @@ def _open(source: Source) -> InputContainer:
     return container
 
 
-def count_bytes(path: str | os.PathLike) -> ByteCounter:
+def count_bytes(path: str | os.PathLike[str]) -> ByteCounter:
     """What the faces of a face stream of one track come to, with the cues before each, as packets would carry them.
     Raises `StreamError`."""
     counter, cues = ByteCounter(), 0

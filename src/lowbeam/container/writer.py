@@ -20,7 +20,7 @@ from lowbeam.errors import OutputError, reason
 from lowbeam.face import FRAMING_VERSION
 from lowbeam.files import Pipe
 
-Target = str | os.PathLike | BinaryIO | Pipe  # what a face stream is written to
+Target = str | os.PathLike[str] | BinaryIO | Pipe  # what a face stream is written to
 FILE_LATENCY_S = 2.0  # Matroska is written a cluster at a time: of a file, what a crash loses
 
 
@@ -111,7 +111,7 @@ class TrackWriter:
         packet.duration = 1
         self._mux(packet, self._cues, time_ms)
 
-    def _mux(self, packet: av.Packet, stream: Stream, time_ms: int) -> None:
+    def _mux(self, packet: "av.Packet[Stream]", stream: Stream, time_ms: int) -> None:
         packet.pts = packet.dts = time_ms
         packet.time_base, packet.stream = TIME_BASE, stream
         with _writing():

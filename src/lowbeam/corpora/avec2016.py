@@ -83,14 +83,14 @@ def _recording(root: Path, name: str, min_box_px: float) -> Recording:
     return Recording(name, tuple(files), video_frames(video), affect, boxes=boxes, exact=True)
 
 
-def _below_heading(path: Path, columns: tuple[int, ...]) -> NDArray:
+def _below_heading(path: Path, columns: tuple[int, ...]) -> NDArray[np.float64]:
     heading, _, text = read_text(path).partition("\n")
     if heading.strip().replace(";", "").replace(".", "").isdigit():
         raise CorpusError(f"{path} begins with numbers, not with a heading: its first row would be lost")
     return read_columns(path, text, ";", columns, first_line=2)
 
 
-def _read_arff(path: Path) -> NDArray:
+def _read_arff(path: Path) -> NDArray[np.float64]:
     """Time and value, (n, 2), of an ARFF file of name, time and value."""
     lines = read_text(path).splitlines()
     starts = [number for number, line in enumerate(lines) if line.strip().lower() == "@data"]
@@ -99,7 +99,7 @@ def _read_arff(path: Path) -> NDArray:
     return read_columns(path, "\n".join(lines[starts[0] + 1 :]), ",", (1, 2), first_line=starts[0] + 2)
 
 
-def _boxes(path: Path, frame_s: NDArray) -> NDArray[np.float32]:
+def _boxes(path: Path, frame_s: NDArray[np.float64]) -> NDArray[np.float32]:
     """Boxes (n, 4) of the frames, found by their time; all zeros become nan."""
     rows = _below_heading(path, (0, 1, 2, 3, 4))
     check_times(path, rows[:, 0])

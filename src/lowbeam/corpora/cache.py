@@ -61,7 +61,7 @@ def cached_faces(
 
 def _is_current(folder: Path, fingerprint: str) -> bool:
     try:
-        return json.loads((folder / "about.json").read_text())["fingerprint"] == fingerprint
+        return bool(json.loads((folder / "about.json").read_text())["fingerprint"] == fingerprint)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -68,7 +68,9 @@ def _box(recording: Recording, index: int, grey: Grey, sighted: Box | None) -> B
 
 def _label(recording: Recording, index: int, time_s: float) -> Affect:
     if recording.label_s is not None:
-        return at_times(np.array([time_s]), recording.label_s, recording.affect, MOST_GAP_S)[0]
+        at_frame = at_times(np.array([time_s]), recording.label_s, recording.affect, MOST_GAP_S)
+        label: Affect = at_frame[0].astype(np.float32)
+        return label
     return recording.affect[index] if index < len(recording.affect) else NO_LABEL
 
 

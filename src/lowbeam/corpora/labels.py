@@ -33,7 +33,9 @@ def read_rows(path: Path, text: str, delimiter: str = ",", first_line: int = 1) 
         raise CorpusError(f"{path} is no CSV file: {error}") from error
 
 
-def read_columns(path: Path, text: str, delimiter: str, columns: tuple[int, ...], first_line: int = 1) -> NDArray:
+def read_columns(
+    path: Path, text: str, delimiter: str, columns: tuple[int, ...], first_line: int = 1
+) -> NDArray[np.float64]:
     """Numbers float64 (n, k) in the given `columns` of the lines of `text`; empty lines are passed over.
 
     Raises `CorpusError` naming the first line that is no such row; `first_line` is the number of the first.
@@ -52,7 +54,7 @@ def read_columns(path: Path, text: str, delimiter: str, columns: tuple[int, ...]
     return np.array(rows)
 
 
-def check_times(path: Path, times: NDArray) -> None:
+def check_times(path: Path, times: NDArray[np.float64]) -> None:
     """Raise `CorpusError` where `times` (n,) do not rise, or are no numbers."""
     if not np.isfinite(times).all():
         raise CorpusError(f"{path}: a time is no finite number")
@@ -62,7 +64,7 @@ def check_times(path: Path, times: NDArray) -> None:
         raise CorpusError(f"{path}: time runs backwards or stands still, from {times[at]:g} s to {times[at + 1]:g} s")
 
 
-def check_affect(path: Path, affect: NDArray, bound: float = 1.0) -> Affect:
+def check_affect(path: Path, affect: NDArray[np.floating], bound: float = 1.0) -> Affect:
     """Affect (n, 2) within ±`bound`, brought to [-1, 1], float32. Raises `CorpusError` where it is not; nan passes."""
     wrong = np.flatnonzero((np.abs(affect) > bound * 1.0001).any(1))
     if len(wrong):
@@ -71,7 +73,9 @@ def check_affect(path: Path, affect: NDArray, bound: float = 1.0) -> Affect:
     return (affect / bound).astype(np.float32)
 
 
-def at_times(frame_s: NDArray, label_s: NDArray, affect: NDArray, most_gap_s: float) -> NDArray:
+def at_times(
+    frame_s: NDArray[np.float64], label_s: NDArray[np.float64], affect: NDArray[np.floating], most_gap_s: float
+) -> NDArray[np.float64]:
     """Labels (n, 2) at rising times `label_s` (n,), interpolated to `frame_s` (m,): (m, 2), nan outside them, and
     between two that are more than `most_gap_s` apart, unless the frame is at one of them."""
     found = np.stack([np.interp(frame_s, label_s, column) for column in affect.T], 1)

@@ -45,7 +45,7 @@ def recordings(path: Path, split: str) -> list[Recording]:
     return [_recording(path, name, np.array(labels[name])) for name in chosen]
 
 
-def _recording(path: Path, name: str, labels: NDArray) -> Recording:
+def _recording(path: Path, name: str, labels: NDArray[np.float64]) -> Recording:
     video = path.parent / name
     if not video.is_file():
         raise CorpusError(f"{video} is missing, but {path.name} labels it")

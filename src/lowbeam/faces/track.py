@@ -54,7 +54,7 @@ class _Track:
 
     def follow(self, grey: Grey) -> float:
         """Move to where the face is now; returns the confidence."""
-        confidence = self._correlator.update(grey)
+        confidence: float = self._correlator.update(grey)
         place = self._correlator.get_position()
         x, y = (place.left() + place.right()) / 2, (place.top() + place.bottom()) / 2
         self.box = Box.around(x, y, (place.width() + place.height()) / 2 / INNER)
@@ -149,7 +149,7 @@ def _best_match(box: Box, tracks: list[_Track]) -> _Track | None:
 def _touches(box: Box, grey: Grey) -> bool:
     """Whether the box's centre lies in the frame, and the box is of a size that can be cut."""
     x, y = box.centre
-    height, width = grey.shape
+    height, width = map(int, grey.shape)
     return 0 <= x < width and 0 <= y < height and 1 <= box.side < 4 * max(height, width)
 
 

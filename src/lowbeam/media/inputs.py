@@ -71,7 +71,7 @@ def _readable(*fds: int) -> list[int]:
     return [fd for fd, _ in poll.poll()]
 
 
-Source = str | os.PathLike | PipeInput
+Source = str | os.PathLike[str] | PipeInput
 
 
 def name_of(source: Source) -> str:
@@ -86,7 +86,7 @@ def is_url(source: Source) -> bool:
     return not isinstance(source, PipeInput) and "://" in os.fspath(source)
 
 
-def opened(source: str | os.PathLike, is_enough: Callable[[bytes], bool] = lambda head: False) -> Source:
+def opened(source: str | os.PathLike[str], is_enough: Callable[[bytes], bool] = lambda head: False) -> Source:
     """`source` itself, or, where it is ``-`` or a named pipe, what is read from it."""
     if os.fspath(source) == "-":
         try:

@@ -19,7 +19,7 @@ class VideoSink:
 
     TIME_BASE = Fraction(1, 90000)  # seconds: RTP's video clock
 
-    def __init__(self, path: str | os.PathLike, fps: float, preset: str = "medium") -> None:
+    def __init__(self, path: str | os.PathLike[str], fps: float, preset: str = "medium") -> None:
         self._container = av.open(os.fspath(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._preset = preset
         self._fps = Fraction(fps).limit_denominator(1001)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Generic, Literal, Protocol, TypeVar, get_args
 
 from lowbeam.codec.operating_point import MAX_FPS, FrameRateLimiter
 from lowbeam.errors import UsageError
@@ -56,14 +56,14 @@ def check_faces(faces: str) -> None:
         raise UsageError(f"faces {faces} is not one of {', '.join(get_args(FacesChoice))}")
 
 
-class Counted:
+class Counted(Generic[Item]):
     """Passes frames or faces on, counting them for a progress bar; `last_s` is the time of the last."""
 
-    def __init__(self, items: Iterable, progress: Progress | None, total: int | None) -> None:
+    def __init__(self, items: Iterable[Item], progress: Progress | None, total: int | None) -> None:
         self._items, self._progress, self._total = items, progress, total
         self.last_s = 0.0
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Item]:
         for done, item in enumerate(self._items, 1):
             self.last_s = item.time_s
             yield item

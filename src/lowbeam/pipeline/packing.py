@@ -46,7 +46,7 @@ class Packed:
 
 
 def pack(
-    source: str | os.PathLike, out: str | os.PathLike, *, scale: int | None = None, codec: str | None = None,
+    source: str | os.PathLike[str], out: str | os.PathLike[str], *, scale: int | None = None, codec: str | None = None,
     qp: int | None = None, fps: float | None = None, budget: str | None = None, budget_of: str = "wire",
     latency_s: float | None = None, faces: FacesChoice = "primary", detector: str = "dlib",
     progress: Progress | None = None,
@@ -97,7 +97,7 @@ def pack(
     return Packed(point, output.coded, output.tracks, frames.last_s + 1 / video.fps, size, output.left_out, report)
 
 
-def _check_out(out: str | os.PathLike, latency_s: float | None) -> None:
+def _check_out(out: str | os.PathLike[str], latency_s: float | None) -> None:
     if Path(out).suffix.lower() in NOT_MATROSKA:
         raise UsageError(f"{out}: a face stream is Matroska; name it .mkv")
     if latency_s is not None and not 0 <= latency_s <= MAX_LATENCY_S:

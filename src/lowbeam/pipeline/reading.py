@@ -18,7 +18,7 @@ from lowbeam.restore import Restorer
 from lowbeam.sinks import OverlaySink, PlotSink, Sink, TraceSink, check_overlay_format, trace_sink
 from lowbeam.trace import Estimate, Provenance, Trace, check_figure_format, check_format
 
-Path = str | os.PathLike
+Path = str | os.PathLike[str]
 
 
 class Reader:

@@ -132,7 +132,7 @@ def with_absences(frames: Iterable[FrameFaces], away_s: float) -> Iterator[Frame
 
 @contextmanager
 def open_faces(
-    source: str | os.PathLike, make_detector: Callable[[], Detector], faces: FacesChoice, section: Section,
+    source: str | os.PathLike[str], make_detector: Callable[[], Detector], faces: FacesChoice, section: Section,
     progress: Progress | None = None,
 ) -> Iterator[FaceSource]:  # fmt: skip
     """Open a face stream, a video file, ``camera:N``, a URL, a named pipe or ``-``. Raises `SourceError`,

@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 
-def trace_sink(path: str | os.PathLike, *, live: bool) -> Sink:
+def trace_sink(path: str | os.PathLike[str], *, live: bool) -> Sink:
     """The sink that writes a trace to `path`, by its suffix; ``-``, a device and a FIFO are CSV. With `live` rows of
     text are there as they come. Raises `UsageError` or `OutputError`."""
     if os.fspath(path) == STDOUT or is_device(path):
         return CsvSink(path, live=live)
     check_format(path)
-    kinds: dict[str, Callable[[str | os.PathLike], Sink]] = {
+    kinds: dict[str, Callable[[str | os.PathLike[str]], Sink]] = {
         ".csv": partial(CsvSink, live=live), ".jsonl": partial(JsonLinesSink, live=live), ".json": JsonSink,
         ".parquet": ParquetSink,
     }  # fmt: skip

@@ -29,7 +29,7 @@ LIGHT = (228, 228, 231)
 RESTORED = (250, 204, 21)
 
 
-def check_overlay_format(path: str | os.PathLike) -> None:
+def check_overlay_format(path: str | os.PathLike[str]) -> None:
     """Raise `UsageError` where an overlay cannot be written as `path`."""
     if Path(path).suffix.lower() != ".mp4":
         raise UsageError(f"{path}: an overlay is written as .mp4")
@@ -43,7 +43,7 @@ class OverlaySink(WholeFileSink):
     """
 
     def __init__(
-        self, path: str | os.PathLike, size: tuple[int, int], fps: float, *, restorer: Restorer | None = None,
+        self, path: str | os.PathLike[str], size: tuple[int, int], fps: float, *, restorer: Restorer | None = None,
         inset: bool = False,
     ) -> None:  # fmt: skip
         check_overlay_format(path)

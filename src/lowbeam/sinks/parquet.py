@@ -17,7 +17,7 @@ GROUP = 65536  # rows
 class ParquetSink(WholeFileSink):
     """Estimates as Parquet (the `tables` extra), with the provenance in the file's metadata under ``lowbeam``."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._arrow, self._parquet = arrow()
         super().__init__(path)
         types = [(name, self._arrow.int64() if name == "face" else self._arrow.float64()) for name in COLUMNS]

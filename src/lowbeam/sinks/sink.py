@@ -28,7 +28,7 @@ class Sink(AbstractContextManager["Sink"]):
 class WholeFileSink(Sink):
     """A sink whose file appears whole when it is closed, and else not at all: `_beside` is where it is written."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
         self._whole = whole_file(path)
         self._beside = self._whole.__enter__()

@@ -24,7 +24,7 @@ class _TextSink(Sink):
     """Rows to `path`, or to standard output (``-``). With `live` they are there as soon as they are written, and stay
     whatever comes; else the file appears whole when it is closed."""
 
-    def __init__(self, path: str | os.PathLike, *, live: bool) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, live: bool) -> None:
         self._path, self._live = path, live
         self._name = "standard output" if os.fspath(path) == STDOUT else os.fspath(path)
         self._stack = ExitStack()

@@ -36,7 +36,7 @@ class TraceSink(Sink):
 class JsonSink(TraceSink):
     """A trace as one JSON object."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         if Path(path).suffix.lower() != ".json":
             raise UsageError(f"{path}: a trace as JSON is named .json")
         check_format(path)
@@ -51,7 +51,7 @@ class JsonSink(TraceSink):
 class PlotSink(TraceSink):
     """A picture of a trace, PNG, SVG or PDF by its suffix (the `plot` extra)."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         check_figure_format(path)
         super().__init__()
         self._path = path

@@ -99,7 +99,9 @@ def dress(axis: "Axes", title: str) -> None:
         axis.set_title(title, loc="left", fontsize=10)
 
 
-def _with_gaps(time_s: NDArray, values: NDArray) -> tuple[NDArray, NDArray]:
+def _with_gaps(
+    time_s: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Put a NaN wherever no face was seen for long, so that no line is drawn across."""
     steps = np.diff(time_s)
     usual = float(np.median(steps)) if len(steps) else 0.0
@@ -107,7 +109,7 @@ def _with_gaps(time_s: NDArray, values: NDArray) -> tuple[NDArray, NDArray]:
     return np.insert(time_s, breaks, time_s[breaks]), np.insert(values.astype(float), breaks, np.nan)
 
 
-def save_figure(figure: "Figure", path: str | os.PathLike) -> None:
+def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
     """Write a figure whole or not at all. Raises `UsageError` for a suffix other than .png, .svg or .pdf."""
     check_figure_format(path)
     drawn = io.BytesIO()  # Matplotlib fails in ways of its own where a disk is full
@@ -116,7 +118,7 @@ def save_figure(figure: "Figure", path: str | os.PathLike) -> None:
         beside.write_bytes(drawn.getvalue())
 
 
-def check_figure_format(path: str | os.PathLike) -> None:
+def check_figure_format(path: str | os.PathLike[str]) -> None:
     """Raise `UsageError` where a figure cannot be written as `path`, before work is done for nothing."""
     if Path(path).suffix.lower() not in FIGURE_FORMATS:
         raise UsageError(f"{path}: a plot is written as one of {', '.join(FIGURE_FORMATS)}")

@@ -35,7 +35,7 @@ class Provenance:
         return json.dumps(asdict(self))
 
 
-def check_format(path: str | os.PathLike) -> None:
+def check_format(path: str | os.PathLike[str]) -> None:
     """Raise `UsageError` where a trace cannot be written as `path`, before work is done for nothing."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
@@ -54,12 +54,12 @@ def arrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def side_file(path: str | os.PathLike) -> Path:
+def side_file(path: str | os.PathLike[str]) -> Path:
     """Where the provenance of a text file of rows stands, as the W3C's "CSV on the Web" names it."""
     return Path(f"{os.fspath(path)}-metadata.json")
 
 
-def write_side_file(path: str | os.PathLike, provenance: Provenance) -> None:
+def write_side_file(path: str | os.PathLike[str], provenance: Provenance) -> None:
     """Write the provenance of the rows at `path` beside it. Raises `OutputError`."""
     with whole_file(side_file(path)) as beside:
         beside.write_text(provenance.as_json() + "\n")
@@ -71,7 +71,7 @@ def json_line(estimate: Estimate) -> str:
     return json.dumps(row)
 
 
-def save(trace: "Trace", path: str | os.PathLike) -> None:
+def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
     """Write a trace by the suffix of `path`. Raises `UsageError` or `OutputError`."""
     check_format(path)
     suffix = Path(path).suffix.lower()
@@ -94,7 +94,7 @@ def save(trace: "Trace", path: str | os.PathLike) -> None:
         write_side_file(path, trace.provenance)
 
 
-def load_rows(path: str | os.PathLike) -> tuple[list[Estimate], Provenance]:
+def load_rows(path: str | os.PathLike[str]) -> tuple[list[Estimate], Provenance]:
     """The rows of a trace that was saved as CSV, and where they came from. Raises `SourceError`."""
     try:
         with Path(path).open(newline="") as file:
@@ -109,7 +109,7 @@ def load_rows(path: str | os.PathLike) -> tuple[list[Estimate], Provenance]:
     return [Estimate(*row) for row in rows], _provenance_beside(path)  # type: ignore[arg-type]
 
 
-def _provenance_beside(path: str | os.PathLike) -> Provenance:
+def _provenance_beside(path: str | os.PathLike[str]) -> Provenance:
     try:
         return Provenance(**json.loads(side_file(path).read_text()))
     except (OSError, ValueError, TypeError):

@@ -131,7 +131,7 @@ class Trace:
             raise UsageError("to_pandas needs pandas: pip install 'lowbeam[tables]'") from error
         return pandas.DataFrame(self.columns)
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trace as ``.csv`` or ``.jsonl`` (4 decimals; provenance in a side file), ``.json`` or ``.parquet``
         (the `tables` extra), by its suffix.
 
@@ -139,7 +139,7 @@ class Trace:
         """
         store.save(self, path)
 
-    def plot(self, path: str | os.PathLike | None = None, *, ax: "Axes | None" = None) -> "Figure":
+    def plot(self, path: str | os.PathLike[str] | None = None, *, ax: "Axes | None" = None) -> "Figure":
         """Valence and arousal over time, each within two standard deviations, as a Matplotlib figure (the `plot`
         extra), which a notebook shows; written to `path` (PNG, SVG or PDF by its suffix) where one is given. With `ax`
         the most present face is drawn there.
@@ -157,7 +157,7 @@ class Trace:
         return figure
 
 
-def load_csv(path: str | os.PathLike) -> Trace:
+def load_csv(path: str | os.PathLike[str]) -> Trace:
     """Read a trace that was saved as CSV; source and model are known where its side file is there. Raises `SourceError`
     where it is not one."""
     rows, provenance = store.load_rows(path)

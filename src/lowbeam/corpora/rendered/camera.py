@@ -39,7 +39,8 @@ def room(size: int, rng: np.random.Generator) -> Linear:
         left, top, width, height = rng.uniform(0, 1, 4) * (1, 1, 0.4, 0.6)
         inside = (x > left) & (x < left + width) & (y > top) & (y < top + height)
         wall = np.where(inside, wall * rng.uniform(0.4, 1.8), wall)
-    return np.clip(wall, 0.01, 1)[..., None].astype(np.float32)
+    albedo: Linear = np.clip(wall, 0.01, 1)[..., None].astype(np.float32)
+    return albedo
 
 
 def cross(scene: Scene, crossing: Crossing, time_s: float, tone: float) -> None:
@@ -56,7 +57,7 @@ def cross(scene: Scene, crossing: Crossing, time_s: float, tone: float) -> None:
     aside = np.array([-along[1], along[0]])
     colour = np.array([tone], np.float32)
 
-    def stroke(start: NDArray, end: NDArray, radius: float, shade: float) -> None:
+    def stroke(start: NDArray[np.float64], end: NDArray[np.float64], radius: float, shade: float) -> None:
         in_front = [np.array([*point, np.inf], np.float32) for point in (start, end)]
         capsule(scene.canvas, scene.depth, in_front[0], in_front[1], radius * side, colour, shade)
 
@@ -92,4 +93,5 @@ def _motion_blurred(light: NDArray[np.float32], movement: tuple[float, float]) -
     if taps < 2:
         return light
     shifts = {(round(y * (i / (taps - 1) - 0.5)), round(x * (i / (taps - 1) - 0.5))) for i in range(taps)}
-    return np.mean([np.roll(light, shift, (0, 1)) for shift in sorted(shifts)], axis=0, dtype=np.float32)
+    blurred: Linear = np.mean([np.roll(light, shift, (0, 1)) for shift in sorted(shifts)], axis=0, dtype=np.float32)
+    return blurred

@@ -62,12 +62,14 @@ def intensity(feeling: str, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
     times, values = np.array(FEELINGS[feeling]).T
     index = np.clip(np.searchsorted(times, time_s, side="right") - 1, 0, len(times) - 2)
     share = np.clip((time_s - times[index]) / (times[index + 1] - times[index]), 0, 1)
-    return values[index] + (values[index + 1] - values[index]) * (1 - np.cos(np.pi * share)) / 2
+    found: NDArray[np.float64] = values[index] + (values[index + 1] - values[index]) * (1 - np.cos(np.pi * share)) / 2
+    return found
 
 
 def truth(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """Valence and arousal at each of `time_s`, (n, 2): each feeling's place on the circumplex, by its intensity."""
-    return sum(intensity(f, time_s)[:, None] * CIRCUMPLEX[EMOTIONS.index(f)] for f in FEELINGS)
+    affect: NDArray[np.float64] = sum(intensity(f, time_s)[:, None] * CIRCUMPLEX[EMOTIONS.index(f)] for f in FEELINGS)
+    return affect
 
 
 def _within(time_s: float, spans: list[tuple[float, float]]) -> float:
@@ -108,7 +110,8 @@ def _room(rng: np.random.Generator) -> NDArray[np.float32]:
     for _ in range(14):
         cx, cy, r = rng.uniform(0, 1), rng.uniform(0, 0.56), rng.uniform(0.05, 0.2)
         wall = wall + rng.uniform(-0.07, 0.07) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / r**2)
-    return (np.clip(wall, 0.01, 1)[..., None] * np.array([1.0, 0.95, 0.85])).astype(np.float32)
+    lit: NDArray[np.float32] = (np.clip(wall, 0.01, 1)[..., None] * np.array([1.0, 0.95, 0.85])).astype(np.float32)
+    return lit
 
 
 def frames(face_model: str | Path) -> Iterator[Rgb]:

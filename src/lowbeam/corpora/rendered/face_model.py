@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,13 +52,13 @@ def load_face_model(path: str | Path, needed: Iterable[str] = ()) -> FaceModel:
 
 @dataclass(frozen=True)
 class _Raw:
-    neutral: NDArray
-    identity: NDArray
-    expression: NDArray
+    neutral: NDArray[Any]
+    identity: NDArray[Any]
+    expression: NDArray[Any]
     expression_names: list[str]
-    triangles: NDArray
+    triangles: NDArray[Any]
     part_names: list[str]  # of each triangle
-    landmarks: NDArray
+    landmarks: NDArray[Any]
 
 
 def _read_npz(path: str | Path) -> _Raw:

@@ -30,7 +30,9 @@ def events(duration_s: float, every_s: float, rng: np.random.Generator) -> NDArr
     return np.cumsum(rng.exponential(every_s, max(4, int(4 * duration_s / every_s))))
 
 
-def hump(time_s: NDArray, start_s: float, attack_s: float, hold_s: float, decay_s: float) -> NDArray[np.float64]:
+def hump(
+    time_s: NDArray[np.float64], start_s: float, attack_s: float, hold_s: float, decay_s: float
+) -> NDArray[np.float64]:
     """0, rising to 1 from `start_s` on, and falling back, along cosines."""
     up = np.clip((time_s - start_s) / attack_s, 0, 1)
     down = np.clip((time_s - start_s - attack_s - hold_s) / decay_s, 0, 1)
@@ -52,4 +54,5 @@ def feel(count: int, fps: float, rng: np.random.Generator) -> Affect:
         affect *= 1 - 0.9 * hump(time_s, start_s, REST_EDGE_S, rng.uniform(*REST_S), REST_EDGE_S)[:, None]
     radius = np.linalg.norm(affect, axis=1, keepdims=True)
     bounded = np.minimum(1.08 * np.tanh(radius), 1.0)
-    return affect * np.minimum(bounded / np.maximum(radius, 1e-9), 1.0)
+    within: Affect = affect * np.minimum(bounded / np.maximum(radius, 1e-9), 1.0)
+    return within

@@ -5,6 +5,7 @@ Colours are linear, in [0, 1], of three channels (RGB) or of one (grey).
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +83,11 @@ def shape_of(model: FaceModel, looks: Looks) -> tuple[Vectors, NDArray[np.float3
     return vertices, hair
 
 
-def smoothstep(x: NDArray, low: float | NDArray, high: float | NDArray) -> NDArray:
+def smoothstep(x: NDArray[Any], low: float | NDArray[Any], high: float | NDArray[Any]) -> NDArray[Any]:
     """0 below `low`, 1 above `high`, and smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    smooth: NDArray[Any] = t * t * (3 - 2 * t)
+    return smooth
 
 
 def paint(model: FaceModel, vertices: Vectors, looks: Looks, hair: NDArray[np.float32]) -> Vectors:
@@ -100,7 +102,7 @@ def paint(model: FaceModel, vertices: Vectors, looks: Looks, hair: NDArray[np.fl
     marks = vertices[model.landmarks]
     x, y, z = vertices.T
 
-    def blend(colour: Colour, weight: NDArray) -> None:
+    def blend(colour: Colour, weight: NDArray[Any]) -> None:
         share = (weight * is_skin)[:, None].astype(np.float32)
         colours[:] += share * (np.asarray(colour, np.float32) - colours)
 
@@ -139,14 +141,15 @@ def folds(model: FaceModel, vertices: Vectors) -> NDArray[np.float32]:
     x, y, _ = vertices.T
     is_face = model.part == PARTS.index("Face")
 
-    def line(width: float, *points: NDArray) -> NDArray:
+    def line(width: float, *points: NDArray[Any]) -> NDArray[Any]:
         return 1 - smoothstep(_distance_to_curve(vertices, np.stack(points)), 0.08, width)
 
-    def both(width: float, *points: tuple[int, tuple[float, float, float]]) -> NDArray:
+    def both(width: float, *points: tuple[int, tuple[float, float, float]]) -> NDArray[Any]:
         """A line through points off landmarks of the right half, and its mirror image."""
         mirror = np.array([-1, 1, 1], np.float32)
         sided = [marks[mark] + np.asarray(off, np.float32) for mark, off in points]
-        return np.maximum(line(width, *sided), line(width, *(point * mirror for point in sided)))
+        halves: NDArray[Any] = np.maximum(line(width, *sided), line(width, *(point * mirror for point in sided)))
+        return halves
 
     raised = y - marks[19:25, 1].mean()
     rows = np.cos(2 * np.pi * raised / 0.9) ** 8 * (raised > 0.7) * (raised < 3.2) * (np.abs(x) < 4.2)
@@ -157,7 +160,8 @@ def folds(model: FaceModel, vertices: Vectors) -> NDArray[np.float32]:
         rows,
         both(0.35, (48, (-0.2, -0.1, 0)), (48, (-0.5, -1.1, -0.3))),
     ]
-    return (np.stack(found) * is_face).astype(np.float32)
+    depths: NDArray[np.float32] = (np.stack(found) * is_face).astype(np.float32)
+    return depths
 
 
 def _paint_irises(model: FaceModel, vertices: Vectors, looks: Looks, colours: Vectors) -> None:
@@ -184,7 +188,8 @@ def _hair(model: FaceModel, vertices: Vectors, looks: Looks) -> NDArray[np.float
         line = np.where((z < 3) | (np.abs(x) > 7.0), np.minimum(line, -11), line)
         ears = np.zeros_like(ears)
     skin = model.part <= PARTS.index("BackHead")
-    return (smoothstep(y, line, line + 0.7) * skin * ~ears).astype(np.float32)
+    hair: NDArray[np.float32] = (smoothstep(y, line, line + 0.7) * skin * ~ears).astype(np.float32)
+    return hair
 
 
 def _texture(points: Vectors, seed: int, size_cm: float) -> NDArray[np.float32]:
@@ -192,10 +197,11 @@ def _texture(points: Vectors, seed: int, size_cm: float) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     waves = rng.normal(0, 1 / size_cm, (24, 3)).astype(np.float32)
     phases = rng.uniform(0, 2 * np.pi, 24).astype(np.float32)
-    return np.cos(points @ waves.T + phases).sum(1) / np.float32(np.sqrt(12))
+    noise: NDArray[np.float32] = np.cos(points @ waves.T + phases).sum(1) / np.float32(np.sqrt(12))
+    return noise
 
 
-def _distance_to_curve(points: Vectors, curve: Vectors) -> NDArray:
+def _distance_to_curve(points: Vectors, curve: Vectors) -> NDArray[Any]:
     """Distance in cm from each of `points` to the polyline through `curve`."""
     best = np.full(len(points), np.inf, np.float32)
     for a, b in pairwise(curve):

@@ -51,7 +51,8 @@ class Scene:
     def picture(self) -> Linear:
         """The canvas at its true size."""
         height, width = (side // SUPERSAMPLING for side in self.depth.shape)
-        return self.canvas.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, -1).mean((1, 3))
+        mean: Linear = self.canvas.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, -1).mean((1, 3))
+        return mean
 
 
 class Person:
@@ -106,7 +107,8 @@ class Person:
         chosen = np.array([index for index, _ in active], np.int64)
         weights = np.array([weight for _, weight in active], np.float32)
         vertices = deform(self._neutral, self._model.expression, chosen, weights)
-        return vertices + self._moves * (_turned(vertices, pose) - vertices)
+        posed: Vectors = vertices + self._moves * (_turned(vertices, pose) - vertices)
+        return posed
 
 
 def head_point(point: tuple[float, float, float], pose: Pose, pixels_per_cm: float) -> tuple[float, float, float]:
@@ -157,4 +159,5 @@ def to_srgb(linear: Linear) -> NDArray[np.uint8]:
     """Linear light as 8-bit levels (IEC 61966-2-1)."""
     linear = np.clip(linear, 0, 1)
     curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(curve * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(curve * 255).astype(np.uint8)
+    return levels

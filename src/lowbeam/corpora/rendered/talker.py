@@ -81,7 +81,7 @@ class Talker:
             yield Shot(picture, Box.around(self._size / 2 + x, self._size / 2 + y, FACE_SIDE_CM * zoom))
 
     def _pose(self, index: int) -> Pose:
-        def row(series: NDArray[np.float64]) -> tuple:
+        def row(series: NDArray[np.float64]) -> tuple[Any, ...]:
             return tuple(series[index].tolist())
 
         yaw, pitch, roll = row(self._head.angles_deg)
