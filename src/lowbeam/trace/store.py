@@ -1,4 +1,4 @@
-"""A trace as a file: CSV, JSON Lines, JSON and Parquet, and where it came from."""
+"""Trace files: CSV, JSON Lines, JSON and Parquet, with their provenance."""
 
 import csv
 import json
@@ -22,8 +22,8 @@ FORMATS = (".csv", ".jsonl", ".json", ".parquet")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a trace came from: the `source` that was read, the `model` that read it, the time in seconds at which a cut
-    source breaks off, and the version of lowbeam."""
+    """Where a trace came from: the `source`, the `model`, `cut_at_s` (the time in seconds at which a cut source ends,
+    None if it is complete), and the version of `lowbeam`."""
 
     source: str = ""
     model: str = ""
@@ -31,12 +31,12 @@ class Provenance:
     lowbeam: str = ""
 
     def as_json(self) -> str:
-        """All of it as JSON."""
+        """The fields as a JSON object."""
         return json.dumps(asdict(self))
 
 
 def check_format(path: str | os.PathLike[str]) -> None:
-    """Raise `UsageError` where a trace cannot be written as `path`, before work is done for nothing."""
+    """Raise `UsageError` if `path` is not a supported trace format, or pyarrow is needed and not installed."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"{path}: a trace is written as one of {', '.join(FORMATS)}")
@@ -45,7 +45,7 @@ def check_format(path: str | os.PathLike[str]) -> None:
 
 
 def arrow() -> tuple[Any, Any]:
-    """The modules ``pyarrow`` and ``pyarrow.parquet``. Raises `UsageError` where they are not installed."""
+    """The modules ``pyarrow`` and ``pyarrow.parquet``. Raises `UsageError` if they are not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -55,12 +55,12 @@ def arrow() -> tuple[Any, Any]:
 
 
 def side_file(path: str | os.PathLike[str]) -> Path:
-    """Where the provenance of a text file of rows stands, as the W3C's "CSV on the Web" names it."""
+    """The file with the provenance of the text file `path`, named as in the W3C's "CSV on the Web"."""
     return Path(f"{os.fspath(path)}-metadata.json")
 
 
 def write_side_file(path: str | os.PathLike[str], provenance: Provenance) -> None:
-    """Write the provenance of the rows at `path` beside it. Raises `OutputError`."""
+    """Write the provenance of the text file `path` beside it. Raises `OutputError`."""
     with whole_file(side_file(path)) as beside:
         beside.write_text(provenance.as_json() + "\n")
 
@@ -72,7 +72,7 @@ def json_line(estimate: Estimate) -> str:
 
 
 def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
-    """Write a trace by the suffix of `path`. Raises `UsageError` or `OutputError`."""
+    """Write a trace in the format of the suffix of `path`. Raises `UsageError` or `OutputError`."""
     check_format(path)
     suffix = Path(path).suffix.lower()
     with whole_file(path) as beside:
@@ -95,7 +95,7 @@ def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
 
 
 def load_rows(path: str | os.PathLike[str]) -> tuple[list[Estimate], Provenance]:
-    """The rows of a trace that was saved as CSV, and where they came from. Raises `SourceError`."""
+    """The estimates of a trace saved as CSV, and its provenance. Raises `SourceError`."""
     try:
         with Path(path).open(newline="") as file:
             reader = csv.reader(file)
