@@ -85,5 +85,5 @@ def test_an_overlay_shows_the_restored_face_beside_what_was_received(
 
 
 def test_restoring_needs_an_overlay_to_show_it_in(face_stream: Path) -> None:
-    with pytest.raises(UsageError, match="name one"):
+    with pytest.raises(UsageError, match="--restore requires --overlay"):
         lowbeam.read(face_stream, restore=True)

@@ -1,4 +1,4 @@
-"""Any source as the faces of its frames: face streams as they are, and videos in which faces are found first."""
+"""Sources of faces: face streams, and videos in which faces are detected."""
 
 import os
 from collections import deque
@@ -16,14 +16,14 @@ from lowbeam.faces import Detector, FaceTracker, FrameFaces, crop
 from lowbeam.media import Frame, PipeInput, StillSource, VideoSource, is_url, open_video, opened
 from lowbeam.pipeline.options import Counted, FacesChoice, Progress, Section
 
-INTERVALS = 8  # between faces, of which the median is the usual one
-AWAY_INTERVALS = 2.5  # after which a face is away
-AWAY_S = 2.5  # and where the frame rate may change, as with a budget: longer than the longest interval by as much
+INTERVALS = 8  # between faces, whose median is the usual interval
+AWAY_INTERVALS = 2.5  # usual intervals after which a face counts as absent
+AWAY_S = 2.5  # the same if the frame rate can change, as with a budget: 2.5 times the longest interval
 
 
 class FaceSource(Protocol):
-    """The faces of a source's frames, in order. `size` is (width, height) in pixels; `is_live` tells sources that end
-    by a signal or by themselves; `cut_at_s` is known at the end."""
+    """The faces of a source's frames, in order. `size` is (width, height) in pixels; `is_live` is true for cameras,
+    URLs and pipes; `cut_at_s` (seconds) is known at the end."""
 
     name: str
     fps: float
@@ -39,7 +39,7 @@ class FaceSource(Protocol):
 
 
 class VideoFaces:
-    """The faces of a video, each found and cut."""
+    """The faces of a video, detected, tracked and cropped."""
 
     def __init__(
         self, video: VideoSource | StillSource, tracker: FaceTracker, faces: FacesChoice, section: Section,
@@ -56,12 +56,12 @@ class VideoFaces:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels as coded, before any turn that the source asks for."""
+        """Width and height in pixels as coded, before rotation."""
         return self._video.size
 
     @property
     def cut_at_s(self) -> float | None:
-        """Where a live source broke off."""
+        """The time in seconds at which a live source broke off; None otherwise."""
         return self._video.cut_at_s
 
     def __iter__(self) -> Iterator[FrameFaces]:
@@ -69,7 +69,7 @@ class VideoFaces:
 
 
 class StreamFaces:
-    """The faces of a face stream, brought together by time."""
+    """The faces of a face stream, grouped by time."""
 
     def __init__(
         self, reader: FaceStreamReader | ReturningReader, section: Section, progress: Progress | None
@@ -90,17 +90,17 @@ class StreamFaces:
 
     @property
     def cut_at_s(self) -> float | None:
-        """Where the stream breaks off."""
+        """The time in seconds at which the stream was cut; None if it is complete."""
         return self._reader.cut_at_s
 
     def __iter__(self) -> Iterator[FrameFaces]:
-        # Of a live stream of several tracks each face is passed on at once: others of its time may never come.
+        # The faces of a live stream are passed on at once: others of the same time may never arrive.
         frames = (FrameFaces(f.time_s, [f]) for f in self._faces) if self.is_live else _by_time(self._faces)
         return with_absences(frames, AWAY_S if self._reader.may_change else 0.0)
 
 
 def find_faces(frame: Frame, tracker: FaceTracker, faces: FacesChoice) -> FrameFaces:
-    """Find and cut the faces of a frame; the primary first, or alone."""
+    """Find and crop the faces of a frame: the primary face, or all with the primary face first."""
     sightings = tracker.update(frame.grey, frame.time_s)
     if faces == "primary":
         sightings = sightings[:1]
@@ -114,8 +114,8 @@ def _by_time(faces: Iterable[Face]) -> Iterator[FrameFaces]:
 
 
 def with_absences(frames: Iterable[FrameFaces], away_s: float) -> Iterator[FrameFaces]:
-    """`frames`, and where faces are away for longer than usual, and for more than `away_s`, a frame without faces that
-    says so. What is usual is measured: a stated frame rate is an upper bound."""
+    """`frames`, with a frame without faces inserted where faces are absent for longer than the usual interval and
+    `away_s` (seconds). The usual interval is measured, since a stated frame rate is only an upper bound."""
     intervals: deque[float] = deque(maxlen=INTERVALS)
     last_s: float | None = None
     for frame in frames:
@@ -135,7 +135,7 @@ def open_faces(
     source: str | os.PathLike[str], make_detector: Callable[[], Detector], faces: FacesChoice, section: Section,
     progress: Progress | None = None,
 ) -> Iterator[FaceSource]:  # fmt: skip
-    """Open a face stream, a video file, ``camera:N``, a URL, a named pipe or ``-``. Raises `SourceError`,
+    """Open a face stream, a video or picture file, ``camera:N``, a URL, a named pipe or ``-``. Raises `SourceError`,
     `StreamError`, `UsageError` or `ModelError`."""
     found = opened(source, is_head_of_face_stream)
     with ExitStack() as stack:
@@ -145,7 +145,7 @@ def open_faces(
             if not (is_url(found) and isinstance(video, VideoSource) and "LOWBEAM" in video.tags):
                 yield VideoFaces(video, FaceTracker(make_detector()), faces, section, progress)
                 return
-            stack.close()  # a face stream at a URL, which is seen only now
+            stack.close()  # the URL is a face stream, which is known only now
         primary_only = faces == "primary"
         if isinstance(found, PipeInput):
             yield StreamFaces(stack.enter_context(ReturningReader(found, primary_only)), section, progress)

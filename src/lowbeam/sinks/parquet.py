@@ -1,4 +1,4 @@
-"""Parquet, written a row group at a time."""
+"""Writes Parquet, one row group at a time."""
 
 import os
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class ParquetSink(WholeFileSink):
         self._rows: list[Estimate] = []
 
     def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
-        """Gather rows to a group."""
+        """Collect rows, and write each complete group."""
         self._rows += estimates
         if len(self._rows) >= GROUP:
             self._write_group()
@@ -37,7 +37,7 @@ class ParquetSink(WholeFileSink):
         self._rows = []
 
     def close(self, provenance: Provenance) -> None:
-        """Write what is left, and finish the file."""
+        """Write the remaining rows and finish the file."""
         self._write_group()
         self._writer.add_key_value_metadata({"lowbeam": provenance.as_json()})
         self._writer.close()

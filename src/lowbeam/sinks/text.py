@@ -1,4 +1,4 @@
-"""CSV and JSON Lines: a line for each estimate, appended and flushed while a live source runs."""
+"""Writes CSV and JSON Lines: one line per estimate, flushed at once for a live source."""
 
 import io
 import os
@@ -21,8 +21,8 @@ STDOUT = "-"
 
 
 class _TextSink(Sink):
-    """Rows to `path`, or to standard output (``-``). With `live` they are there as soon as they are written, and stay
-    whatever comes; else the file appears whole when it is closed."""
+    """Rows to `path`, or to standard output (``-``). With `live` each row is flushed at once and kept in any case;
+    otherwise the file appears complete when it is closed. Raises `OutputError`."""
 
     def __init__(self, path: str | os.PathLike[str], *, live: bool) -> None:
         self._path, self._live = path, live
@@ -36,7 +36,7 @@ class _TextSink(Sink):
             return sys.stdout if self._live else io.StringIO()
         if self._live:
             try:
-                side_file(self._path).unlink(missing_ok=True)  # of the rows that are replaced
+                side_file(self._path).unlink(missing_ok=True)  # that of the previous file
                 return self._stack.enter_context(Path(self._path).open("w", newline=""))
             except (OSError, ValueError) as error:
                 raise OutputError(f"{self._name} cannot be written: {reason(error)}") from error
@@ -44,7 +44,7 @@ class _TextSink(Sink):
         return self._stack.enter_context(beside.open("w", newline=""))
 
     def _begin(self) -> None:
-        """What stands before the first row."""
+        """Write what precedes the first row."""
 
     @abstractmethod
     def _row(self, estimate: Estimate) -> str: ...
@@ -64,7 +64,7 @@ class _TextSink(Sink):
             raise OutputError(f"{self._name} cannot be written: {reason(error)}") from error
 
     def close(self, provenance: Provenance) -> None:
-        """Finish the file, and say beside it where its rows came from."""
+        """Finish the file and write its provenance beside it."""
         if isinstance(self._file, io.StringIO):
             text, self._file, self._live = self._file.getvalue(), sys.stdout, True
             self._append(text)
@@ -87,7 +87,7 @@ class CsvSink(_TextSink):
 
 
 class JsonLinesSink(_TextSink):
-    """Estimates as JSON Lines, an object each."""
+    """Estimates as JSON Lines, one object per line, floats to 4 decimals."""
 
     def _row(self, estimate: Estimate) -> str:
         return json_line(estimate) + "\n"
