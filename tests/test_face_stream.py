@@ -200,5 +200,5 @@ def test_a_stream_that_follows_on_a_pipe_and_breaks_off_in_its_header_takes_noth
     command = [sys.executable, "-m", "lowbeam.cli", "read", "-", "-o", str(out)]
     done = subprocess.run(command, input=data + data[:300], capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert b"standard input was cut: it is read up to 1.960 s" in done.stderr
+    assert b"standard input was cut: the trace ends at 1.960 s" in done.stderr
     assert len(json.loads(out.read_text())["columns"]["time_s"]) == 50
