@@ -53,7 +53,7 @@ def model_path(model: str | os.PathLike[str]) -> Path:
     """The file of `model`, the name of a shipped model or a path. Raises `ModelError` if there is no such file."""
     path = WEIGHTS / f"{model}.onnx" if str(model) in shipped_models() else Path(model)
     if not os.path.isfile(path):  # noqa: PTH113  (unlike Path.is_file it never raises)
-        raise ModelError(f"model {model} is neither a file nor one that ships: {', '.join(shipped_models())}")
+        raise ModelError(f"model {model} is neither a file nor a shipped model: {', '.join(shipped_models())}")
     return path
 
 
@@ -86,7 +86,7 @@ class Recognizer:
         self.remembers = "memory" in about
         expected = MEMORY_FORMAT if self.remembers else MODEL_FORMAT
         if about["format"] != expected:
-            raise ModelError(f"{path} is of format {about['format']}; this lowbeam reads {expected}")
+            raise ModelError(f"{path} is of format {about['format']}; this version of lowbeam reads format {expected}")
         if not 1 <= self._grid <= FACE_SIDE:
             raise ValueError(f"a grid of {self._grid} is out of range")
         self._by_itself = _Calibration(about["calibration"])

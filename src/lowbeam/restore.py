@@ -31,7 +31,9 @@ class Restorer:
     def __init__(self, model: str | os.PathLike[str] = DEFAULT_RESTORER, threads: int = 1) -> None:
         path = RESTORERS / f"{model}.onnx" if str(model) in shipped_restorers() else Path(model)
         if not os.path.isfile(path):  # noqa: PTH113  (unlike Path.is_file it never raises)
-            raise ModelError(f"restorer {model} is neither a file nor one that ships: {', '.join(shipped_restorers())}")
+            raise ModelError(
+                f"restorer {model} is neither a file nor a shipped restorer: {', '.join(shipped_restorers())}"
+            )
         self._session = OnnxSession(path, "lowbeam-restorer", threads)
         if self._session.about.get("format") != RESTORER_FORMAT:
             raise ModelError(f"{path} is of another format; this version of lowbeam reads format {RESTORER_FORMAT}")

@@ -43,7 +43,7 @@ def resample_matrix(side_in: int, side_out: int) -> NDArray[np.float32]:
     """Weights that resample one axis from `side_in` to `side_out` samples: float32 (side_out, side_in), read-only.
 
     Each row sums to one: taps beyond the border are dropped and the others renormalised, as in Pillow. Raises
-    `UsageError` where a side is less than 1.
+    `UsageError` if a side is less than 1.
     """
     if side_in < 1 or side_out < 1:
         raise UsageError(f"cannot resample {side_in} samples to {side_out}: both must be at least 1")

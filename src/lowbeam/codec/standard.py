@@ -62,7 +62,7 @@ def _vpx(qp: int, key_every: int) -> dict[str, str]:
     return {"deadline": "good"} | {key: str(value) for key, value in options.items()}
 
 
-# libx265 rejects frames under 16 px, and where a frame is exactly one coding tree unit (16×16; 32×32 with its default
+# libx265 rejects frames under 16 px, and if a frame is exactly one coding tree unit (16×16; 32×32 with its default
 # units) its reference differs from the decoder's (seen with the picture hash SEI, x265 4.1): errors accumulate until
 # the next key frame. Units are therefore 16 px and frames at least 24 px. libsvtav1 and libvpx have no 4:0:0; flat
 # chroma costs them next to nothing.
@@ -138,7 +138,7 @@ class StandardEncoder:
         """Encode an LR face, uint8 (d, d), at `time_ms` (increasing); returns the coded faces that are ready. Raises
         `CodecError`."""
         if face.shape != (self._side, self._side):
-            raise CodecError(f"a face of {face.shape} came to an encoder for {self._side}×{self._side}")
+            raise CodecError(f"a face has the shape {face.shape}, but the encoder is for {self._side}×{self._side}")
         coded = np.pad(face, (0, self._padding), mode="edge") if self._padding else face
         if self._flat_chroma:
             grey_chroma = np.full((coded.shape[0] // 2, coded.shape[1]), 128, np.uint8)
@@ -159,7 +159,7 @@ class StandardEncoder:
 
     def _encode(self, picture: VideoFrame | None) -> list[CodedFace]:
         if self._stream is None:
-            raise CodecError("a face came to an encoder that had ended")
+            raise CodecError("the encoder has ended; open another for more faces")
         try:
             packets = self._stream.encode(picture)
         except (av.FFmpegError, ValueError) as error:

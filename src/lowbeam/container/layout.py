@@ -2,7 +2,7 @@
 
 Any player opens it. The information for the decoder is in tags:
 
-- of the file: ``LOWBEAM`` (format version: 1, or 2 where a track may change its scale), ``LOWBEAM_FRAMING`` (framing
+- of the file: ``LOWBEAM`` (format version: 1, or 2 if a track can change its scale), ``LOWBEAM_FRAMING`` (framing
   version), ``LOWBEAM_SOURCE`` (``WIDTHxHEIGHT`` of the source, pixels);
 - of each video track: ``LOWBEAM_SCALE``, ``LOWBEAM_PADDING`` (pixels added right and below), ``LOWBEAM_POINT`` (for
   information: codec, scale, QP, fps).
