@@ -3,7 +3,6 @@
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import nullcontext
 from types import TracebackType
 
 import av
@@ -23,6 +22,7 @@ from lowbeam.face import FRAMING_VERSION, Face, Grey
 from lowbeam.media import MAX_SIDE, MAX_TIME_S, Source, is_url, name_of
 from lowbeam.media.inputs import PipeInput
 from lowbeam.media.open import NETWORK_PROTOCOLS, OPEN_TIMEOUT_S
+from lowbeam.media.stoppable import StoppableSource
 from lowbeam.media.stopping import StopOnSignal
 from lowbeam.scale import side_of
 
@@ -30,7 +30,7 @@ MAX_CUES_AHEAD = 1000  # pending cues
 PROBE_BYTES = 32  # FFmpeg's minimum: the header describes the tracks, so probing would only add delay
 
 
-class FaceStreamReader:
+class FaceStreamReader(StoppableSource):
     """Reads a face stream once from its start, without seeking: a context manager and an iterable of `Face`.
 
     `size` is the source's (width, height) in pixels; `may_change` tells whether scale and frame rate can change. With
@@ -41,14 +41,8 @@ class FaceStreamReader:
     """
 
     def __init__(self, source: Source, primary_only: bool = False, stop: StopOnSignal | None = None) -> None:
-        self.name = name_of(source)
-        self.cut_at_s: float | None = None
-        self.is_live = isinstance(source, PipeInput) or is_url(source)
-        self._owned = StopOnSignal() if self.is_live and stop is None else None
-        self._stop = stop or self._owned
-        if isinstance(source, PipeInput) and self._stop is not None:
-            source.wake_by(self._stop.wake_fd)
-        with nullcontext() if self._owned is None else self._owned.closed_on_error():
+        super().__init__(source, isinstance(source, PipeInput) or is_url(source), stop)
+        with self._stop_closed_on_error():
             self._begin(source, MAX_TRACKS if not primary_only else 1)
 
     def _begin(self, source: Source, count: int) -> None:
@@ -65,13 +59,7 @@ class FaceStreamReader:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._container.close()
-        if self._owned is not None:
-            self._owned.close()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal ended the stream."""
-        return self._stop is not None and self._stop.stopped
+        self._close_stop()
 
     @property
     def fps(self) -> float:

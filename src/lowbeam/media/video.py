@@ -4,7 +4,7 @@ import errno
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from lowbeam.media.frame import Frame, Orientation, orientation_of
 from lowbeam.media.inputs import PipeInput, Source, is_url, name_of
 from lowbeam.media.limits import MAX_PIXEL_ASPECT, size_problem
 from lowbeam.media.open import open_container, video_stream
-from lowbeam.media.stopping import StopOnSignal
+from lowbeam.media.stoppable import StoppableSource
 
 BROKEN_OFF = {errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}  # errors of a URL whose connection breaks
 RETRY_S = 30.0  # for how long a live URL is opened again after its connection broke
@@ -30,7 +30,7 @@ RETRY_EVERY_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class VideoSource:
+class VideoSource(StoppableSource):
     """A video, read once and lazily from its first frame: a context manager and an iterable of `Frame`.
 
     `source` is a path, a `PipeInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` is true for cameras, URLs and
@@ -41,16 +41,12 @@ class VideoSource:
     """
 
     def __init__(self, source: Source) -> None:
-        self.name = name_of(source)
-        self.is_live = is_url(source) or self.name.startswith("camera:") or isinstance(source, PipeInput)
-        self.cut_at_s: float | None = None
+        is_camera = name_of(source).startswith("camera:")
+        super().__init__(source, is_url(source) or is_camera or isinstance(source, PipeInput))
         self._source = source
         self._is_url = is_url(source)
-        self._stop = StopOnSignal() if self.is_live else None
         self._has_broken_off = False
-        if isinstance(source, PipeInput) and self._stop is not None:
-            source.wake_by(self._stop.wake_fd)
-        with nullcontext() if self._stop is None else self._stop.closed_on_error():
+        with self._stop_closed_on_error():
             self._open(source)
 
     def _open(self, source: Source) -> None:
@@ -67,15 +63,9 @@ class VideoSource:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._container.close()
-        if self._stop is not None:
-            self._stop.close()
+        self._close_stop()
         if isinstance(self._source, PipeInput):
             self._source.close()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal ended the video."""
-        return self._stop is not None and self._stop.stopped
 
     @property
     def tags(self) -> dict[str, str]:
