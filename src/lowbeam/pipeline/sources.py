@@ -1,12 +1,12 @@
 """Sources of faces: face streams, and videos in which faces are detected."""
 
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from statistics import median
-from typing import Protocol
 
 from lowbeam.container.layout import is_face_stream, is_head_of_face_stream
 from lowbeam.container.reader import FaceStreamReader
@@ -18,85 +18,65 @@ from lowbeam.pipeline.options import Counted, FacesChoice, Progress, Section
 
 INTERVALS = 8  # between faces, whose median is the usual interval
 AWAY_INTERVALS = 2.5  # usual intervals after which a face counts as absent
-AWAY_S = 2.5  # the same if the frame rate can change, as with a budget: 2.5 times the longest interval
+AWAY_S = 2.5  # the same where the frame rate can change, as with a budget: 2.5 times the longest interval
 
 
-class FaceSource(Protocol):
-    """The faces of a source's frames, in order. `size` is (width, height) in pixels; `is_live` is true for cameras,
-    URLs and pipes; `cut_at_s` (seconds) is known at the end."""
+class FaceSource(ABC):
+    """The faces of a source's frames, in order. `fps` is its approximate frame rate; `is_live` is true for cameras,
+    URLs and pipes."""
 
-    name: str
-    fps: float
-    is_live: bool
+    def __init__(self, source: VideoSource | StillSource | FaceStreamReader | ReturningReader) -> None:
+        self.name, self.fps, self.is_live = source.name, source.fps, source.is_live
+        self._source = source
 
     @property
-    def is_stopped(self) -> bool: ...
+    def is_stopped(self) -> bool:
+        """Whether a signal ended the source."""
+        return self._source.is_stopped
+
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Width and height of the source in pixels; of a video as coded, before rotation."""
+        return self._source.size
+
     @property
-    def cut_at_s(self) -> float | None: ...
+    def cut_at_s(self) -> float | None:
+        """The time in seconds at which the source was cut, known at the end; None if it was not."""
+        return self._source.cut_at_s
+
+    @abstractmethod
     def __iter__(self) -> Iterator[FrameFaces]: ...
 
 
-class VideoFaces:
+class VideoFaces(FaceSource):
     """The faces of a video, detected, tracked and cropped."""
 
     def __init__(
         self, video: VideoSource | StillSource, tracker: FaceTracker, faces: FacesChoice, section: Section,
         progress: Progress | None,
     ) -> None:  # fmt: skip
-        self.name, self.fps, self.is_live = video.name, video.fps, video.is_live
-        self._video, self._tracker, self._faces = video, tracker, faces
+        super().__init__(video)
+        self._tracker, self._faces = tracker, faces
         self._frames = section.of(Counted(video, progress, video.frame_count))
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal ended it."""
-        return self._video.is_stopped
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels as coded, before rotation."""
-        return self._video.size
-
-    @property
-    def cut_at_s(self) -> float | None:
-        """The time in seconds at which a live source broke off; None otherwise."""
-        return self._video.cut_at_s
 
     def __iter__(self) -> Iterator[FrameFaces]:
         return (find_faces(frame, self._tracker, self._faces) for frame in self._frames)
 
 
-class StreamFaces:
+class StreamFaces(FaceSource):
     """The faces of a face stream, grouped by time."""
 
     def __init__(
         self, reader: FaceStreamReader | ReturningReader, section: Section, progress: Progress | None
     ) -> None:  # fmt: skip
-        self.name, self.fps, self.is_live = reader.name, reader.fps, reader.is_live
-        self._reader = reader
+        super().__init__(reader)
+        self._away_s = AWAY_S if reader.may_change else 0.0
         self._faces = section.of(Counted(reader, progress, None))
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal ended it."""
-        return self._reader.is_stopped
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the source in pixels."""
-        return self._reader.size
-
-    @property
-    def cut_at_s(self) -> float | None:
-        """The time in seconds at which the stream was cut; None if it is complete."""
-        return self._reader.cut_at_s
 
     def __iter__(self) -> Iterator[FrameFaces]:
         # The faces of a live stream are passed on at once: others of the same time may never arrive.
         frames = (FrameFaces(f.time_s, [f]) for f in self._faces) if self.is_live else _by_time(self._faces)
-        return with_absences(frames, AWAY_S if self._reader.may_change else 0.0)
+        return with_absences(frames, self._away_s)
 
 
 def find_faces(frame: Frame, tracker: FaceTracker, faces: FacesChoice) -> FrameFaces:
