@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,8 +13,8 @@ from lowbeam.errors import OutputError, reason
 from lowbeam.faces import FrameFaces
 from lowbeam.files import is_device, whole_file
 from lowbeam.sinks.sink import Sink
-from lowbeam.trace.estimate import COLUMNS, Estimate, as_text
-from lowbeam.trace.store import Provenance, json_line, side_file, write_side_file
+from lowbeam.trace import Estimate, Provenance
+from lowbeam.trace.store import CSV, JSON_LINES, TextFormat, side_file, write_side_file
 
 STDOUT = "-"
 
@@ -24,12 +23,15 @@ class _TextSink(Sink):
     """Rows to `path`, or to standard output (``-``). With `live` each row is flushed at once and kept in any case;
     otherwise the file appears complete when it is closed. Raises `OutputError`."""
 
+    _form: TextFormat
+
     def __init__(self, path: str | os.PathLike[str], *, live: bool) -> None:
         self._path, self._live = path, live
         self._name = "standard output" if os.fspath(path) == STDOUT else os.fspath(path)
         self._stack = ExitStack()
         self._file = self._opened()
-        self._begin()
+        if self._form.heading:
+            self._append(self._form.heading)
 
     def _opened(self) -> TextIO:
         if os.fspath(self._path) == STDOUT:
@@ -43,15 +45,9 @@ class _TextSink(Sink):
         beside = self._stack.enter_context(whole_file(self._path))
         return self._stack.enter_context(beside.open("w", newline=""))
 
-    def _begin(self) -> None:
-        """Write what precedes the first row."""
-
-    @abstractmethod
-    def _row(self, estimate: Estimate) -> str: ...
-
     def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
         """Write a line for each estimate."""
-        self._append("".join(map(self._row, estimates)))
+        self._append("".join(map(self._form.line, estimates)))
 
     def _append(self, text: str) -> None:
         try:
@@ -79,15 +75,10 @@ class _TextSink(Sink):
 class CsvSink(_TextSink):
     """Estimates as CSV, floats to 4 decimals."""
 
-    def _begin(self) -> None:
-        self._append(",".join(COLUMNS) + "\n")
-
-    def _row(self, estimate: Estimate) -> str:
-        return ",".join(as_text(estimate)) + "\n"
+    _form = CSV
 
 
 class JsonLinesSink(_TextSink):
     """Estimates as JSON Lines, one object per line, floats to 4 decimals."""
 
-    def _row(self, estimate: Estimate) -> str:
-        return json_line(estimate) + "\n"
+    _form = JSON_LINES

@@ -21,8 +21,3 @@ class Estimate(NamedTuple):
 
 COLUMNS = Estimate._fields
 DIGITS = 4  # decimals of floats in text files
-
-
-def as_text(estimate: Estimate) -> list[str]:
-    """The cells of an estimate's row in a text file."""
-    return [str(value) if isinstance(value, int) else f"{value:.{DIGITS}f}" for value in estimate]

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from lowbeam.errors import SourceError, UsageError
 from lowbeam.files import whole_file
-from lowbeam.trace.estimate import COLUMNS, DIGITS, Estimate, as_text
+from lowbeam.trace.estimate import COLUMNS, DIGITS, Estimate
 
 if TYPE_CHECKING:
     from lowbeam.trace.trace import Trace
@@ -65,10 +66,26 @@ def write_side_file(path: str | os.PathLike[str], provenance: Provenance) -> Non
         beside.write_text(provenance.as_json() + "\n")
 
 
-def json_line(estimate: Estimate) -> str:
-    """An estimate as a line of JSON Lines."""
+def _csv_line(estimate: Estimate) -> str:
+    cells = (str(value) if isinstance(value, int) else f"{value:.{DIGITS}f}" for value in estimate)
+    return ",".join(cells) + "\n"
+
+
+def _json_line(estimate: Estimate) -> str:
     row = {name: round(value, DIGITS) for name, value in estimate._asdict().items()}
-    return json.dumps(row)
+    return json.dumps(row) + "\n"
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """A text format with one line per estimate, after a `heading`; `line` gives the line of an estimate."""
+
+    heading: str
+    line: Callable[[Estimate], str]
+
+
+CSV = TextFormat(",".join(COLUMNS) + "\n", _csv_line)
+JSON_LINES = TextFormat("", _json_line)
 
 
 def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
@@ -76,13 +93,11 @@ def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
     check_format(path)
     suffix = Path(path).suffix.lower()
     with whole_file(path) as beside:
-        if suffix == ".csv":
+        if suffix in (".csv", ".jsonl"):
+            form = CSV if suffix == ".csv" else JSON_LINES
             with beside.open("w", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(COLUMNS)
-                writer.writerows(as_text(estimate) for estimate in trace)
-        elif suffix == ".jsonl":
-            beside.write_text("".join(json_line(estimate) + "\n" for estimate in trace))
+                file.write(form.heading)
+                file.writelines(map(form.line, trace))
         elif suffix == ".json":
             rounded = {name: np.round(values, DIGITS).tolist() for name, values in trace.columns.items()}
             beside.write_text(json.dumps(asdict(trace.provenance) | {"columns": rounded}) + "\n")
