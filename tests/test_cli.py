@@ -56,7 +56,7 @@ def test_a_cut_stream_is_noted_on_standard_error(face_stream: Path, tmp_path: Pa
     done = run_cli("read", tmp_path / "cut.mkv")
     assert done.returncode == 0
     last_time = done.stdout.strip().splitlines()[-1].split(",")[0]
-    assert done.stderr == f"{tmp_path}/cut.mkv was cut: it is read up to {float(last_time):.3f} s\n"
+    assert done.stderr == f"{tmp_path}/cut.mkv was cut: the trace ends at {float(last_time):.3f} s\n"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_ctrl_c_leaves_no_half_file(arguments: list[str], clip: Path, tmp_path: 
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert stderr == "lowbeam: interrupted; no half file is left\n"
+    assert stderr == "lowbeam: interrupted; no incomplete file remains\n"
     assert not list(tmp_path.iterdir())
 
 

@@ -86,11 +86,11 @@ def test_avec_without_boxes_is_cut_by_lowbeam_s_own_faces(avec: Path, hr_faces: 
         (lambda root: (root / "recordings_video" / "dev_1.mp4").unlink(), r"dev_1\.mp4 is missing"),
         (lambda root: (root / "recordings_video_frame_time" / "dev_1.csv").unlink(), r"dev_1\.csv cannot be read"),
         (lambda root: (root / "recordings_video_frame_time" / "dev_1.csv").write_text("h\n1;0.04\n2;0.02\n"),
-         "time runs backwards"),
+         "times must increase"),
         (lambda root: (root / "recordings_video_frame_time" / "dev_1.csv").write_text("1;0.04\n2;0.08\n"),
          "begins with numbers"),
         (lambda root: (root / "recordings_video_frame_time" / "dev_1.csv").write_text("h\n1;0.04\n2;nan\n"),
-         "no finite number"),
+         "not a finite number"),
         (lambda root: (root / "ratings_gold_standard" / "arousal" / "dev_1.arff").write_text("@relation x\n1,2,3\n"),
          "no @DATA"),
         (lambda root: (root / "ratings_gold_standard" / "valence" / "dev_1.arff").write_text("@DATA\nx,0.04,high\n"),
@@ -162,7 +162,7 @@ def test_an_actor_of_afew_va_is_in_one_split_only(short_frames: Frames, tmp_path
     ("damage", "message"),
     [
         (lambda root: (root / "001" / "00003.png").unlink(), r"00003\.png is missing"),
-        (lambda root: (root / "001" / "00003.png").write_bytes(b"no"), r"00003\.png is missing or no picture"),
+        (lambda root: (root / "001" / "00003.png").write_bytes(b"no"), r"00003\.png is missing or not a picture"),
         (lambda root: (root / "001" / "001.json").write_text("{"), r"001\.json is damaged"),
         (lambda root: (root / "001" / "001.json").write_text('{"frames": {"00000": {"valence": 1}}}'), "is damaged"),
     ],
@@ -215,10 +215,13 @@ def test_aff_wild2_is_read_from_crops_where_there_are_some_and_from_videos_else(
     ("damage", "message"),
     [
         (lambda root: (root / "batch1" / "video7.mp4").unlink(), "neither crops nor a video"),
-        (lambda root: next(root.rglob("video7.txt")).write_text("0.1,0.2\n"), "does not begin with valence,arousal"),
+        (
+            lambda root: next(root.rglob("video7.txt")).write_text("0.1,0.2\n"),
+            "does not begin with the header valence,arousal",
+        ),
         (lambda root: next(root.rglob("video7.txt")).write_text("valence,arousal\n0.1\n"), r"video7\.txt, line 2"),
         (lambda root: next(root.rglob("video7.txt")).write_text("valence,arousal\n0.1,3\n"), "not in ±1"),
-        (lambda root: next(root.rglob("video7.txt")).write_text("valence,arousal\n"), "holds no labels"),
+        (lambda root: next(root.rglob("video7.txt")).write_text("valence,arousal\n"), "has no labels"),
     ],
 )
 def test_a_damaged_aff_wild2_says_which_file(aff_wild: Path, damage, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -248,10 +251,10 @@ def test_labels_of_a_manifest_are_interpolated_to_its_frames(short_clip: Path, t
         ("CLIP,test,0.4,-0.5\n", "line 2: not recording,split"),
         ("CLIP,dev,0.4,-0.5,0\n", "line 2: split dev"),
         ("CLIP,test,0.4,0,0\nCLIP,train,0.5,0,0\n", "line 3: split train"),
-        ("CLIP,test,0.4,0,0\nCLIP,test,0.3,0,0\n", "time runs backwards"),
-        ('"CLIP' + "x" * 200_000, "is no CSV file"),
+        ("CLIP,test,0.4,0,0\nCLIP,test,0.3,0,0\n", "times must increase"),
+        ('"CLIP' + "x" * 200_000, "is not a CSV file"),
         ("gone.mp4,test,0.4,0,0\n", r"gone\.mp4 is missing"),
-        ("CLIP,train,0.4,0,0\n", "holds no recording of split test"),
+        ("CLIP,train,0.4,0,0\n", "has no recording in split test"),
         ("CLIP,test,0.4,0,1.5\n", "not in ±1"),
     ],
 )

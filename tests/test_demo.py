@@ -18,15 +18,15 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return demo(out=tmp_path_factory.mktemp("demo"))
 
 
-def test_the_leanest_point_costs_under_five_kilobits_a_second(done: Demo) -> None:
+def test_the_lowest_rate_is_under_five_kilobits_a_second(done: Demo) -> None:
     rates = [result.packed.rate_bps for result in done.results]
     assert len(rates) == len(POINTS) == 3
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 5000
 
 
-def test_what_is_left_agrees_with_the_truth(done: Demo) -> None:
-    assert done.reference.name == "truth"
+def test_estimates_agree_with_the_ground_truth(done: Demo) -> None:
+    assert done.reference.name == "ground truth"
     assert done.results[0].ccc[0] > 0.5
     assert all(result.ccc[0] > 0.3 for result in done.results)
 
@@ -58,12 +58,12 @@ def test_the_page_needs_nothing_but_itself(done: Demo) -> None:
         assert f"{result.packed.rate_bps / 1000:.2f}" in page
 
 
-def test_a_video_of_ones_own_is_held_against_its_uncompressed_face(
+def test_a_video_of_ones_own_is_compared_with_its_uncompressed_face(
     short_clip: Path, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     ran = run_cli("demo", "--video", short_clip, "-o", tmp_path / "out")
     assert ran.returncode == 0
-    assert "CCC is held against the uncompressed face" in ran.stdout
+    assert "CCC is measured against the uncompressed face" in ran.stdout
     assert len([line for line in ran.stdout.splitlines() if line.startswith("hevc")]) == 3
 
 

@@ -135,12 +135,12 @@ def remuxed(face_stream: Path, out: Path, tags: dict[str, str], track_tags: dict
 @pytest.mark.parametrize(
     ("tags", "track_tags", "reason"),
     [
-        ({"LOWBEAM": "3"}, {}, "has LOWBEAM=3; this lowbeam reads 1 and 2"),
+        ({"LOWBEAM": "3"}, {}, "has LOWBEAM=3; this version reads 1 and 2"),
         ({"LOWBEAM_FRAMING": "9"}, {}, "has LOWBEAM_FRAMING=9"),
-        ({}, {"LOWBEAM_SCALE": "5"}, "scale or padding that cannot be"),
-        ({}, {"LOWBEAM_SCALE": "1000000000000"}, "scale or padding that cannot be"),
-        ({}, {"LOWBEAM_SCALE": "-8"}, "scale or padding that cannot be"),
-        ({}, {"LOWBEAM_PADDING": "65536"}, "scale or padding that cannot be"),
+        ({}, {"LOWBEAM_SCALE": "5"}, "invalid scale or padding"),
+        ({}, {"LOWBEAM_SCALE": "1000000000000"}, "invalid scale or padding"),
+        ({}, {"LOWBEAM_SCALE": "-8"}, "invalid scale or padding"),
+        ({}, {"LOWBEAM_PADDING": "65536"}, "invalid scale or padding"),
         ({}, {"LOWBEAM_PADDING": "0"}, "frames of 24×24 at scale 8"),
     ],
 )
@@ -156,7 +156,7 @@ def test_only_the_four_codecs_are_decoded(face_stream: Path, tmp_path: Path) -> 
     assert b"V_MPEGH/ISO/HEVC" in data
     for other in (b"V_FOOBAR/ISO/XYZ", b"V_UNCOMPRESSED\0\0"):
         (tmp_path / "other.mkv").write_bytes(data.replace(b"V_MPEGH/ISO/HEVC", other))
-        with pytest.raises(StreamError, match="coded in a way that face streams are not"):
+        with pytest.raises(StreamError, match="has a codec that face streams do not use"):
             received(tmp_path / "other.mkv")
 
 
@@ -200,5 +200,5 @@ def test_a_stream_that_follows_on_a_pipe_and_breaks_off_in_its_header_takes_noth
     command = [sys.executable, "-m", "lowbeam.cli", "read", "-", "-o", str(out)]
     done = subprocess.run(command, input=data + data[:300], capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert b"standard input was cut: it is read up to 1.960 s" in done.stderr
+    assert b"standard input was cut: the trace ends at 1.960 s" in done.stderr
     assert len(json.loads(out.read_text())["columns"]["time_s"]) == 50

@@ -108,7 +108,7 @@ def test_frames_without_times_come_at_the_frame_rate(tmp_path: Path, caplog: pyt
     for path in (raw, avi):
         times = [frame.time_s for frame in frames_of(path)]
         assert times == pytest.approx([i / 25 for i in range(60)], abs=1e-6)
-    assert "raw.h264 states no times" in caplog.text
+    assert "raw.h264 has no timestamps" in caplog.text
 
 
 def test_times_go_on_where_a_clock_is_set_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -70,7 +70,7 @@ def test_what_is_no_batch_of_faces_is_refused(wrong: np.ndarray, recognizer: Rec
 
 
 def test_a_missing_or_foreign_model_is_named(tmp_path: object) -> None:
-    with pytest.raises(ModelError, match="neither a file nor one that ships: accurate, fast"):
+    with pytest.raises(ModelError, match="neither a file nor a shipped model: accurate, fast"):
         Recognizer("none")
     with pytest.raises(ModelError, match=r"is not an ONNX model that can be loaded: .*protobuf"):
         Recognizer(__file__)
@@ -85,12 +85,12 @@ def test_a_missing_or_foreign_model_is_named(tmp_path: object) -> None:
         ('{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[1, 1]]}, "memory": {}}', "of format 1"),
         ('{"format": 1, "grid": 100000000, "calibration": {"side": [48], "factor": [[1, 1]]}}', "a grid of 100000000"),
         ('{"format": 1, "grid": 7, "calibration": {"side": [48], "factor": [[1, 1]]}}', "cannot be run"),
-        ('{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[1]]}}', "calibration of the right shape"),
-        ('{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[NaN, 1]]}}', "that cannot be"),
+        ('{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[1]]}}', "has the wrong shape"),
+        ('{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[NaN, 1]]}}', "is out of range"),
         ("[]", "damaged metadata"), ("{", "not one of lowbeam's"),
-        ('{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[-1, 1]]}}', "that cannot be"),
-        ('{"format": 1, "grid": 48, "calibration": {"side": [48, 6], "factor": [[1, 1], [1, 1]]}}', "that cannot be"),
-        ('{"format": 1, "grid": 48, "calibration": {"side": [], "factor": []}}', "calibration of the right shape"),
+        ('{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[-1, 1]]}}', "is out of range"),
+        ('{"format": 1, "grid": 48, "calibration": {"side": [48, 6], "factor": [[1, 1], [1, 1]]}}', "is out of range"),
+        ('{"format": 1, "grid": 48, "calibration": {"side": [], "factor": []}}', "has the wrong shape"),
         ('{"format": 1, "grid": 48, "calibration": {"side": [48], "factor": [[1, 1]], "power": [[1]]}}', "calibration"),
     ],
 )  # fmt: skip
@@ -167,7 +167,7 @@ def endless(helper: Any) -> list[Any]:
     ("nodes", "said"),
     [
         (constant(0.0, [2, 2]), r"has the shape \(2, 2\), not \(1, 2\)"), (filled(np.nan), "is not finite"),
-        (filled(97.6), "out of range: 97.6"), (endless, "does not come to an end within 1 s"),
+        (filled(97.6), "out of range: 97.6"), (endless, "does not finish a trial run within 1 s"),
     ],
 )  # fmt: skip
 def test_what_a_model_gives_is_checked_before_it_is_used(

@@ -53,7 +53,7 @@ def test_what_is_no_restorer_is_refused(model: str | Path) -> None:
     for threads in (-1, 0, 10**6):
         with pytest.raises(UsageError, match="threads must be from 1 to"):
             Restorer(threads=threads)
-    with pytest.raises(ModelError, match="neither a file nor one that ships"):
+    with pytest.raises(ModelError, match="neither a file nor a shipped restorer"):
         Restorer("x" * 5000)
 
 
@@ -85,5 +85,5 @@ def test_an_overlay_shows_the_restored_face_beside_what_was_received(
 
 
 def test_restoring_needs_an_overlay_to_show_it_in(face_stream: Path) -> None:
-    with pytest.raises(UsageError, match="name one"):
+    with pytest.raises(UsageError, match="--restore requires --overlay"):
         lowbeam.read(face_stream, restore=True)

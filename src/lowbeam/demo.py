@@ -1,4 +1,4 @@
-"""The main job on one video: pack it at three operating points, read each back, and show what is left."""
+"""The demo: packs one video at three operating points, reads each face stream, and shows the results on a page."""
 
 import base64
 import csv
@@ -40,21 +40,23 @@ AFFECT = tuple(AFFECT_COLOURS)
 
 @dataclass(frozen=True)
 class Reference:
-    """What traces are held against: values (n, 2) of valence and arousal at `time_s` (n,), and what they are."""
+    """What traces are compared with: valence and arousal, float64 (n, 2), at `time_s`, float64 (n,), and their
+    `name`."""
 
     name: str
     time_s: NDArray[np.float64]
     affect: NDArray[np.float64]
 
     def at(self, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values at other times, (m, 2), by linear interpolation."""
+        """Valence and arousal at other times (m,), by linear interpolation: float64 (m, 2)."""
         return np.stack([np.interp(time_s, self.time_s, column) for column in self.affect.T], 1)
 
 
 @dataclass(frozen=True)
 class Result:
-    """One operating point: what was sent, `wire_bps` being its rate as RTP packets, what was read, how well (`ccc` of
-    valence and arousal) and how fast (source frames a second in packing, faces a second in reading)."""
+    """The results of one operating point: `wire_bps` is its rate as RTP packets in bits per second, `ccc` that of
+    valence and arousal, `pack_fps` the packing speed in source frames per second, `read_fps` the reading speed in faces
+    per second."""
 
     packed: Packed
     wire_bps: float
@@ -66,7 +68,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Demo:
-    """Where everything is, and the results, richest point first."""
+    """The output folder, the page in it, and the results by decreasing bit rate."""
 
     folder: Path
     page: Path
@@ -74,18 +76,18 @@ class Demo:
     results: list[Result]
 
 
-def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-out",
+def demo(video: str | os.PathLike[str] | None = None, out: str | os.PathLike[str] = "demo-out",
          progress: Progress | None = None) -> Demo:  # fmt: skip
-    """Run the main job on `video`, or on the clip that ships, into the folder `out`.
+    """Pack and read `video`, or the shipped clip, at each of `POINTS`, and write the results into the folder `out`.
 
-    Writes, for each of `POINTS`, a face stream and a trace (CSV); a picture of the traces, and one of the points on the
-    envelope of the operating table; an overlay video of the leanest point; and ``index.html``, which shows all of it.
-    The clip is held against its truth, another video against the reading of its uncompressed face. Raises what `pack`
-    and `read` raise.
+    Writes a face stream and a trace (CSV) for each operating point; plots of the traces and of the operating points
+    against the operating table; an overlay of the lowest rate; and ``index.html``, which shows all of these. The clip
+    is compared with its ground truth, another video with the estimates of its uncompressed face. Raises the errors of
+    `pack` and `read`.
     """
     check_matplotlib()
     source = os.fspath(video if video is not None else ASSETS / "clip.mp4")
-    with open_video(source):  # a mistake leaves no empty folder
+    with open_video(source):  # an error here leaves no empty folder
         pass
     folder = make_folder(out)
     reference = _truth(ASSETS / "clip.csv") if video is None else _uncompressed(source, progress)
@@ -103,7 +105,7 @@ def demo(video: str | os.PathLike | None = None, out: str | os.PathLike = "demo-
 def _truth(path: Path) -> Reference:
     with path.open(newline="") as file:
         rows = np.array([[float(v) for v in row.values()] for row in csv.DictReader(file)])
-    return Reference("truth", rows[:, 0], rows[:, 1:])
+    return Reference("ground truth", rows[:, 0], rows[:, 1:])
 
 
 def _uncompressed(source: str, progress: Progress | None) -> Reference:
@@ -138,14 +140,14 @@ def _run(source: str, point: OperatingPoint, stem: Path, reference: Reference, p
 
 
 def caption(result: Result, rate: Literal["file", "wire"] = "file") -> str:
-    """The operating point and its bit rate in a few words."""
+    """The face side, frame rate and bit rate of a result."""
     point = result.packed.point
     rate_bps = result.packed.rate_bps if rate == "file" else result.wire_bps
     return f"{point.side}×{point.side} px at {point.fps:g} fps, {rate_bps / 1000:.1f} kbit/s"
 
 
 def plot_results(results: list[Result], reference: Reference) -> "Figure":
-    """Each operating point a row, valence left and arousal right, over the reference."""
+    """One row per operating point, valence on the left and arousal on the right, with the reference."""
     figure = new_figure(figsize=(12, 2.2 * len(results) + 0.6), layout="constrained")
     axes = figure.subplots(len(results), 2, sharex=True, sharey=True, squeeze=False)
     for row, result in zip(axes, results, strict=True):
@@ -162,7 +164,7 @@ def plot_results(results: list[Result], reference: Reference) -> "Figure":
 
 
 def plot_envelope(results: list[Result], reference: Reference) -> "Figure":
-    """CCC over the rate on the wire: the operating table's best, and each of `results`."""
+    """CCC over the rate on the wire: the Pareto front of the operating table, and each of `results`."""
     figure = new_figure(figsize=(9, 3.6), layout="constrained")
     axis = figure.subplots()
     rungs = pareto_front(operating_table(), "wire")
@@ -182,7 +184,7 @@ def plot_envelope(results: list[Result], reference: Reference) -> "Figure":
 
 
 def write_overlay(source: str, stream: Path, trace: Trace, out: Path) -> None:
-    """The source's frames with, in the corner, the face as it was received, and the estimate of that."""
+    """Write the source's frames with the received face in the corner, and its estimate."""
     with FaceStreamReader(stream) as reader:
         received = list(reader)
     estimates = list(trace)
@@ -213,7 +215,7 @@ def _page(source: str, results: list[Result], reference: Reference, folder: Path
     )  # fmt: skip
 
 
-TABLE_HEADINGS = ("operating point", "kbit/s", "CCC valence", "CCC arousal", "packed, frames/s", "read, frames/s")
+TABLE_HEADINGS = ("operating point", "kbit/s", "CCC valence", "CCC arousal", "packed, frames/s", "read, faces/s")
 
 
 def table_row(result: Result) -> tuple[str, ...]:

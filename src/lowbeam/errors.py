@@ -5,22 +5,22 @@
     LowbeamError
     ├── UsageError        an argument is out of its range, or a needed extra is not installed
     ├── SourceError       a video, camera or URL cannot be opened or decoded
-    │   ├── NoFaceError   a source holds no face
-    │   └── StreamError   a face stream is damaged, hostile, or of an unknown version
-    ├── CodecError        an encoder or decoder refuses, or FFmpeg was built without it
+    │   ├── NoFaceError   no face was found in a source
+    │   └── StreamError   a face stream is damaged, malformed, or of an unknown version
+    ├── CodecError        an encoder or decoder fails, or FFmpeg was built without it
     ├── ModelError        a model file is missing or is not a lowbeam model
     ├── CorpusError       a corpus is missing, damaged or without labels
     └── OutputError       an output cannot be written
 
-Each message is one line: what is wrong, and where it helps, what to do. The command line prints it after
+Each message is one line that says what is wrong and, where possible, what to do. The command line prints it after
 ``lowbeam:`` and exits with status 2.
 
-`Terminated`, which SIGTERM and SIGHUP raise in the command line, is no error and stands outside the tree.
+`Terminated`, which SIGTERM and SIGHUP raise in the command line, is not an error and is not part of the tree.
 """
 
 
 class LowbeamError(Exception):
-    """Head of the tree; catch this to catch all."""
+    """Base class of all errors that lowbeam raises."""
 
 
 class UsageError(LowbeamError, ValueError):
@@ -32,15 +32,15 @@ class SourceError(LowbeamError):
 
 
 class NoFaceError(SourceError):
-    """A source holds no face."""
+    """No face was found in a source."""
 
 
 class StreamError(SourceError):
-    """A face stream is damaged, hostile, or of an unknown version."""
+    """A face stream is damaged, malformed, or of an unknown version."""
 
 
 class CodecError(LowbeamError):
-    """An encoder or decoder refuses, or this FFmpeg was built without it."""
+    """An encoder or decoder fails, or this FFmpeg was built without it."""
 
 
 class ModelError(LowbeamError):
@@ -56,7 +56,7 @@ class OutputError(LowbeamError):
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP asked the program to end: not an error, and nothing to be caught. `signal` is its number."""
+    """SIGTERM or SIGHUP asked the program to end. Not an error; do not catch it. `signal` is the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -64,12 +64,12 @@ class Terminated(BaseException):
 
 
 def shown(text: str, most: int = 60) -> str:
-    """`text` from a file as a terminal may show it: one line, without control characters, shortened to `most`."""
+    """`text` from a file, made safe for a terminal: one line, without control characters, at most `most` characters."""
     plain = "".join(c if c.isprintable() else "�" for c in text[: most + 1])
     return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
 def reason(error: Exception) -> str:
-    """Why the system or FFmpeg refused, in one line, without the path that it repeats."""
+    """The reason that the system or FFmpeg gives for `error`, in one line, without the path."""
     text = getattr(error, "strerror", None) or str(error)
     return shown(str(text).splitlines()[0].lower(), 200) if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""A face: its square in the source's frame, and its pixels."""
+"""A face: its box in the source's frame, and its pixels."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 Grey = NDArray[np.uint8]  # (h, w), full-range luma
 
-FRAMING_VERSION = 1  # of the rule by which a face is framed; it travels in the face stream
+FRAMING_VERSION = 1  # of the rule that places the box around a face; stated in every face stream
 
 
 @dataclass(frozen=True)
 class Box:
-    """A face's square in source pixels: `x`, `y` of its upper left corner, which may lie outside the frame."""
+    """A face's square in source pixels: `x`, `y` of the upper left corner, which may lie outside the frame, and
+    `side`."""
 
     x: float
     y: float
@@ -25,10 +26,11 @@ class Box:
 
     @property
     def centre(self) -> tuple[float, float]:
+        """Centre of the square, (x, y) in source pixels."""
         return self.x + self.side / 2, self.y + self.side / 2
 
     def scaled(self, factor: float) -> "Box":
-        """The same square in a frame whose sides are `factor` times as long."""
+        """The same box in a frame that was resized by `factor`."""
         return Box(self.x * factor, self.y * factor, self.side * factor)
 
     def overlap(self, other: "Box") -> float:
@@ -41,7 +43,8 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face cut from a frame at `time_s`: uint8 (d, d) grey, with the id of the person's track and its box."""
+    """A face cropped from the frame at `time_s` (seconds): `id` of its track, `box` in source pixels, and grey
+    `pixels`, uint8 (d, d)."""
 
     time_s: float
     id: int

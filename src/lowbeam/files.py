@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Outputs that appear complete or not at all, and locks between processes."""
 
 import os
 import re
@@ -14,41 +14,41 @@ import av
 
 from lowbeam.errors import OutputError, UsageError, reason
 
-UNFINISHED = re.compile(r"\.lowbeam-[0-9a-f]{12}(\..*)?")  # names of outputs that are being written
-_swept: set[Path] = set()  # folders that this process has rid of what killed runs left
+UNFINISHED = re.compile(r"\.lowbeam-[0-9a-f]{12}(\..*)?")  # names of files that are being written
+_swept: set[Path] = set()  # folders in which this process has deleted the files of killed runs
 
 
 class Pipe:
-    """A binary file that is only written to, never sought; `size` counts its bytes."""
+    """A binary output that cannot seek; `size` counts the bytes written."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        """Pass `data` on at once."""
+        """Write `data` and flush. Returns the number of bytes."""
         self._file.write(data)
         self._file.flush()
         self.size += len(data)
         return len(data)
 
 
-def make_folder(path: str | os.PathLike) -> Path:
-    """Make a folder, and those above it, where it is not there. Raises `OutputError`."""
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create the folder `path` and its parents if they do not exist. Raises `OutputError`."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise OutputError(f"{folder} cannot be made: {reason(error)}") from error
+        raise OutputError(f"{folder} cannot be created: {reason(error)}") from error
     return folder
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Write to the path that this yields: it becomes `path`, with the mode of what it replaces, when the block ends,
-    and is gone when the block fails. What is no regular file, such as ``/dev/null``, is written to directly.
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path to write to. When the block ends it replaces `path` and keeps the mode of the file that it
+    replaces; if the block fails it is deleted. A device such as ``/dev/null`` is written to directly.
 
-    What a run that was killed has left in the folder is deleted. Raises `OutputError` where `path` cannot be written,
+    Temporary files that a killed run left in the folder are deleted. Raises `OutputError` if `path` cannot be written
     or the disk is full.
     """
     if is_device(path):
@@ -67,7 +67,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         if target.exists():
             beside.chmod(stat.S_IMODE(target.stat().st_mode))
         beside.replace(target)
-    except BrokenPipeError:  # of another output: whoever read it has gone
+    except BrokenPipeError:  # of another output, a pipe that was closed
         raise
     except (OSError, av.FFmpegError) as error:
         raise OutputError(f"{path} cannot be written: {reason(error)}") from error
@@ -78,17 +78,17 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def _unfinished_file(target: Path) -> tuple[Path, int]:
-    """A new file beside `target`, and a descriptor by which it is locked for as long as this process lives."""
+    """A new file beside `target`, and a descriptor that holds a lock on it until this process ends."""
     while True:
         beside = target.with_name(f".lowbeam-{secrets.token_hex(6)}{target.suffix}")
         fd = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if _try_lock(fd) and os.fstat(fd).st_nlink:  # it was not swept before it was locked
+        if _try_lock(fd) and os.fstat(fd).st_nlink:  # not deleted by another process before it was locked
             return beside, fd
         os.close(fd)
 
 
 def _sweep(folder: Path) -> None:
-    """Delete unfinished files whose process is gone: nobody holds their lock."""
+    """Delete unfinished files that no process holds a lock on."""
     if folder in _swept:
         return
     _swept.add(folder)
@@ -104,7 +104,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _try_lock(fd: int) -> bool:
-    """Lock an open file; True too where the system has no such locks."""
+    """Lock an open file; returns False if another process holds the lock, True if the system has no such locks."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -119,9 +119,9 @@ def _try_lock(fd: int) -> bool:
 
 
 @contextmanager
-def binary_output(path: str | os.PathLike) -> Iterator[Path | Pipe]:
-    """Where to write bytes: a `Pipe` of standard output (``-``), a FIFO or a device; else the path of a `whole_file`.
-    Raises `OutputError`."""
+def binary_output(path: str | os.PathLike[str]) -> Iterator[Path | Pipe]:
+    """Yield where to write bytes: a `Pipe` for standard output (``-``), a FIFO or a device, otherwise the temporary
+    path of `whole_file`. Raises `OutputError`."""
     if os.fspath(path) == "-":
         yield Pipe(sys.stdout.buffer)
     elif is_device(path):
@@ -136,9 +136,9 @@ def binary_output(path: str | os.PathLike) -> Iterator[Path | Pipe]:
             yield beside
 
 
-def check_outputs(source: str | os.PathLike, *outputs: str | os.PathLike | None) -> None:
-    """Before work is done for nothing: raise `UsageError` where two outputs, or an output and the source, are the same
-    file, and `OutputError` where an output cannot be written. An output that is None is not asked for."""
+def check_outputs(source: str | os.PathLike[str], *outputs: str | os.PathLike[str] | None) -> None:
+    """Check outputs before the work begins; an output of None is skipped. Raises `UsageError` if two outputs, or an
+    output and the source, are the same file, `OutputError` if an output cannot be written."""
     taken = {os.path.realpath(source): "the source"}
     for output in outputs:
         if output is None or os.fspath(output) == "-":
@@ -153,13 +153,13 @@ def check_outputs(source: str | os.PathLike, *outputs: str | os.PathLike | None)
 
 
 class _Tried(Exception):  # noqa: N818
-    """That an output could be written, had there been anything to write."""
+    """Leaves `whole_file` without writing, once it is known that the output can be written."""
 
 
-def is_device(path: str | os.PathLike) -> bool:
-    """Whether `path` is there, and neither a regular file nor a folder: a device, a FIFO, a pipe."""
+def is_device(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` exists and is neither a regular file nor a folder: a device, a FIFO or a pipe."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116  (what is no path at all may be asked about)
+        mode = os.stat(path).st_mode  # noqa: PTH116  (`path` may be an invalid path)
     except (OSError, ValueError):
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
@@ -167,10 +167,10 @@ def is_device(path: str | os.PathLike) -> bool:
 
 @contextmanager
 def exclusive(path: Path, wait: bool) -> Iterator[bool]:
-    """Hold the file at `path` against other processes: yields whether it is ours, after waiting for it or at once. The
-    system lets go of it when this process ends, in whatever way.
+    """Hold an exclusive lock on the file `path`; yields whether it was acquired. With `wait` it waits for other
+    processes. The system releases the lock when this process ends.
 
-    Raises `OutputError` where it cannot be made, or the file system has no locks.
+    Raises `OutputError` if the file cannot be created or the file system has no locks.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""How ONNX models are loaded: quietly, within bounds, and without ONNX Runtime telling its makers.
+"""Loads ONNX models under ONNX Runtime: without console output, with checked inputs, and without telemetry.
 
-ONNX Runtime 1.31 and later keep an identity of the device and a database of events under the cache folder, and look up
-a host outside, from the first session on. ``ORT_DISABLE_TELEMETRY=1`` in the environment before its import stops all of
-that; nothing in lowbeam imports it before this module.
+From its first session on, ONNX Runtime 1.31 and later stores a device identity and a database of events under the cache
+folder and looks up an external host. ``ORT_DISABLE_TELEMETRY=1`` in the environment before its import prevents this;
+no module of lowbeam imports it before this one.
 """
 
 import json
@@ -23,23 +23,24 @@ from numpy.typing import NDArray
 
 from lowbeam.errors import ModelError, UsageError, reason
 
-TRIAL_LIMIT_S = 10.0  # for one run of a model that does not ship: a slower one is of no use, or never ends
+TRIAL_LIMIT_S = 10.0  # for one trial run of a user's model: a slower one is unusable, or never ends
 
-onnxruntime.set_default_logger_severity(4)  # its warnings say nothing that a user could act on
+onnxruntime.set_default_logger_severity(4)  # a user cannot act on its warnings
 
 
 def check_threads(threads: int) -> None:
-    """Raise `UsageError` where `threads` is not a number of cores that this machine could have."""
+    """Raise `UsageError` unless `threads` is from 1 to the number of cores (at least 64)."""
     most = max(64, os.cpu_count() or 1)
     if not 1 <= threads <= most:
         raise UsageError(f"threads must be from 1 to {most}, not {threads}")
 
 
 class OnnxSession:
-    """A model under ONNX Runtime. `about` is the metadata that lowbeam writes into a model under `key`.
+    """A model under ONNX Runtime. `about` is the metadata that lowbeam stores in a model under `key`;
+    `initial_shapes` maps the inputs that have a default to their shapes.
 
-    `providers` are names of execution providers, the first that is there being used. Raises `ModelError` with the cause
-    where the file cannot be loaded, and `UsageError` for a number of threads that cannot be.
+    `providers` are names of execution providers in order of preference, before the CPU. Raises `ModelError` with the
+    cause if the file cannot be loaded, `UsageError` if `threads` is out of range.
     """
 
     def __init__(self, path: Path, key: str, threads: int = 1, providers: tuple[str, ...] = ()) -> None:
@@ -61,34 +62,35 @@ class OnnxSession:
         self.initial_shapes = {given.name: given.shape for given in self._session.get_overridable_initializers()}
 
     def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[NDArray[Any]]:
-        """The `outputs` by name, for `inputs` by name."""
-        return self._session.run(outputs, inputs)
+        """The named `outputs` for the named `inputs`."""
+        found: list[NDArray[Any]] = self._session.run(outputs, inputs)
+        return found
 
     def try_run(self, outputs: list[str], inputs: dict[str, Any]) -> list[NDArray[Any]]:
-        """As `run`, of a model that nobody knows: raises `ModelError` where it fails, or is not done within
-        `TRIAL_LIMIT_S`."""
+        """Like `run`, for an untested model: raises `ModelError` if it fails or takes longer than `TRIAL_LIMIT_S`."""
         options = onnxruntime.RunOptions()
         timer = threading.Timer(TRIAL_LIMIT_S, lambda: setattr(options, "terminate", True))
         timer.daemon = True
         timer.start()
         try:
             with _quiet_stdout():
-                return self._session.run(outputs, inputs, options)
+                found: list[NDArray[Any]] = self._session.run(outputs, inputs, options)
+                return found
         except Exception as error:
             if options.terminate:
-                raise ModelError(f"{self.path} does not come to an end within {TRIAL_LIMIT_S:.0f} s") from error
+                raise ModelError(f"{self.path} does not finish a trial run within {TRIAL_LIMIT_S:.0f} s") from error
             raise ModelError(f"{self.path} cannot be run: {_cause(error)}") from error
         finally:
             timer.cancel()
 
 
 def _cause(error: Exception) -> str:
-    """Why ONNX Runtime refused, without the codes before it."""
+    """The reason that ONNX Runtime gives, without the codes before it."""
     return re.sub(r"^\[onnxruntimeerror\] : \d+ : \w+ : ", "", reason(error))
 
 
 def check_output(path: Path, what: str, found: NDArray[Any], shape: tuple[int, ...], low: float, high: float) -> None:
-    """Raise `ModelError` where `found` is not of `shape`, finite, and from `low` to `high`."""
+    """Raise `ModelError` unless `found` has the given `shape` and is finite and within `low` to `high`."""
     if found.shape != shape:
         raise ModelError(f"{path}: {what} has the shape {found.shape}, not {shape}")
     if not np.isfinite(found).all():
@@ -99,7 +101,7 @@ def check_output(path: Path, what: str, found: NDArray[Any], shape: tuple[int, .
 
 @contextmanager
 def _quiet_stdout() -> Iterator[None]:
-    """Send what a library prints to standard output to standard error."""
+    """Redirect standard output to standard error, for libraries that print."""
     try:
         sys.stdout.flush()
         kept = os.dup(1)

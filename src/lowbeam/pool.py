@@ -1,4 +1,4 @@
-"""Work shared among processes."""
+"""Work distributed over processes."""
 
 import os
 import signal
@@ -18,11 +18,11 @@ def shared(
     work: Callable[[Job], Result], jobs: Iterable[Job], workers: int, begin: Callable[..., None] | None = None,
     *given: Any,
 ) -> Iterator[tuple[Job, Result]]:  # fmt: skip
-    """Do `work` on each of `jobs` in `workers` processes; yields each job with its result, as they are finished. Each
-    process first calls `begin` with what is `given`.
+    """Call `work` on each of `jobs` in `workers` processes; yields each job with its result as it finishes. Each
+    process first calls `begin` with the arguments `given`.
 
-    Processes are spawned, since forking beside the threads of FFmpeg, PyTorch and Numba is not safe; Ctrl-C is left to
-    the process that asked. An error in a process ends the work, and is raised here. Raises `OutputError` where a
+    Processes are spawned, since forking is not safe with the threads of FFmpeg, PyTorch and Numba. They ignore Ctrl-C,
+    which the calling process handles. An error in a process ends the work and is raised here. Raises `OutputError` if a
     process was killed.
     """
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (begin, given))
@@ -31,7 +31,7 @@ def shared(
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     except BrokenProcessPool as error:
-        raise OutputError("a process was killed, perhaps for want of memory; the same command goes on") from error
+        raise OutputError("a process was killed, perhaps out of memory; run the command again to continue") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -43,5 +43,5 @@ def _begin(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

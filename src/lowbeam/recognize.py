@@ -1,4 +1,4 @@
-"""Faces in, readings out: the shipped ONNX models under ONNX Runtime."""
+"""The recognizer: faces in, estimates of valence and arousal out, by ONNX models under ONNX Runtime."""
 
 import os
 from collections.abc import Sequence
@@ -18,18 +18,19 @@ WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "accurate"
 MAX_BATCH = 64  # faces at a time: larger batches are no faster, and hold more memory
 MODEL_FORMAT = 1
-MEMORY_FORMAT = 2  # of a model that remembers: the head is a branch, run where it is asked for
+MEMORY_FORMAT = 2  # of a model with memory: its temporal head is a branch that runs on request
 REMEMBER = np.array(True)
-TRIALS = ((MIN_SIDE, 1), (17, 3), (FACE_SIDE, 2))  # sides and numbers of faces that a model must stand at loading
-MAX_AFFECT, MAX_STD = 1.5, 1e3  # beyond which what a model gives is no valence, arousal or deviation
-NOTHING_BEFORE_S = np.float32(1e3)  # a gap after which nothing is remembered
+TRIALS = ((MIN_SIDE, 1), (17, 3), (FACE_SIDE, 2))  # sides and batch sizes that a user's model is tried with
+MAX_AFFECT, MAX_STD = 1.5, 1e3  # limits of a valid output; the standard deviation lies in [0, MAX_STD]
+NOTHING_BEFORE_S = np.float32(1e3)  # a gap so long that nothing of the past counts
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """What was read from n faces: valence and arousal in [-1, 1], each with its standard deviation; float32 (n,)."""
+    """Estimates of n faces: valence and arousal, in [-1, 1], each with its calibrated standard deviation. All arrays
+    are float32 (n,)."""
 
     valence: Floats
     arousal: Floats
@@ -42,34 +43,35 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a recognizer remembers of one person: its `state`, as it was at the face of `time_s`."""
+    """What a recognizer remembers of one person: `state` after the face at `time_s` (seconds)."""
 
     state: Floats
     time_s: float
 
 
-def model_path(model: str | os.PathLike) -> Path:
-    """The file of a model, given by the name of one that ships or by its path. Raises `ModelError`."""
+def model_path(model: str | os.PathLike[str]) -> Path:
+    """The file of `model`, the name of a shipped model or a path. Raises `ModelError` if there is no such file."""
     path = WEIGHTS / f"{model}.onnx" if str(model) in shipped_models() else Path(model)
     if not os.path.isfile(path):  # noqa: PTH113  (unlike Path.is_file it never raises)
-        raise ModelError(f"model {model} is neither a file nor one that ships: {', '.join(shipped_models())}")
+        raise ModelError(f"model {model} is neither a file nor a shipped model: {', '.join(shipped_models())}")
     return path
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that ship."""
+    """Names of the shipped models, for `Recognizer` and `lowbeam.read`."""
     return sorted(path.stem for path in WEIGHTS.glob("*.onnx"))
 
 
 class Recognizer:
-    """Reads valence and arousal from faces of any side from 6 to 96 pixels: each by itself, or those of one person in
-    order (`follow`), where a model that remembers reads each in the light of what came before.
+    """Estimates valence and arousal from faces with a side of 6 to 96 pixels: of each face by itself (call it), or of
+    one person's faces in order (`follow`), where a model with memory (`remembers`) also uses the faces before.
 
-    `model` is the name of one that ships, or a path; `threads` how many cores it may use. CUDA is used where ONNX
-    Runtime has it. Raises `ModelError` where the model is missing or is not one of lowbeam's.
+    `model` is the name of a shipped model or a path; `threads` is the number of cores to use. CUDA is used if ONNX
+    Runtime provides it. Raises `ModelError` if the model is missing or not one of lowbeam's, `UsageError` if `threads`
+    is out of range.
     """
 
-    def __init__(self, model: str | os.PathLike = DEFAULT_MODEL, threads: int = 1) -> None:
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, threads: int = 1) -> None:
         path = model_path(model)
         self._session = OnnxSession(path, "lowbeam", threads, ("CUDAExecutionProvider",))
         try:
@@ -84,17 +86,17 @@ class Recognizer:
         self.remembers = "memory" in about
         expected = MEMORY_FORMAT if self.remembers else MODEL_FORMAT
         if about["format"] != expected:
-            raise ModelError(f"{path} is of format {about['format']}; this lowbeam reads {expected}")
+            raise ModelError(f"{path} is of format {about['format']}; this version of lowbeam reads format {expected}")
         if not 1 <= self._grid <= FACE_SIDE:
-            raise ValueError(f"a grid of {self._grid}")
+            raise ValueError(f"a grid of {self._grid} is out of range")
         self._by_itself = _Calibration(about["calibration"])
         if self.remembers:
             self._in_order = _Calibration(about["memory"]["calibration"])
             self._blank = np.zeros(self._session.initial_shapes["state"], np.float32)
 
     def _try_out(self) -> None:
-        """Run a model that does not ship on noise of several sides and batches. Raises `ModelError` where it does not
-        give finite estimates of the right shape and range in time."""
+        """Run a user's model on noise of several sides and batch sizes. Raises `ModelError` unless it gives finite
+        estimates of the right shape and range in time."""
         rng, path = np.random.default_rng(0), self._session.path
         for side, count in TRIALS:
             faces = rng.integers(0, 256, (count, side, side), np.uint8)
@@ -110,7 +112,7 @@ class Recognizer:
                     check_output(path, "memory", found, self._blank.shape, -np.inf, np.inf)
 
     def __call__(self, faces: Faces) -> Estimates:
-        """Read `faces`, uint8 (n, d, d) grey with d from 6 to 96, each by itself.
+        """Estimates of `faces`, grey uint8 (n, d, d) with d from 6 to 96, each by itself.
 
         Raises `UsageError` for another shape or dtype.
         """
@@ -122,17 +124,17 @@ class Recognizer:
         return _joined(parts, self._by_itself.at(side))
 
     def follow(self, faces: Faces, time_s: ArrayLike, memory: Memory | None = None) -> tuple[Estimates, Memory | None]:
-        """Read `faces` of one person, uint8 (n, d, d) as seen at rising `time_s` (n,), going on from `memory`, which is
-        None where the person is new. Returns the reading, and what is remembered after it: None of a model that does
-        not remember.
+        """Estimates of one person's `faces`, grey uint8 (n, d, d), at increasing times `time_s` (n,) in seconds.
+        `memory` is that of the previous call, None for a new person. Returns the estimates and the new memory, which is
+        None for a model without memory.
 
-        Raises `UsageError` for another shape or dtype, or where time does not rise.
+        Raises `UsageError` for another shape or dtype, or if times do not increase.
         """
         steady, _, memory = self._follow(faces, time_s, memory)
         return steady, memory
 
     def follow_both(self, faces: Faces, time_s: ArrayLike) -> tuple[Estimates, Estimates]:
-        """What `follow` reads of a person who is new, and what is read of each face by itself, for the price of one."""
+        """The estimates of `follow` for a new person, and those of each face by itself, from one run of the network."""
         steady, each, _ = self._follow(faces, time_s, None)
         return steady, each
 
@@ -145,10 +147,10 @@ class Recognizer:
         before = times[:1] - NOTHING_BEFORE_S if memory is None else [memory.time_s]
         gaps = np.diff(np.concatenate([before, times]))
         if (gaps <= 0).any():
-            raise UsageError("the times of faces that follow each other must rise")
+            raise UsageError("the times of one person's faces must increase")
         if not self.remembers:
-            reading = self(faces)
-            return reading, reading, None
+            estimates = self(faces)
+            return estimates, estimates, None
         steady, each = [], []
         for start in range(0, len(faces), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
@@ -162,13 +164,13 @@ class Recognizer:
             each.append(read[2:])
         return _joined(steady, self._in_order.at(side)), _joined(each, self._by_itself.at(side)), memory
 
-    def _inputs(self, faces: Faces, side: int) -> dict[str, NDArray]:
+    def _inputs(self, faces: Faces, side: int) -> dict[str, NDArray[Any]]:
         return {"faces": faces, "resample": resample_matrix(side, self._grid)}
 
 
 class _Calibration:
-    """What makes the two deviations honest, by the face's side, between those that were fitted: a power of each, and a
-    factor on that."""
+    """Calibrates the two standard deviations: std becomes factor × std ** power, where factor and power are
+    interpolated over the face's side between the sides at which they were fitted."""
 
     def __init__(self, about: dict[str, Any]) -> None:
         self._sides = np.array(about["side"], np.float64)
@@ -176,9 +178,9 @@ class _Calibration:
         powers = np.array(about.get("power", np.ones_like(factors)), np.float64)
         self._fits = np.concatenate([factors, powers], -1)
         if not len(self._sides) or self._fits.shape != (len(self._sides), 4):
-            raise ValueError("no calibration of the right shape")
+            raise ValueError("the calibration has the wrong shape")
         if not (np.isfinite(self._fits) & (self._fits > 0)).all() or (np.diff(self._sides) <= 0).any():
-            raise ValueError("a calibration that cannot be")
+            raise ValueError("the calibration is out of range")
         self.at = cache(self._at)
 
     def _at(self, side: int) -> Floats:

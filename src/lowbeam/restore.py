@@ -1,4 +1,4 @@
-"""Faces in, restored faces out: the shipped restorer under ONNX Runtime."""
+"""The restorer: faces in, restored faces out, by an ONNX model under ONNX Runtime."""
 
 import os
 from pathlib import Path
@@ -12,29 +12,31 @@ from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_mat
 RESTORERS = Path(__file__).parent / "weights" / "restorers"
 DEFAULT_RESTORER = "face-restorer"
 RESTORER_FORMAT = 1
-TRIALS = ((MIN_SIDE, 1), (FACE_SIDE, 2))  # sides and numbers of faces that a model must stand at loading
-MAX_BATCH = 8  # faces at a time: its inner pictures are large
+TRIALS = ((MIN_SIDE, 1), (FACE_SIDE, 2))  # sides and batch sizes that a user's model is tried with
+MAX_BATCH = 8  # faces at a time: its feature maps are large
 
 
 def shipped_restorers() -> list[str]:
-    """Names of the restorers that ship."""
+    """Names of the shipped restorers."""
     return sorted(path.stem for path in RESTORERS.glob("*.onnx"))
 
 
 class Restorer:
-    """Restores faces of any side from 6 to 96 pixels to 96×96, as likely pictures of what was lost, not as evidence.
+    """Restores faces with a side of 6 to 96 pixels to 96×96. The result is a plausible picture, not evidence.
 
-    `model` is the name of one that ships, or a path; `threads` how many cores it may use. Raises `UsageError` for
-    threads that cannot be, `ModelError` where the model is missing or is not one of lowbeam's.
+    `model` is the name of a shipped restorer or a path; `threads` is the number of cores to use. Raises `UsageError` if
+    `threads` is out of range, `ModelError` if the model is missing or not one of lowbeam's.
     """
 
-    def __init__(self, model: str | os.PathLike = DEFAULT_RESTORER, threads: int = 1) -> None:
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_RESTORER, threads: int = 1) -> None:
         path = RESTORERS / f"{model}.onnx" if str(model) in shipped_restorers() else Path(model)
         if not os.path.isfile(path):  # noqa: PTH113  (unlike Path.is_file it never raises)
-            raise ModelError(f"restorer {model} is neither a file nor one that ships: {', '.join(shipped_restorers())}")
+            raise ModelError(
+                f"restorer {model} is neither a file nor a shipped restorer: {', '.join(shipped_restorers())}"
+            )
         self._session = OnnxSession(path, "lowbeam-restorer", threads)
         if self._session.about.get("format") != RESTORER_FORMAT:
-            raise ModelError(f"{path} is of another format; this lowbeam reads {RESTORER_FORMAT}")
+            raise ModelError(f"{path} is of another format; this version of lowbeam reads format {RESTORER_FORMAT}")
         if path.parent != RESTORERS:
             self._try_out()
 
@@ -46,7 +48,7 @@ class Restorer:
             check_output(self._session.path, f"{count} faces of {side} px, restored,", restored, shape, 0, 255)
 
     def __call__(self, faces: Faces) -> Faces:
-        """Restore `faces`, uint8 (n, d, d) grey with d from 6 to 96, to uint8 (n, 96, 96).
+        """Restore `faces`, grey uint8 (n, d, d) with d from 6 to 96, to uint8 (n, 96, 96).
 
         Raises `UsageError` for another shape or dtype.
         """

@@ -1,9 +1,9 @@
-"""Downsampling by a factor s and back: the one definition that sender, trainer and lab share.
+"""Downsampling by a scale s, and resampling in general: one definition for encoding, training and evaluation.
 
 The rule is separable bicubic interpolation (Keys 1981, a = -1/2) with antialiasing: when shrinking, the kernel is
-stretched by the factor. Pillow's ``BICUBIC``, PyTorch's ``interpolate(mode="bicubic", antialias=True)`` and MATLAB's
-``imresize`` follow it; OpenCV's ``INTER_CUBIC`` does not antialias. It is kept here as a matrix, since a matrix
-serves NumPy, PyTorch and ONNX alike: a face ``x`` becomes ``R @ x @ R.T``.
+stretched by that factor. Pillow's ``BICUBIC``, PyTorch's ``interpolate(mode="bicubic", antialias=True)`` and MATLAB's
+``imresize`` agree with it; OpenCV's ``INTER_CUBIC`` does not antialias. It is implemented as a matrix, which NumPy,
+PyTorch and ONNX can all apply: a face ``x`` becomes ``R @ x @ R.T``.
 """
 
 from functools import lru_cache
@@ -21,7 +21,7 @@ Faces = NDArray[np.uint8]  # (n, d, d), grey
 
 
 def side_of(scale: int) -> int:
-    """Side in pixels of an LR face at `scale`, one of `SCALES`.
+    """Side of an LR face at `scale` (one of `SCALES`), in pixels.
 
     Raises `UsageError` for any other scale.
     """
@@ -42,7 +42,8 @@ def _keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def resample_matrix(side_in: int, side_out: int) -> NDArray[np.float32]:
     """Weights that resample one axis from `side_in` to `side_out` samples: float32 (side_out, side_in), read-only.
 
-    Rows sum to one; taps beyond the border are dropped and the rest renormalised, as Pillow does.
+    Each row sums to one: taps beyond the border are dropped and the others renormalised, as in Pillow. Raises
+    `UsageError` if a side is less than 1.
     """
     if side_in < 1 or side_out < 1:
         raise UsageError(f"cannot resample {side_in} samples to {side_out}: both must be at least 1")
@@ -50,32 +51,37 @@ def resample_matrix(side_in: int, side_out: int) -> NDArray[np.float32]:
     stretch = max(step, 1.0)
     centres = (np.arange(side_out)[:, None] + 0.5) * step
     weights = _keys_cubic((np.arange(side_in)[None, :] + 0.5 - centres) / stretch)
-    matrix = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     matrix.setflags(write=False)
     return matrix
 
 
 def checked_side(faces: Faces) -> int:
-    """The side of square grey `faces` of 6 to 96 pixels; raises `UsageError` for another shape, dtype or side."""
+    """The side of square grey `faces`, uint8 (n, d, d) with d from 6 to 96 pixels. Raises `UsageError` for another
+    shape, dtype or side."""
     if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1] != faces.shape[2]:
         raise UsageError(f"faces must be uint8 (n, d, d), not {faces.dtype} {faces.shape}")
-    side = faces.shape[1]
+    side: int = faces.shape[1]
     if not MIN_SIDE <= side <= FACE_SIDE:
         raise UsageError(f"faces of {side} px are not {MIN_SIDE} to {FACE_SIDE} px")
     return side
 
 
 def resample(faces: Faces, side: int) -> Faces:
-    """Resample square grey `faces`, uint8 (n, d, d), to uint8 (n, side, side), rounded and clipped to 0..255."""
+    """Resample square grey `faces`, uint8 (n, d, d), to uint8 (n, side, side), rounded and clipped to 0..255.
+
+    Raises `UsageError` for another shape or dtype.
+    """
     if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1] != faces.shape[2]:
         raise UsageError(f"faces must be uint8 (n, d, d), not {faces.dtype} {faces.shape}")
     if faces.shape[1] == side:
         return faces
     matrix = resample_matrix(faces.shape[1], side)
     wide = matrix @ faces.astype(np.float32) @ matrix.T
-    return np.clip(np.rint(wide), 0, 255).astype(np.uint8)
+    resampled: Faces = np.clip(np.rint(wide), 0, 255).astype(np.uint8)
+    return resampled
 
 
 def shrink(faces: Faces, scale: int) -> Faces:
-    """HR `faces`, uint8 (n, 96, 96), to LR faces at `scale`, uint8 (n, 96/s, 96/s)."""
+    """Downsample HR `faces`, uint8 (n, 96, 96), to LR faces at `scale`, uint8 (n, 96/s, 96/s). Raises `UsageError`."""
     return resample(faces, side_of(scale))

@@ -1,6 +1,6 @@
-"""The command line: each command is a thin call of the function of the same name.
+"""The command line: each command calls the API function of the same name.
 
-Signals are answered from the first moment on; all else is imported after that.
+Signal handling is set up first; everything else is imported after that.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 INTERRUPTED = 128 + signal.SIGINT  # exit status after Ctrl-C: 128 and the signal's number
 PIPE_CLOSED = 128 + 13  # as after SIGPIPE
 
-# Until all is imported nothing was begun, and an exception would be lost in the modules of C that are being imported.
+# During the imports no work has begun, and C extension modules may lose an exception: exit at once.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
@@ -18,8 +18,8 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 def main() -> None:
     """Entry point: every error is one line on standard error and exit status 2. Ctrl-C exits 130, SIGTERM 143."""
     for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115  (for as long as the program runs)
+        if getattr(sys, name) is None:  # closed by the parent process
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115  (open until the program ends)
     from lowbeam.cli.app import run
     from lowbeam.errors import LowbeamError, Terminated
 
@@ -40,13 +40,13 @@ def main() -> None:
         _drop_stdout()
         _fail(f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}")
     if status in (INTERRUPTED, 128 + signal.SIGTERM):
-        _say("lowbeam: interrupted; no half file is left")
+        _say("lowbeam: interrupted; no incomplete file remains")
     sys.exit(status)
 
 
 def _answer_signals() -> None:
-    """Ctrl-C raises KeyboardInterrupt; SIGTERM and SIGHUP end the program as it does, unless whoever started it had
-    them ignored."""
+    """Make Ctrl-C raise KeyboardInterrupt, and SIGTERM and SIGHUP raise Terminated, unless the parent process set them
+    to be ignored."""
     from lowbeam.errors import Terminated
 
     def terminate(number: int, _: object) -> None:
@@ -61,7 +61,7 @@ def _answer_signals() -> None:
 
 
 def _drop_stdout() -> None:
-    """What is left in standard output's buffer has nowhere to go."""
+    """Discard what remains in the buffer of standard output, which cannot be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -71,7 +71,7 @@ def _fail(message: str) -> None:
 
 
 def _say(text: str) -> None:
-    try:  # contextlib would have to be imported before an interrupt can be answered
+    try:  # without contextlib: its import would delay signal handling
         print(text, file=sys.stderr)
     except OSError:
         return

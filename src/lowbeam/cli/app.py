@@ -1,4 +1,4 @@
-"""The commands put together, and the options before them."""
+"""The `lowbeam` application: all commands, and the options before them."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ from lowbeam.media.stopping import stopped_by
 app = typer.Typer(
     name="lowbeam", rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Estimate emotion (valence and arousal over time) from face video that a thin link can carry.",
+    help="Estimate valence and arousal over time from face video sent over a link of a few kbit/s.",
 )  # fmt: skip
 for part in (street, lab, school):
     app.add_typer(part.app)
@@ -34,8 +34,10 @@ def before_all(
     version: Annotated[
         bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
     ] = False,
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="say more; twice: all")] = 0,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="say errors alone")] = False,
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, help="more log output; -vv for everything", show_default=False)
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="log errors only")] = False,
 ) -> None:
     """Options before the command."""
     level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
@@ -47,7 +49,7 @@ def run(arguments: list[str]) -> int:
     """Run a command; returns the exit status. Raises `LowbeamError`."""
     try:
         status = typer.main.get_command(app).main(args=arguments or ["--help"], standalone_mode=False)
-    except SystemExit as error:  # Typer's answer to a pipe whose reader has gone
+    except SystemExit as error:  # raised by Typer for a closed pipe
         raise BrokenPipeError from error
     except TyperException as error:
         raise UsageError(getattr(error, "format_message", error.__str__)()) from error

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -8,12 +8,14 @@ import typer
 from lowbeam.corpora.kinds import KINDS, RECORDING_KINDS
 from lowbeam.pipeline.options import FacesChoice
 
-Source = Annotated[str, typer.Argument(help="a video file, camera:0, an rtsp or http URL, or - for standard input")]
+Source = Annotated[
+    str, typer.Argument(help="a video or picture file, camera:0, an rtsp or http URL, or - for standard input")
+]
 
 Faces = Annotated[FacesChoice, typer.Option(help="primary: the largest, longest-lived face; all: every face")]
 DetectorName = Annotated[str, typer.Option("--detector", help="dlib, or yunet:PATH with YuNet's ONNX file")]
-Threads = Annotated[int, typer.Option(help="cores that the recognizer may use")]
-ModelName = Annotated[str, typer.Option("--model", help="name of a model that ships, or an ONNX file")]
+Threads = Annotated[int, typer.Option(help="number of cores for the recognizer")]
+ModelName = Annotated[str, typer.Option("--model", help="a shipped model (see lowbeam models), or an ONNX file")]
 
 
 def _listed(kinds: Iterable[str]) -> str:

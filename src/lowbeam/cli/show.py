@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -22,12 +22,14 @@ AFFECT, METRICS = ("valence", "arousal"), ("rmse", "cc", "ccc")
 FEW_RECORDINGS = 12  # that are printed without being asked for, where there are several
 RECORDING_SCALES = (1, 4, 8)  # that a recording's row has room for
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 
 class Commands(typer.Typer):
-    """Commands of which lists give the whole description, on as many lines as it takes, not what fits on one."""
+    """Commands whose descriptions are shown completely in lists of commands, on several lines if needed."""
 
-    def command(self, *args: Any, **options: Any) -> Any:
-        """As of `typer.Typer`."""
+    def command(self, *args: Any, **options: Any) -> Callable[[Function], Function]:
+        """As in `typer.Typer`."""
         return super().command(*args, cls=_Command, **options)
 
 
@@ -38,7 +40,7 @@ class _Command(TyperCommand):
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Say which extra brings what cannot be imported in this block."""
+    """Raise `UsageError` that names the `extra` to install if an import in the block fails."""
     try:
         yield
     except ImportError as error:
@@ -46,7 +48,7 @@ def needs(extra: str) -> Iterator[None]:
 
 
 class _Rate(ProgressColumn):
-    """How many of a `unit` are done in a second, or in a minute where that is less than one."""
+    """The rate in `unit` per second, or per minute if it is less than one per second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -61,8 +63,8 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress_bar(doing: str, unit: str = "frames") -> Iterator[Any]:
-    """A progress bar on standard error, which counts `unit` (a plural), as the `progress` argument of `pack` and
-    whatever else takes one; None where that is no terminal."""
+    """Yield a progress bar on standard error that counts `unit` (a plural), for the `progress` argument of `pack` and
+    others; None if standard error is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -73,7 +75,7 @@ def progress_bar(doing: str, unit: str = "frames") -> Iterator[Any]:
 
 
 def say(text: str) -> None:
-    """A note to the user, on standard error, unless only errors are asked for."""
+    """Print a note on standard error, unless only errors are logged."""
     if not logging.getLogger("lowbeam").isEnabledFor(logging.WARNING):
         return
     with suppress(OSError):
@@ -81,7 +83,7 @@ def say(text: str) -> None:
 
 
 def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], words: int = 1) -> None:
-    """A table on standard output, as wide as it needs to be; the first `words` columns hold words, the rest figures."""
+    """Print a table on standard output at its full width; the first `words` columns are text, the others numbers."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="left" if index < words else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Commands of the street: pack, read, and what shows them."""
+"""The run-time commands: pack, read, demo, models and info."""
 
 import json
 import math
@@ -30,22 +30,28 @@ def pack(
     ] = None,
     codec: Annotated[str | None, typer.Option(help=f"hevc, avc, av1 or vp9 [default: {DEFAULT_POINT.codec}]")] = None,
     qp: Annotated[
-        int | None, typer.Option(help=f"quantisation: 0 to 51 (hevc, avc) or 63 [default: {DEFAULT_POINT.qp}]")
+        int | None,
+        typer.Option(
+            help=f"quantisation parameter, 0 to 51 (hevc, avc) or 63 (av1, vp9) [default: {DEFAULT_POINT.qp}]"
+        ),
     ] = None,
     fps: Annotated[
-        float | None, typer.Option(help=f"most frames a second that are sent [default: {DEFAULT_POINT.fps:g}]")
+        float | None, typer.Option(help=f"maximum frames per second [default: {DEFAULT_POINT.fps:g}]")
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="choose and go on choosing so that no ten seconds hold more: 3kbps, 800bps")
+        str | None, typer.Option(help="bit rate that no ten seconds exceed, such as 3kbps; chooses scale, QP and fps")
     ] = None,
-    budget_of: Annotated[str, typer.Option(help="wire: RTP/UDP/IPv4 packets; payload: the video alone")] = "wire",
+    budget_of: Annotated[
+        str, typer.Option(help="what the budget counts: wire (RTP/UDP/IPv4 packets) or payload (the video alone)")
+    ] = "wire",
     latency: Annotated[
-        float | None, typer.Option(help="seconds between writes [default: 0 to a pipe, for 14 bytes a face; else 2]")
+        float | None,
+        typer.Option(help="seconds between writes; 0 costs 14 bytes per face [default: 0 to a pipe, 2 to a file]"),
     ] = None,
     faces: Faces = "primary",
     detector: DetectorName = "dlib",
 ) -> None:
-    """Find the face in a video, shrink it, and code it to a few kilobits a second."""
+    """Find the face in a video, downsample it, and encode it at a few kbit/s."""
     with progress_bar("packing") as progress:
         packed = lowbeam.pack(
             source, out, scale=scale, codec=codec, qp=qp, fps=fps, budget=budget, budget_of=budget_of,
@@ -58,27 +64,27 @@ def pack(
     if packed.report is not None:
         say_report(packed.report)
     if packed.left_out:
-        say(f"{packed.left_out} faces of the least presence were left out: a face stream holds {packed.tracks}")
+        say(f"{packed.left_out} faces were omitted: a face stream has at most {packed.tracks} tracks")
 
 
-@app.command(epilog="Example: lowbeam read face.mkv -o trace.csv --plot trace.png --overlay out.mp4")
+@app.command(epilog="Example: lowbeam read face.mkv -o trace.csv --plot trace.png")
 def read(
-    source: Annotated[str, typer.Argument(help="a face stream, any video file, camera:0, an rtsp or http URL, or -")],
+    source: Annotated[
+        str, typer.Argument(help="a face stream, a video or picture file, camera:0, an rtsp or http URL, or -")
+    ],
     out: Annotated[
-        str, typer.Option("-o", "--out", help="trace: .csv, .jsonl, .json, .parquet; -: CSV to standard output")
+        str, typer.Option("-o", "--out", help="trace: .csv, .jsonl, .json or .parquet; - for CSV to standard output")
     ] = "-",
-    plot: Annotated[str | None, typer.Option(help="picture of the trace: .png, .svg or .pdf")] = None,
-    overlay: Annotated[str | None, typer.Option(help="MP4 that shows each face with its estimate")] = None,
+    plot: Annotated[str | None, typer.Option(help="plot of the trace: .png, .svg or .pdf")] = None,
+    overlay: Annotated[str | None, typer.Option(help="video of each face with its estimate: .mp4")] = None,
     restore: Annotated[
-        bool, typer.Option("--restore", help="show a restored face beside each, in the overlay")
+        bool, typer.Option("--restore", help="show a restored face beside each face in the overlay")
     ] = False,
-    start: Annotated[float, typer.Option(help="seconds of the source that are passed over")] = 0.0,
+    start: Annotated[float, typer.Option(help="seconds of the source to skip")] = 0.0,
     duration: Annotated[
-        float, typer.Option(help="seconds that are read [default: all]", show_default=False)
+        float, typer.Option(help="seconds of the source to read [default: all]", show_default=False)
     ] = math.inf,
-    fps: Annotated[
-        float, typer.Option(help="most frames a second that are read [default: all]", show_default=False)
-    ] = math.inf,
+    fps: Annotated[float, typer.Option(help="maximum frames per second [default: all]", show_default=False)] = math.inf,
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
     threads: Threads = 1,
@@ -91,24 +97,22 @@ def read(
             detector=detector, start_s=start, duration_s=duration, fps=fps, progress=progress,
         )  # fmt: skip
     if trace.cut_at_s is not None:
-        say(f"{trace.source} was cut: it is read up to {trace.cut_at_s:.3f} s")
+        say(f"{trace.source} was cut: the trace ends at {trace.cut_at_s:.3f} s")
 
 
 @app.command(epilog="Example: lowbeam demo --video call.mp4 -o demo-out")
 def demo(
-    video: Annotated[str | None, typer.Option(help="your own video; without it, the clip that ships")] = None,
-    out: Annotated[str, typer.Option("-o", "--out", help="folder for what is made")] = "demo-out",
+    video: Annotated[str | None, typer.Option(help="a video file [default: the shipped clip]")] = None,
+    out: Annotated[str, typer.Option("-o", "--out", help="output folder")] = "demo-out",
 ) -> None:
-    """Pack a clip at three operating points, read each back, and show what is left."""
+    """Pack a clip at three operating points, read each face stream, and show the results on a page."""
     from lowbeam.demo import TABLE_HEADINGS, table_row
     from lowbeam.demo import demo as run_demo
 
     with progress_bar("demo") as progress:
         done = run_demo(video, out, progress=progress)
     print_table(TABLE_HEADINGS, [table_row(result) for result in done.results])
-    print(
-        f"CCC is held against the {done.reference.name}. Open {done.page}; traces, streams and overlay lie beside it."
-    )
+    print(f"CCC is measured against the {done.reference.name}. Open {done.page}; all files are beside it.")
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -118,10 +122,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 def models(
     card: Annotated[str | None, typer.Option(help="print the model card of this model")] = None, as_json: AsJson = False
 ) -> None:
-    """List the models that ship, with their figures."""
+    """List the shipped models with their accuracy."""
     if card is not None:
         if card not in shipped_models():
-            raise UsageError(f"model {card} does not ship; these do: {', '.join(shipped_models())}")
+            raise UsageError(f"model {card} is not one of {', '.join(shipped_models())}")
         print((WEIGHTS / f"{card}.md").read_text(encoding="utf-8"))
         return
     found = {name: json.loads((WEIGHTS / f"{name}.json").read_text()) for name in shipped_models()}
@@ -139,7 +143,7 @@ def models(
 
 @app.command(epilog="Example: lowbeam info")
 def info(as_json: AsJson = False) -> None:
-    """Say what is installed: versions, codecs, threads."""
+    """Show what is installed: versions, codecs, cores and models."""
     import av
     import dlib
     import numpy
@@ -157,19 +161,19 @@ def info(as_json: AsJson = False) -> None:
         return
     codecs = ", ".join(f"{name}{'' if there else ' (missing)'}" for name, there in available_codecs().items())
     rows = [(name, ", ".join(value) if isinstance(value, list) else str(value)) for name, value in found.items()]
-    print_table(("what", "found"), [(name, codecs if name == "codecs" else value) for name, value in rows])
+    print_table(("item", "value"), [(name, codecs if name == "codecs" else value) for name, value in rows])
 
 
 def say_report(report: BudgetReport) -> None:
-    """How a budget was kept, on standard error."""
+    """Report on standard error how a budget was kept."""
     counted = "on the wire" if report.budget.counts == "wire" else "of video"
     asked, most = f"{report.budget.bps / 1000:g} kbit/s {counted}", f"{report.most_bps / 1000:.2f} kbit/s"
     if not report.is_reachable:
-        say(f"{asked} is below what standard codecs reach; this is the nearest, at up to {most}")
+        say(f"{asked} is below the lowest rate of the operating table; the nearest operating point needs up to {most}")
     else:
         say(f"{asked}: at most {most} in any ten seconds")
     for time_s, point in report.chosen:
         say(f"from {time_s:.1f} s: {point}")
     if report.held_back:
-        say(f"{report.held_back} faces were held back")
-    say(f"CCC to expect, by the operating table: {report.expected_ccc:.2f}")
+        say(f"{report.held_back} faces were not sent, to keep to the budget")
+    say(f"expected CCC, by the operating table: {report.expected_ccc:.2f}")

@@ -1,4 +1,4 @@
-"""LR faces to a few kilobits a second and back: operating points, codecs, cues, rate control."""
+"""Codes LR faces at a few kbit/s and decodes them: operating points, codecs, cues, rate control."""
 
 from lowbeam.codec.interface import CodedFace, Decoder, Encoder, TrackHeader
 from lowbeam.codec.operating_point import OperatingPoint, open_encoder

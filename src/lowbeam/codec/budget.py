@@ -1,4 +1,4 @@
-"""A budget in bits per second: how it is written, what it counts, and what is told of it in the end."""
+"""A budget in bits per second: how it is parsed, what it counts, and the report on how it was kept."""
 
 import math
 import re
@@ -12,34 +12,34 @@ from lowbeam.codec.operating_table import Counts
 from lowbeam.codec.wire import rtp_bytes
 from lowbeam.errors import UsageError
 
-WINDOW_S = 10.0  # over which a budget holds
-MARGIN = 0.95  # of the budget that a point is chosen for
+WINDOW_S = 10.0  # length of the window in which a budget holds
+MARGIN = 0.95  # share of the budget for which an operating point is chosen
 UNITS = {"bps": 1, "kbps": 1e3, "mbps": 1e6, "bit/s": 1, "kbit/s": 1e3, "mbit/s": 1e6}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """At most `bps` bits per second of what `counts` names."""
+    """At most `bps` bits per second of what `counts` names: ``wire`` (RTP packets) or ``payload`` (the video alone)."""
 
     bps: float
     counts: Counts = "wire"
 
     @property
     def window_bytes(self) -> float:
-        """Bytes that any `WINDOW_S` may hold."""
+        """Most bytes in any `WINDOW_S`."""
         return self.bps * WINDOW_S / 8
 
     def weigh(self, face_bytes: int, cue_bytes: int) -> int:
-        """Bytes that a face and its cue count for."""
+        """Bytes by which a face and its cues count towards the budget."""
         return face_bytes if self.counts == "payload" else rtp_bytes(np.array([face_bytes + cue_bytes]))
 
 
 @dataclass(frozen=True)
 class BudgetReport:
-    """How a budget was kept. `most_bps` is the most that any `WINDOW_S` came to, of what the budget counts;
-    `is_reachable` whether the leanest point is within it at all; `chosen` the points that were used, each with the time
-    in seconds from which on; `held_back` how often a frame was due and no face of it was sent, since it would not have
-    fitted; `expected_ccc` the CCC to expect."""
+    """How a budget was kept. `most_bps` is the highest rate in any `WINDOW_S`, of what the budget counts;
+    `is_reachable` tells whether the cheapest operating point is within the budget; `chosen` lists the operating points
+    that were used, each with its start time in seconds; `held_back` is the number of due frames whose face was not sent
+    because it would have exceeded the budget; `expected_ccc` is the expected CCC."""
 
     budget: Budget
     most_bps: float
@@ -50,9 +50,9 @@ class BudgetReport:
 
 
 def parse_budget(text: str, counts: str = "wire") -> Budget:
-    """A budget from a number and a unit: ``"3kbps"``, ``"800 bit/s"``.
+    """A budget from a number and a unit of `UNITS`: ``"3kbps"``, ``"800 bit/s"``.
 
-    Raises `UsageError` for a unit that is not known, a budget that is not positive, or `counts` of another name.
+    Raises `UsageError` for an unknown unit, a budget that is not positive, or another value of `counts`.
     """
     found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([a-z/]*)\s*", text.lower())
     if counts not in get_args(Counts):
@@ -62,10 +62,10 @@ def parse_budget(text: str, counts: str = "wire") -> Budget:
     except ValueError:
         value = math.nan
     if math.isnan(value):
-        raise UsageError(f"budget {text} is not a number and a unit; 3kbps is")
+        raise UsageError(f"budget {text} is not a number and a unit, such as 3kbps")
     unit = found[2] if found else ""
     if unit not in UNITS:
         raise UsageError(f"budget {text}: unit {unit or '(none)'} is not one of {', '.join(UNITS)}")
     if not 0 < value * UNITS[unit] < math.inf:
-        raise UsageError(f"budget {text} must be more than nothing")
-    return Budget(value * UNITS[unit], counts)  # type: ignore[arg-type]  # it was just checked
+        raise UsageError(f"budget {text} must be greater than 0 and finite")
+    return Budget(value * UNITS[unit], counts)  # type: ignore[arg-type]  # checked above

@@ -1,7 +1,6 @@
-"""What is said beside the coded faces: where a face was, at what scale its track goes on, and that it has ended.
+"""Cues, the side information of coded faces: the box of a face, a change of scale, and the end of a track.
 
-A cue is a short text with a time. It is sent when it is needed, not with every frame: boxes would cost more than the
-faces.
+A cue is a short text with a time. It is sent only when needed: boxes in every frame would cost more than the faces.
 """
 
 import math
@@ -11,17 +10,17 @@ from lowbeam.errors import StreamError
 from lowbeam.face import Box
 from lowbeam.scale import SCALES
 
-BOX_TOLERANCE = 0.04  # of the box's side: on a moving head half the cues that 0.02 costs
+BOX_TOLERANCE = 0.04  # of the box's side: half as many cues on a moving head as with 0.02
 FINE_BELOW = 50  # pixels: boxes with a smaller side are sent to a tenth of a pixel
 MAX_CUE_BYTES = 64
 MAX_FACE_ID = 2**31
-MAX_PLACE = 4 * 16384  # pixels: no box lies farther out, or is larger
+MAX_PLACE = 4 * 16384  # pixels: limit on the position and the side of a box
 MAX_PADDING = 128  # pixels
 
 
 @dataclass(frozen=True)
 class BoxCue:
-    """From its time on face `face` is at `box`: ``FACE X Y SIDE``."""
+    """From its time on, the face with the id `face` is at `box`: ``FACE X Y SIDE``, in source pixels."""
 
     face: int
     box: Box
@@ -33,7 +32,7 @@ class BoxCue:
 
 @dataclass(frozen=True)
 class ScaleCue:
-    """From its time on, which is a key face's, the track goes on at another scale: ``at SCALE PADDING``."""
+    """From its time on, which is that of a key face, the track continues at another scale: ``at SCALE PADDING``."""
 
     scale: int
     padding: int
@@ -44,7 +43,7 @@ class ScaleCue:
 
 @dataclass(frozen=True)
 class EndCue:
-    """The track is whole, and held `count` faces: ``end COUNT``."""
+    """The track is complete and has `count` faces: ``end COUNT``."""
 
     count: int
 
@@ -56,12 +55,12 @@ Cue = BoxCue | ScaleCue | EndCue
 
 
 def size_of(cues: tuple[Cue, ...]) -> int:
-    """Bytes of the texts of `cues`."""
+    """Size of the texts of `cues` in bytes."""
     return sum(len(str(cue)) for cue in cues)
 
 
 def parse_cue(data: bytes) -> Cue:
-    """The cue that `data` holds. Raises `StreamError` where it is damaged or states what cannot be."""
+    """The cue in `data`. Raises `StreamError` if it is damaged or out of range."""
     if len(data) > MAX_CUE_BYTES:
         raise StreamError("a cue is damaged")
     match data.decode("ascii", "replace").split():
@@ -71,11 +70,11 @@ def parse_cue(data: bytes) -> Cue:
             return ScaleCue(*form)
         case [face, x, y, side] if (place := _parse_box(face, x, y, side)) is not None:
             return place
-    raise StreamError("a cue is damaged, or states what cannot be")
+    raise StreamError("a cue is damaged or out of range")
 
 
 def parse_form(scale: str, padding: str) -> tuple[int, int] | None:
-    """Scale and padding as they are written; None where they cannot be."""
+    """Scale and padding from their texts; None if they are invalid."""
     found = whole_number(scale, 1, max(SCALES)), whole_number(padding, 0, MAX_PADDING)
     return (found[0], found[1]) if found[0] in SCALES and found[0] is not None and found[1] is not None else None
 
@@ -91,26 +90,26 @@ def _parse_box(face: str, x: str, y: str, side: str) -> BoxCue | None:
 
 
 def whole_number(text: str, low: int, high: int) -> int | None:
-    """`text` as a whole number in low..high; None where it is none."""
+    """`text` as an integer from `low` to `high`; None if it is not one."""
     value = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else low - 1
     return value if low <= value <= high else None
 
 
 def has_moved(sent: Box, now: Box) -> bool:
-    """Whether a box is to be sent anew."""
+    """Whether the box has moved so far that it must be sent again."""
     shift = max(abs(a - b) for a, b in zip(sent.centre, now.centre, strict=True))
     return max(shift, abs(sent.side - now.side)) > BOX_TOLERANCE * sent.side
 
 
 class CueChooser:
-    """Chooses what is to be said before each face of one track; `sent` tells what was."""
+    """Chooses the cues before each face of one track; the caller confirms those that it sent with `sent`."""
 
     def __init__(self, scale: int, padding: int) -> None:
         self._form = scale, padding
         self._place: BoxCue | None = None
 
     def before(self, face: int, box: Box, scale: int, padding: int) -> tuple[Cue, ...]:
-        """The cues to send before the next face, which is of `scale` and `padding`."""
+        """The cues to send before the next face, which has the given `box`, `scale` and `padding`."""
         cues: list[Cue] = []
         if (scale, padding) != self._form:
             cues.append(ScaleCue(scale, padding))
@@ -119,7 +118,7 @@ class CueChooser:
         return tuple(cues)
 
     def sent(self, cues: tuple[Cue, ...]) -> None:
-        """Take note of cues that were sent."""
+        """Record the cues that were sent."""
         for cue in cues:
             if isinstance(cue, BoxCue):
                 self._place = cue

@@ -1,4 +1,4 @@
-"""What a codec is to the rest of lowbeam: an encoder and a decoder of one track of LR faces."""
+"""The interface of a codec: an encoder and a decoder for one track of LR faces."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -8,7 +8,8 @@ from lowbeam.face import Grey
 
 @dataclass(frozen=True)
 class CodedFace:
-    """One face as it crosses the link: `data` holds a whole access unit; `time_ms` is its presentation time."""
+    """A coded face: `data` is one complete access unit, `time_ms` its presentation time in milliseconds, `is_key`
+    whether it can be decoded by itself."""
 
     data: bytes
     time_ms: int
@@ -17,11 +18,11 @@ class CodedFace:
 
 @dataclass(frozen=True)
 class TrackHeader:
-    """What a decoder needs before the first face of a track, sent once.
+    """The information that a decoder needs before the first face of a track; it is sent once.
 
-    `codec` is a name of `lowbeam.codec.CODECS`; `scale` that of the LR faces; `padding` how many pixels were added
-    right and below; `config` the codec's own header (parameter sets). `template` describes the track to FFmpeg's
-    muxers, where the header comes from an encoder.
+    `codec` is a name of `lowbeam.codec.CODECS`; `scale` is that of the LR faces; `padding` is the number of pixels
+    added on the right and below; `config` is the codec's own header (parameter sets). `template` describes the track to
+    FFmpeg's muxers and is set by encoders only.
     """
 
     codec: str
@@ -31,38 +32,38 @@ class TrackHeader:
     template: Any = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[type, tuple[str, int, int, bytes]]:
-        return TrackHeader, (self.codec, self.scale, self.padding, self.config)  # a template stays in its process
+        return TrackHeader, (self.codec, self.scale, self.padding, self.config)  # a template cannot be pickled
 
 
 class Encoder(Protocol):
-    """Codes the LR faces of one track in order."""
+    """Encodes the LR faces of one track in order."""
 
     @property
     def header(self) -> TrackHeader:
-        """What a decoder needs before the first face."""
+        """The header that a decoder needs before the first face."""
 
     @property
     def in_band_config(self) -> bytes:
-        """What stands before the first key face of this encoder where it goes on in another's track."""
+        """Bytes to insert before the first key face when this encoder continues the track of another."""
 
     def encode(self, face: Grey, time_ms: int) -> list[CodedFace]:
-        """Code an LR face, uint8 (d, d), shown at `time_ms`, later than the last; returns what is ready to be sent.
-        Raises `CodecError`."""
+        """Encode an LR face, uint8 (d, d), at `time_ms` (increasing); returns the coded faces that are ready. Raises
+        `CodecError`."""
 
     def flush(self) -> list[CodedFace]:
-        """End the track and let go of the encoder; returns what is left to be sent."""
+        """End the track and free the encoder; returns the remaining coded faces."""
 
 
 class Decoder(Protocol):
     """Decodes the faces of one track in order."""
 
     def decode(self, coded: CodedFace) -> list[tuple[int, Grey]]:
-        """Each face that `coded` completes, with its time in milliseconds: uint8 (d, d), padding cut off. Raises
-        `StreamError` where it is damaged or holds a frame of another size or kind."""
+        """The faces that `coded` completes, each as its time in milliseconds and its pixels, uint8 (d, d) without
+        padding. Raises `StreamError` if it is damaged or has another size or pixel format."""
 
     def flush(self) -> list[tuple[int, Grey]]:
-        """The faces that are left."""
+        """The remaining faces."""
 
     def change_scale(self, time_ms: int, scale: int) -> None:
-        """Say that from `time_ms` on, which is a key face's, faces are at another scale. Raises `StreamError` where
-        too many changes wait for their face."""
+        """Announce another scale from `time_ms` on, the time of a key face. Raises `StreamError` if too many changes
+        are pending."""

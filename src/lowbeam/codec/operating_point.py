@@ -1,4 +1,4 @@
-"""The operating point: codec, scale, QP and frames a second."""
+"""The operating point: codec, scale, QP and frame rate."""
 
 import math
 from dataclasses import dataclass
@@ -9,17 +9,16 @@ from lowbeam.errors import UsageError
 from lowbeam.scale import side_of
 
 MAX_FPS = 120.0
-EARLY_S = 0.01  # a frame that is this early is in time: clocks round, and cameras jitter
+EARLY_S = 0.01  # a frame may be this early: timestamps are rounded, and cameras jitter
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Where on the rate-distortion plane to work.
+    """How faces are coded.
 
-    `codec` is a key of `lowbeam.codec.CODECS`; `scale` one of `lowbeam.scale.SCALES`; `qp` the quantisation parameter,
-    on the codec's own scale from 0 (near lossless) to 51 or 63; `fps` the most frames a second that are coded, up to
-    120.
-    Raises `UsageError` where one is out of its range.
+    `codec` is a key of `lowbeam.codec.CODECS`; `scale` is one of `lowbeam.scale.SCALES`; `qp` is the quantisation
+    parameter of the codec, from 0 (near lossless) to 51 (hevc, avc) or 63 (av1, vp9); `fps` is the maximum number of
+    coded frames per second, up to 120. Raises `UsageError` if a value is out of range.
     """
 
     codec: str = "hevc"
@@ -44,12 +43,12 @@ class OperatingPoint:
 
 
 def open_encoder(point: OperatingPoint) -> Encoder:
-    """An encoder of LR faces at `point`. Raises `CodecError`."""
+    """An encoder for LR faces at `point`. Raises `CodecError`."""
     return codec_named(point.codec).open_encoder(point.scale, point.qp, point.fps)
 
 
 class FrameRateLimiter:
-    """Chooses which frames of a source are coded, so that there are at most `fps` a second."""
+    """Chooses which frames of a source are coded, at most `fps` per second."""
 
     def __init__(self, fps: float = math.inf) -> None:
         self._period_s = 1 / fps
@@ -57,7 +56,7 @@ class FrameRateLimiter:
         self._due_s = 0.0
 
     def takes(self, time_s: float) -> bool:
-        """Whether the frame at `time_s`, later than the last, is coded."""
+        """Whether the frame at `time_s` (seconds, increasing) is coded."""
         if time_s < self._due_s - self._early_s:
             return False
         self._due_s = max(self._due_s, time_s - self._period_s / 2) + self._period_s

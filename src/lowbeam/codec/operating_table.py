@@ -1,5 +1,5 @@
-"""The operating table that ships: the points that no other beats on rendered people of ``valid``, and what to expect of
-them. ``lowbeam evaluate operating-table`` writes it from a sweep."""
+"""The shipped operating table: the Pareto-optimal operating points on the ``valid`` split of the rendered corpus, with
+their rates and CCC. ``lowbeam evaluate operating-table`` writes it from a sweep."""
 
 import json
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from lowbeam.codec.operating_point import OperatingPoint
 
 TABLE = Path(__file__).with_suffix(".json")
 
-Counts = Literal["wire", "payload"]  # what a budget is of: RTP/UDP/IPv4 packets, or the video alone
+Counts = Literal["wire", "payload"]  # what a budget counts: RTP/UDP/IPv4 packets, or the video alone
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A point of the table, its mean rates on the wire (RTP) and of the video alone, in bits per second, and the CCC to
-    expect, the mean of valence's and arousal's."""
+    """An operating point of the table, its mean rates on the wire (RTP) and of the video alone in bits per second, and
+    its expected CCC, the mean of valence and arousal."""
 
     point: OperatingPoint
     wire_bps: float
@@ -26,13 +26,13 @@ class Entry:
     ccc: float
 
     def rate_bps(self, counts: Counts) -> float:
-        """The rate that `counts` names."""
+        """The rate that `counts` names, in bits per second."""
         return self.wire_bps if counts == "wire" else self.payload_bps
 
 
 @cache
 def operating_table() -> tuple[Entry, ...]:
-    """Every entry of the table that ships."""
+    """The entries of the shipped table."""
     return tuple(
         Entry(
             OperatingPoint(row["codec"], row["scale"], row["qp"], row["fps"]), row["wire_bps"], row["payload_bps"],
@@ -43,8 +43,8 @@ def operating_table() -> tuple[Entry, ...]:
 
 
 def ladder(counts: Counts, most_bps: float, codec: str | None = None) -> list[Entry]:
-    """The entries of one codec that no other of it beats, by rising rate and CCC; without a `codec`, of the one that
-    reads best within `most_bps`, or else comes nearest to it. Empty where the table has nothing of it."""
+    """The Pareto-optimal entries of one codec, by increasing rate and CCC. Without a `codec` it is the one with the
+    highest CCC within `most_bps`, or else the lowest rate. Empty if the table has no entry of the codec."""
     codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in operating_table()})
     ladders = [pareto_front([e for e in operating_table() if e.point.codec == name], counts) for name in codecs]
 
@@ -56,7 +56,7 @@ def ladder(counts: Counts, most_bps: float, codec: str | None = None) -> list[En
 
 
 def pareto_front(entries: Iterable[Entry], counts: Counts) -> list[Entry]:
-    """Those of `entries` that no other beats, by rising rate and CCC."""
+    """The Pareto-optimal ones of `entries`, by increasing rate and CCC."""
     kept: list[Entry] = []
     for entry in sorted(entries, key=lambda e: (e.rate_bps(counts), -e.ccc)):
         if not kept or entry.ccc > kept[-1].ccc:

@@ -1,4 +1,4 @@
-"""Which faces of a track are coded, and at which operating point."""
+"""Policies: which faces of a track are coded, and at which operating point."""
 
 from typing import Protocol
 
@@ -6,25 +6,25 @@ from lowbeam.codec.operating_point import FrameRateLimiter, OperatingPoint
 
 
 class Policy(Protocol):
-    """Decides when faces are coded, at which `point`, and whether what they came to is sent. `may_change` tells whether
-    the point may be another later."""
+    """Decides when faces are coded, at which `point`, and whether a coded face is sent. `may_change` tells whether the
+    operating point can change."""
 
     may_change: bool
 
     @property
     def point(self) -> OperatingPoint:
-        """The operating point now."""
+        """The current operating point."""
 
     def wants(self, time_s: float) -> bool:
-        """Whether faces of the frame at `time_s` are to be coded: asked once a frame, in order, before faces are looked
-        for."""
+        """Whether to code the faces of the frame at `time_s` (seconds). Called once per frame, in order, before face
+        detection."""
 
     def admits(self, time_s: float, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
-        """Whether a coded face and the cues before it are sent; takes note of them."""
+        """Whether to send a coded face and its cues; if so, they are counted."""
 
 
 class Fixed:
-    """One operating point, at most its frames a second, and every face is sent."""
+    """One operating point: frames are limited to its frame rate, and every coded face is sent."""
 
     may_change = False
 

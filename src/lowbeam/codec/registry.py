@@ -1,4 +1,4 @@
-"""The codecs by name: the one door that their encoders and decoders come through."""
+"""The codecs by name; all encoders and decoders are opened here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from lowbeam.errors import UsageError
 
 @dataclass(frozen=True)
 class Codec:
-    """A codec: its `name`, its largest QP (the smallest is 0), and how its encoders and decoders are made.
+    """A codec: its `name`, its largest QP (the smallest is 0), and the functions that open its encoders and decoders.
 
-    `open_encoder` takes scale, QP and frames a second. `is_available` tells whether this machine has both.
+    `open_encoder` takes scale, QP and frames per second. `is_available` tells whether this machine can encode and
+    decode it.
     """
 
     name: str
@@ -23,7 +24,7 @@ class Codec:
     is_available: Callable[[], bool]
 
     def check_qp(self, qp: int) -> None:
-        """Raise `UsageError` where `qp` is out of range."""
+        """Raise `UsageError` if `qp` is out of range."""
         if not 0 <= qp <= self.max_qp:
             raise UsageError(f"QP {qp} is out of range for {self.name}: 0 to {self.max_qp}")
 
@@ -48,7 +49,7 @@ def codec_named(name: str) -> Codec:
 
 
 def available_codecs() -> dict[str, bool]:
-    """Each name of `CODECS`, and whether this machine can both encode and decode it."""
+    """For each name of `CODECS`, whether this machine can both encode and decode it."""
     return {name: codec.is_available() for name, codec in CODECS.items()}
 
 

@@ -1,6 +1,6 @@
 """HEVC, AVC, AV1 and VP9 through FFmpeg's libraries, tuned for faces of a few pixels.
 
-Encoders run at constant QP, without B-frames or lookahead: a frame goes out as it comes in, for a few more bits.
+Encoders run at constant QP without B-frames and lookahead: each frame is output at once, at the cost of a few bits.
 """
 
 import os
@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 from av.codec.context import Flags
+from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
@@ -25,12 +26,12 @@ from lowbeam.face import Grey
 from lowbeam.scale import side_of
 
 TIME_BASE = Fraction(1, 1000)  # seconds: Matroska's clock
-KEY_EVERY_S = 10.0  # at the operating point's fps; encoders count frames
-MAX_CODED_SIDE = 128  # pixels: an HR face and padding; larger coded frames are refused before they are allocated
-MAX_CHANGES_AHEAD = 1000  # changes of scale that may wait for their face
-DECODED_FORMATS = ("gray", "yuv420p", "yuvj420p")  # whose first plane is 8-bit luma
+KEY_EVERY_S = 10.0  # at the operating point's frame rate; encoders count frames
+MAX_CODED_SIDE = 128  # pixels: an HR face with padding; larger frames are refused before memory is allocated
+MAX_CHANGES_AHEAD = 1000  # pending changes of scale
+DECODED_FORMATS = ("gray", "yuv420p", "yuvj420p")  # their first plane is 8-bit luma
 
-os.environ.setdefault("SVT_LOG", "-1")  # SVT-AV1 writes to standard error by itself; this is its own switch
+os.environ.setdefault("SVT_LOG", "-1")  # SVT-AV1 logs to standard error unless this is set
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class _Backend:
     encoder: str  # FFmpeg's name
     decoder: str
     pixel_format: str
-    min_side: int  # pixels: smaller faces are padded to it
+    min_side: int  # pixels: smaller faces are padded to this side
     options: Callable[[int, int], dict[str, str]]  # of QP and frames between key frames
 
 
@@ -48,7 +49,7 @@ def _x265(qp: int, key_every: int) -> dict[str, str]:
 
 
 def _x264(qp: int, key_every: int) -> dict[str, str]:
-    params = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ipratio=1:force-cfr=1"  # variable, it lags a face
+    params = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ipratio=1:force-cfr=1"  # else it lags a face
     return {"preset": "slow", "qp": str(qp), "g": str(key_every), "x264-params": params}
 
 
@@ -61,10 +62,10 @@ def _vpx(qp: int, key_every: int) -> dict[str, str]:
     return {"deadline": "good"} | {key: str(value) for key, value in options.items()}
 
 
-# libx265 refuses frames under 16 px, and where a frame is exactly one coding tree unit (16×16; 32×32 with its default
-# units) its reference differs from the decoder's (seen with the picture hash SEI, x265 4.1): errors then pile up until
-# the next key frame. So units are 16 px and frames at least 24. libsvtav1 and libvpx have no 4:0:0; their chroma is
-# flat and nearly free.
+# libx265 rejects frames under 16 px, and if a frame is exactly one coding tree unit (16×16; 32×32 with its default
+# units) its reference differs from the decoder's (seen with the picture hash SEI, x265 4.1): errors accumulate until
+# the next key frame. Units are therefore 16 px and frames at least 24 px. libsvtav1 and libvpx have no 4:0:0; flat
+# chroma costs them next to nothing.
 _BACKENDS = {
     "hevc": _Backend("libx265", "hevc", "gray", 24, _x265),
     "avc": _Backend("libx264", "h264", "gray", 6, _x264),
@@ -73,7 +74,7 @@ _BACKENDS = {
 }
 
 
-# FFmpeg's names of the decoders that open a stream of each codec.
+# The codec of each of FFmpeg's decoders that can open a face stream.
 CODEC_OF_DECODER = {"hevc": "hevc", "h264": "avc", "av1": "av1", "libdav1d": "av1", "vp9": "vp9"}
 
 
@@ -83,10 +84,10 @@ def is_available(codec: str) -> bool:
 
 
 class StandardEncoder:
-    """Codes LR faces of `scale` at a constant `qp`, with a key face every `KEY_EVERY_S` at `fps` frames a second.
+    """Encodes LR faces of `scale` at a constant `qp`, with a key face every `KEY_EVERY_S` at `fps` frames per second.
 
-    Where the codec refuses frames so small, pixels are added right and below by repeating the border. Raises
-    `CodecError` where FFmpeg lacks the codec or refuses.
+    If the codec does not support frames so small, the border pixels are repeated on the right and below. Raises
+    `CodecError` if FFmpeg lacks the codec or fails.
     """
 
     def __init__(self, codec: str, scale: int, qp: int, fps: float) -> None:
@@ -94,7 +95,7 @@ class StandardEncoder:
         self._side = side_of(scale)
         self._padding = max(0, backend.min_side - self._side)
         self._flat_chroma = backend.pixel_format != "gray"
-        # FFmpeg's "null" format writes nothing: it lets an encoder describe itself before any container is open.
+        # FFmpeg's "null" format writes nothing; with it an encoder's header is known before a container is open.
         self._nowhere = av.open(os.devnull, "w", format="null")
         try:
             options = backend.options(qp, max(1, round(KEY_EVERY_S * fps)))
@@ -103,7 +104,7 @@ class StandardEncoder:
             )
             self._configure(self._stream.codec_context, backend, fps)
             self._nowhere.start_encoding()
-            # x264 opens with 600 bytes about itself (a SEI message): as much as a second of faces.
+            # x264 begins with a SEI message of 600 bytes about its settings, as much as a second of faces.
             self._filter = (
                 BitStreamFilterContext("filter_units=remove_types=6", self._stream) if codec == "avc" else None
             )
@@ -119,24 +120,25 @@ class StandardEncoder:
         context.framerate = Fraction(fps).limit_denominator(1001)
         context.color_range = ColorRange.JPEG
         context.thread_count = 1
-        context.flags |= Flags.global_header  # parameter sets go into the container's header, once
+        context.flags |= Flags.global_header  # parameter sets are stored once, in the container's header
 
     def _describe(self, codec: str, scale: int) -> TrackHeader:
         assert self._stream is not None
-        described = av.open(os.devnull, "w", format="null")  # a description that outlives the encoder
+        described = av.open(os.devnull, "w", format="null")  # the template must outlive the encoder
         template = described.add_stream_from_template(self._stream)
         return TrackHeader(codec, scale, self._padding, self._stream.codec_context.extradata or b"", template)
 
     @property
     def in_band_config(self) -> bytes:
-        """HEVC and AVC need their parameter sets before a key face in the midst of a track, as NAL units; AV1 and VP9
-        repeat theirs in every key face anyway."""
+        """The parameter sets that HEVC and AVC need before a key face within a track, as NAL units; empty for AV1 and
+        VP9, which repeat theirs in every key face."""
         return self.header.config if self.header.codec in ("hevc", "avc") else b""
 
     def encode(self, face: Grey, time_ms: int) -> list[CodedFace]:
-        """Code an LR face, uint8 (d, d), shown at `time_ms`, later than the last; returns what is ready to be sent."""
+        """Encode an LR face, uint8 (d, d), at `time_ms` (increasing); returns the coded faces that are ready. Raises
+        `CodecError`."""
         if face.shape != (self._side, self._side):
-            raise CodecError(f"a face of {face.shape} came to an encoder for {self._side}×{self._side}")
+            raise CodecError(f"a face has the shape {face.shape}, but the encoder is for {self._side}×{self._side}")
         coded = np.pad(face, (0, self._padding), mode="edge") if self._padding else face
         if self._flat_chroma:
             grey_chroma = np.full((coded.shape[0] // 2, coded.shape[1]), 128, np.uint8)
@@ -147,7 +149,7 @@ class StandardEncoder:
         return self._encode(picture)
 
     def flush(self) -> list[CodedFace]:
-        """End the track, and free the encoder's memory and threads at once; returns what is left to be sent."""
+        """End the track and free the encoder's memory and threads; returns the remaining coded faces."""
         if self._stream is None:
             return []
         coded = self._encode(None)
@@ -157,24 +159,25 @@ class StandardEncoder:
 
     def _encode(self, picture: VideoFrame | None) -> list[CodedFace]:
         if self._stream is None:
-            raise CodecError("a face came to an encoder that had ended")
+            raise CodecError("the encoder has ended; open another for more faces")
         try:
             packets = self._stream.encode(picture)
         except (av.FFmpegError, ValueError) as error:
-            raise CodecError(f"the encoder refused a face: {reason(error)}") from error
+            raise CodecError(f"the encoder failed on a face: {reason(error)}") from error
         if self._filter is not None:
             packets = [lean for packet in packets for lean in self._filter.filter(packet)]
         return [CodedFace(bytes(p), _milliseconds(p), p.is_keyframe) for p in packets if p.size]
 
 
-def _milliseconds(packet: av.Packet) -> int:
-    assert packet.pts is not None  # every encoder above sets both
+def _milliseconds(packet: "av.Packet[VideoStream]") -> int:
+    assert packet.pts is not None  # set by every encoder above
     assert packet.time_base is not None
     return round(packet.pts * packet.time_base / TIME_BASE)
 
 
 class StandardDecoder:
-    """Decodes the faces of one track in order, as its `header` describes them."""
+    """Decodes the faces of one track in order, as described by its `header`. Raises `CodecError` if FFmpeg lacks the
+    codec."""
 
     def __init__(self, header: TrackHeader) -> None:
         decoder = _BACKENDS[header.codec].decoder
@@ -184,14 +187,15 @@ class StandardDecoder:
             raise CodecError(f"{header.codec} cannot be decoded here ({decoder})") from error
         self._context.extradata = header.config or None
         self._context.options = {"max_pixels": str(MAX_CODED_SIDE**2)}
-        self._context.thread_type, self._context.thread_count = "NONE", 1  # dav1d counts for itself else
+        self._context.thread_type, self._context.thread_count = "NONE", 1  # otherwise dav1d starts one thread per core
         self._side = side_of(header.scale)
         self._changes: deque[tuple[int, int]] = deque()
 
     def decode(self, coded: CodedFace) -> list[tuple[int, Grey]]:
-        """Each face that `coded` completes, with its time in milliseconds: uint8 (d, d), padding cut off.
+        """The faces that `coded` completes, each as its time in milliseconds and its pixels, uint8 (d, d) without
+        padding.
 
-        Raises `StreamError` where it is damaged or holds a frame of another size or kind.
+        Raises `StreamError` if it is damaged or has another size or pixel format.
         """
         packet = av.Packet(coded.data)
         packet.time_base = TIME_BASE
@@ -200,24 +204,24 @@ class StandardDecoder:
         return self._decode(packet)
 
     def flush(self) -> list[tuple[int, Grey]]:
-        """The faces that are left."""
+        """The remaining faces."""
         return self._decode(None)
 
     def change_scale(self, time_ms: int, scale: int) -> None:
-        """Say that from `time_ms` on, which is a key face's, faces are at another scale."""
+        """Announce another scale from `time_ms` on, the time of a key face. Raises `StreamError`."""
         if len(self._changes) >= MAX_CHANGES_AHEAD:
-            raise StreamError("too many changes of scale wait for their face")
+            raise StreamError("the track announces too many changes of scale")
         self._changes.append((time_ms, side_of(scale)))
 
-    def _decode(self, packet: av.Packet | None) -> list[tuple[int, Grey]]:
+    def _decode(self, packet: "av.Packet[Stream] | None") -> list[tuple[int, Grey]]:
         try:
             pictures = self._context.decode(packet)
         except (av.FFmpegError, ValueError) as error:
-            raise StreamError(f"a face does not decode: {reason(error)}") from error
+            raise StreamError(f"a face cannot be decoded: {reason(error)}") from error
         return [(p.pts, self._luma(p, p.pts)) for p in pictures if p.pts is not None]
 
     def _luma(self, picture: VideoFrame, time_ms: int) -> Grey:
-        while self._changes and self._changes[0][0] <= time_ms:  # decoders may lag a face
+        while self._changes and self._changes[0][0] <= time_ms:  # decoders may lag by a face
             self._side = self._changes.popleft()[1]
         if picture.format.name not in DECODED_FORMATS:
             raise StreamError(f"a face is coded as {picture.format.name}, not as grey")

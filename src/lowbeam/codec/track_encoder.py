@@ -1,4 +1,4 @@
-"""The encoder side of one track: HR faces in, coded faces with their boxes out."""
+"""The encoder side of one track: HR faces in, coded faces with their cues out."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from lowbeam.scale import shrink
 
 @dataclass(frozen=True)
 class PlacedFace:
-    """A coded face, and the cues that are said before it."""
+    """A coded face, and the cues to send before it."""
 
     coded: CodedFace
     cues: tuple[Cue, ...] = ()
@@ -24,16 +24,16 @@ class PlacedFace:
 
 
 class TrackEncoder:
-    """Codes the faces of one track as a `policy` says. It is asked for the frames that it wants before, by whoever
-    looks for the faces.
+    """Encodes the faces of one track by a `policy`. The caller asks `policy.wants` which frames to search for faces.
 
-    `point` is where the track begins; `header` what a decoder needs before it.
+    `point` is the first operating point of the track; `header` is what a decoder needs before the first face. Raises
+    `CodecError`.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.point: OperatingPoint = policy.point
-        self._coded_at: OperatingPoint | None = policy.point  # None: there is no encoder open
+        self._coded_at: OperatingPoint | None = policy.point  # None: no encoder is open
         self._encoder: Encoder = open_encoder(self.point)
         self.header: TrackHeader = self._encoder.header
         self._cues = CueChooser(self.header.scale, self.header.padding)
@@ -42,8 +42,8 @@ class TrackEncoder:
         self._last_ms = -1
 
     def encode(self, face: Face) -> list[PlacedFace]:
-        """Code an HR face, uint8 (96, 96); returns what is sent: nothing where the policy holds it back, or the encoder
-        keeps it for a while. Raises `CodecError`."""
+        """Encode an HR face, uint8 (96, 96); returns what to send, which is empty if the policy holds the face back or
+        the encoder delays it. Raises `CodecError`."""
         point = self._policy.point
         if point != self._coded_at:
             self._restart(point)
@@ -56,7 +56,7 @@ class TrackEncoder:
         cues = self._cues.before(face.id, face.box, header.scale, header.padding)
         is_key = any(one.is_key for one in coded)
         if not self._policy.admits(face.time_s, sum(len(one.data) for one in coded), size_of(cues), is_key):
-            self._restart(point)  # nothing may build upon what the far side has not seen
+            self._restart(point)  # later faces must not refer to one that the receiver lacks
             return []
         self._cues.sent(cues)
         self._is_first = self._is_restarted = False
@@ -65,16 +65,16 @@ class TrackEncoder:
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds an encoder, with its memory and threads."""
+        """Whether an encoder is open, with its memory and threads."""
         return self._coded_at is not None
 
     def flush(self) -> list[PlacedFace]:
-        """Let go of the encoder; returns what is left to be sent. A face that comes after it makes another encoder."""
+        """Free the encoder; returns the remaining coded faces. A later face opens another encoder."""
         self._coded_at = None
         return [PlacedFace(one) for one in self._encoder.flush()]
 
     def _restart(self, point: OperatingPoint) -> None:
-        """Go on with another encoder: its first face is a key face. Encoders here hold nothing back at this place."""
+        """Continue with another encoder, whose first face is a key face. The previous one has no pending faces here."""
         self._encoder.flush()
         self._encoder, self._coded_at = open_encoder(point), point
         self._is_restarted = not self._is_first

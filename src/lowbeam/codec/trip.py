@@ -1,4 +1,4 @@
-"""There and back without a container: faces coded, some of them lost, and what the far side decodes of the rest."""
+"""Encodes and decodes faces in memory, without a container, optionally with packet loss."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -14,12 +14,12 @@ from lowbeam.errors import CodecError, StreamError
 from lowbeam.face import Grey
 from lowbeam.scale import Faces, shrink
 
-INTRA_FPS = 0.1  # at one frame in ten seconds every frame is a key frame
+INTRA_FPS = 0.1  # at one frame per ten seconds every frame is a key frame
 
 
 @dataclass(frozen=True)
 class CodedRun:
-    """A run of LR faces coded at `point`: the packets in order, and the `header` that a decoder needs first."""
+    """LR faces coded at `point`: the coded `faces` in order, and the `header` that a decoder needs."""
 
     point: OperatingPoint
     header: TrackHeader
@@ -28,8 +28,8 @@ class CodedRun:
 
 @dataclass(frozen=True)
 class Trip:
-    """What a link delivers of a recording: `rows` int64 (n,) are indices of the faces that arrived, `time_s` float64
-    (n,) their times in seconds, `faces` uint8 (n, d, d) what the far side sees of them."""
+    """The faces that are received: `rows`, int64 (n,), are their indices in the recording, `time_s`, float64 (n,),
+    their times in seconds, and `faces`, uint8 (n, d, d), the decoded LR faces."""
 
     rows: NDArray[np.int64]
     time_s: NDArray[np.float64]
@@ -40,10 +40,10 @@ def trip(
     point: OperatingPoint, hr: Faces, time_s: ArrayLike, *, rows: NDArray[np.int64] | None = None,
     lost: Collection[int] = (),
 ) -> Trip:  # fmt: skip
-    """Send HR faces, uint8 (m, 96, 96), at rising `time_s` (m,), at `point`: shrunk, coded and decoded.
+    """Downsample, encode and decode HR faces, uint8 (m, 96, 96), at increasing `time_s` (m,) in seconds, at `point`.
 
-    The faces at the indices `rows` are sent, by default those that the point's frame rate allows; `lost` are indices of
-    sent faces whose packets do not arrive. Raises `CodecError`.
+    The faces at the indices `rows` are sent, by default those that the frame rate of `point` allows; `lost` are indices
+    of sent faces that are not received. Raises `CodecError`.
     """
     times = np.asarray(time_s, np.float64)
     rows = sent_rows(times, point.fps) if rows is None else rows
@@ -57,39 +57,40 @@ def trip(
 
 
 def sent_rows(time_s: NDArray[np.float64], fps: float) -> NDArray[np.int64]:
-    """Indices of the faces at `time_s` (n,) that are coded at `fps` frames a second."""
+    """Indices, int64 (m,), of the faces at `time_s` (n,) that are coded at `fps` frames per second."""
     limiter = FrameRateLimiter(fps)
     return np.array([i for i, time in enumerate(time_s.tolist()) if limiter.takes(time)], np.int64)
 
 
 def milliseconds(time_s: NDArray[np.float64]) -> list[int]:
-    """`time_s` (n,) as a face stream states them."""
-    return np.rint(1000 * time_s).astype(int).tolist()
+    """`time_s` (n,) in whole milliseconds, the unit of a face stream."""
+    rounded: list[int] = np.rint(1000 * time_s).astype(int).tolist()
+    return rounded
 
 
 def code(point: OperatingPoint, faces: Faces, times_ms: list[int]) -> CodedRun:
-    """Code LR `faces`, uint8 (n, d, d), shown at rising `times_ms`. Raises `CodecError`."""
+    """Encode LR `faces`, uint8 (n, d, d), at increasing `times_ms`. Raises `CodecError`."""
     encoder = open_encoder(point)
     coded = [c for face, time_ms in zip(faces, times_ms, strict=True) for c in encoder.encode(face, time_ms)]
     coded += encoder.flush()
     if len(coded) != len(faces):
-        raise CodecError(f"{point}: of {len(faces)} faces {len(coded)} were coded")
+        raise CodecError(f"{point}: {len(coded)} of {len(faces)} faces were coded")
     return CodedRun(point, encoder.header, coded)
 
 
 def decode(run: CodedRun) -> Faces:
-    """The faces of `run` as the far side sees them, uint8 (n, d, d). Raises `CodecError` where one is missing."""
+    """The decoded faces of `run`, uint8 (n, d, d). Raises `CodecError` if one is missing."""
     decoder = open_decoder(run.header)
     decoded = [pixels for face in run.faces for _, pixels in decoder.decode(face)]
     decoded += [pixels for _, pixels in decoder.flush()]
     if len(decoded) != len(run.faces):
-        raise CodecError(f"{run.point}: of {len(run.faces)} faces {len(decoded)} were decoded")
+        raise CodecError(f"{run.point}: {len(decoded)} of {len(run.faces)} faces were decoded")
     return _stacked(decoded, run.point.side)
 
 
 def received(run: CodedRun, lost: Collection[int]) -> list[tuple[int, Grey]]:
-    """Faces of `run`, with their times in milliseconds, that a decoder shows where the packets at the indices `lost`
-    do not arrive. A face that cannot be decoded without them is not shown."""
+    """The decoded faces of `run`, with their times in milliseconds, if the coded faces at the indices `lost` are not
+    received. A face that cannot be decoded without them is omitted."""
     decoder, shown = open_decoder(run.header), []
     for index, face in enumerate(run.faces):
         if index in lost:
@@ -108,6 +109,6 @@ def _stacked(faces: list[Grey], side: int) -> Faces:
 
 
 def code_stills(codec: str, scale: int, qp: int, faces: Faces) -> Faces:
-    """LR `faces`, uint8 (n, d, d), each coded by itself (intra) and decoded."""
+    """LR `faces`, uint8 (n, d, d), each coded by itself (intra) and decoded. Raises `CodecError` or `UsageError`."""
     point = OperatingPoint(codec, scale, qp, INTRA_FPS)
     return decode(code(point, faces, [10_000 * i for i in range(len(faces))]))

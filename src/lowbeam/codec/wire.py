@@ -1,8 +1,8 @@
-"""What crosses the link besides the faces: the headers of the packets that carry them.
+"""The bytes on the wire: coded faces and cues with the headers of the packets that carry them.
 
-Two ways are weighed. RTP over UDP over IPv4 sends a face as soon as it is coded, in a packet of its own. TLS over TCP
-gathers the faces of a second and sends them together: a second late, and with far fewer headers. What flows back
-(acknowledgements, RTCP) and what sets the link up are not counted.
+Two transports are counted. RTP over UDP over IPv4 sends each face as soon as it is coded, in a packet of its own. TLS
+over TCP sends the faces of a second together: up to a second later, with far fewer headers. Return traffic
+(acknowledgements, RTCP) and connection setup are not counted.
 """
 
 import numpy as np
@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 
 MTU = 1500  # bytes: Ethernet's
 IP_UDP_RTP = 20 + 8 + 12  # IPv4 (RFC 791), UDP (RFC 768), RTP (RFC 3550)
-FRAGMENT = 3  # what a face's part costs more where it does not fit one packet (RFC 7798, 4.4.3)
+FRAGMENT = 3  # bytes that each packet of a fragmented face costs in addition (RFC 7798, 4.4.3)
 IP_TCP = 20 + 20 + 12  # IPv4, TCP (RFC 9293) with timestamps (RFC 7323)
 TLS_RECORD = 5 + 1 + 16  # header, content type and tag of a TLS 1.3 record (RFC 8446, 5.2)
 MAX_RECORD = 2**14  # bytes (RFC 8446, 5.1)
-FACE_HEADER = 4  # of each face in a batch: its length and its time within the batch, two bytes each
+FACE_HEADER = 4  # bytes of each face in a batch: its length and its time within the batch, two bytes each
 BATCH_S = 1.0
 
-Sizes = NDArray[np.int64]  # bytes of each face as it is sent, (n,)
+Sizes = NDArray[np.int64]  # bytes of each face with its cues, (n,)
 
 
 def rtp_bytes(sizes: Sizes) -> int:
-    """Bytes of faces sent by RTP, one packet each, or as many as one needs."""
+    """Bytes of faces sent by RTP, each in one packet, or in several if it does not fit."""
     room = MTU - IP_UDP_RTP
     packets = np.where(sizes <= room, 1, -(-sizes // (room - FRAGMENT)))
     return int((sizes + packets * IP_UDP_RTP + np.where(packets > 1, packets * FRAGMENT, 0)).sum())
 
 
 def tls_bytes(time_s: NDArray[np.float64], sizes: Sizes) -> int:
-    """Bytes of faces sent by TLS in batches of `BATCH_S`; a batch without faces is not sent. `time_s` (n,) rises."""
+    """Bytes of faces sent by TLS in batches of `BATCH_S`; empty batches are not sent. `time_s` (n,) increases."""
     if len(sizes) == 0:
         return 0
     batch = np.floor(np.asarray(time_s) / BATCH_S + 1e-6).astype(np.int64)
@@ -39,7 +39,7 @@ def tls_bytes(time_s: NDArray[np.float64], sizes: Sizes) -> int:
 
 
 class ByteCounter:
-    """Counts what coded faces and their cues come to on each kind of wire."""
+    """Counts the bytes of coded faces and their cues for each transport."""
 
     def __init__(self) -> None:
         self._time_s: list[float] = []
@@ -47,7 +47,7 @@ class ByteCounter:
         self._cues: list[int] = []
 
     def add(self, time_s: float, face_bytes: int, cue_bytes: int) -> None:
-        """Count a face that is sent at `time_s`, in seconds, later than the last, and the cues before it."""
+        """Count a face at `time_s` (seconds, increasing) and the cues before it."""
         self._time_s.append(time_s)
         self._faces.append(face_bytes)
         self._cues.append(cue_bytes)
@@ -67,10 +67,10 @@ class ByteCounter:
 
     @property
     def rtp(self) -> int:
-        """Bytes by RTP over UDP over IPv4."""
+        """Bytes over RTP, UDP and IPv4."""
         return rtp_bytes(self.sizes)
 
     @property
     def tls(self) -> int:
-        """Bytes by TLS over TCP, gathered for `BATCH_S`."""
+        """Bytes over TLS, TCP and IPv4, in batches of `BATCH_S`."""
         return tls_bytes(np.array(self._time_s), self.sizes)

@@ -1,4 +1,4 @@
-"""The face stream in Matroska: coded faces and cues to a file or pipe, and back."""
+"""The face stream, a Matroska container of coded faces and cues: writer and readers."""
 
 from lowbeam.container.reader import FaceStreamReader, count_bytes
 from lowbeam.container.writer import FaceStreamWriter, TrackWriter

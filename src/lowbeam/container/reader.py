@@ -1,14 +1,14 @@
-"""Reading a face stream."""
+"""Reads a face stream."""
 
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import nullcontext
 from types import TracebackType
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from lowbeam.codec import CodedFace, TrackHeader, open_decoder
@@ -22,32 +22,27 @@ from lowbeam.face import FRAMING_VERSION, Face, Grey
 from lowbeam.media import MAX_SIDE, MAX_TIME_S, Source, is_url, name_of
 from lowbeam.media.inputs import PipeInput
 from lowbeam.media.open import NETWORK_PROTOCOLS, OPEN_TIMEOUT_S
+from lowbeam.media.stoppable import StoppableSource
 from lowbeam.media.stopping import StopOnSignal
 from lowbeam.scale import side_of
 
-MAX_CUES_AHEAD = 1000  # cues that may wait for their face
-PROBE_BYTES = 32  # FFmpeg's least: tracks are described in the header, and nothing is to be waited for
+MAX_CUES_AHEAD = 1000  # pending cues
+PROBE_BYTES = 32  # FFmpeg's minimum: the header describes the tracks, so probing would only add delay
 
 
-class FaceStreamReader:
-    """Reads a face stream once, from its start, without seeking: a context manager, and an iterator of `Face`.
+class FaceStreamReader(StoppableSource):
+    """Reads a face stream once from its start, without seeking: a context manager and an iterable of `Face`.
 
-    `size` is the source's (width, height) in pixels; `may_change` whether scale and frame rate may. With `primary_only`
-    the first track alone is read: tracks are in the order of presence. `is_live` tells pipes and URLs, which SIGINT,
-    SIGTERM and SIGHUP end, by `stop` where one is given. After the last face, `cut_at_s` is None where the stream was
-    whole, or ended by a signal, and else the time at which it breaks off. Raises `StreamError` where the header is
-    damaged, hostile, or of a version that this lowbeam does not know.
+    `size` is the source's (width, height) in pixels; `may_change` tells whether scale and frame rate can change. With
+    `primary_only` only the first track, that of the primary face, is read. `is_live` is true for pipes and URLs:
+    SIGINT, SIGTERM and SIGHUP end them, by means of `stop` if it is given. After the last face, `cut_at_s` is the time
+    in seconds at which the stream was cut, None if it is complete or was ended by a signal. Raises `StreamError` if the
+    header is damaged, malformed, or of an unknown version.
     """
 
     def __init__(self, source: Source, primary_only: bool = False, stop: StopOnSignal | None = None) -> None:
-        self.name = name_of(source)
-        self.cut_at_s: float | None = None
-        self.is_live = isinstance(source, PipeInput) or is_url(source)
-        self._owned = StopOnSignal() if self.is_live and stop is None else None
-        self._stop = stop or self._owned
-        if isinstance(source, PipeInput) and self._stop is not None:
-            source.wake_by(self._stop.wake_fd)
-        with nullcontext() if self._owned is None else self._owned.closed_on_error():
+        super().__init__(source, isinstance(source, PipeInput) or is_url(source), stop)
+        with self._stop_closed_on_error():
             self._begin(source, MAX_TRACKS if not primary_only else 1)
 
     def _begin(self, source: Source, count: int) -> None:
@@ -64,17 +59,11 @@ class FaceStreamReader:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._container.close()
-        if self._owned is not None:
-            self._owned.close()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal ended the stream."""
-        return self._stop is not None and self._stop.stopped
+        self._close_stop()
 
     @property
     def fps(self) -> float:
-        """Frames a second, about: 25 where the container does not say."""
+        """Approximate frame rate in frames per second; 25 if the container does not state one."""
         rate = self._container.streams.video[0].average_rate
         return min(max(float(rate or 25), 1.0), MAX_FPS)
 
@@ -86,18 +75,18 @@ class FaceStreamReader:
         for tag, known in versions.items():
             if tags.get(tag) not in [str(version) for version in known]:
                 reads = " and ".join(map(str, known))
-                raise StreamError(f"{self.name} has {tag}={shown(tags.get(tag, ''))}; this lowbeam reads {reads}")
+                raise StreamError(f"{self.name} has {tag}={shown(tags.get(tag, ''))}; this version reads {reads}")
         self.may_change = tags["LOWBEAM"] == str(CHANGING_VERSION)
         width, x, height = tags.get("LOWBEAM_SOURCE", "").partition("x")
         size = whole_number(width, 1, MAX_SIDE), whole_number(height, 1, MAX_SIDE)
         if not x or size[0] is None or size[1] is None:
-            raise StreamError(f"{self.name} states a source size that cannot be")
+            raise StreamError(f"{self.name} is damaged: it states an invalid source size")
         return size[0], size[1]
 
     def _read_tracks(self, count: int) -> dict[int, "_TrackReader"]:
         videos, texts = self._container.streams.video, self._container.streams.subtitles
         if not videos or len(videos) != len(texts) or len(videos) > MAX_TRACKS:
-            raise StreamError(f"{self.name} has {len(videos)} face tracks and {len(texts)} tracks of boxes")
+            raise StreamError(f"{self.name} is damaged: it has {len(videos)} face tracks and {len(texts)} cue tracks")
         tracks: dict[int, _TrackReader] = {}
         for video, text in zip(videos[:count], texts[:count], strict=True):
             track = _TrackReader(self._track_header(video), self.may_change)
@@ -107,9 +96,9 @@ class FaceStreamReader:
     def _track_header(self, video: VideoStream) -> TrackHeader:
         form = parse_form(video.metadata.get("LOWBEAM_SCALE", ""), video.metadata.get("LOWBEAM_PADDING", ""))
         if form is None:
-            raise StreamError(f"{self.name} states a scale or padding that cannot be")
+            raise StreamError(f"{self.name} is damaged: it states an invalid scale or padding")
         if {video.width, video.height} != {side_of(form[0]) + form[1]}:
-            raise StreamError(f"{self.name} holds frames of {video.width}×{video.height} at scale {form[0]}")
+            raise StreamError(f"{self.name} has frames of {video.width}×{video.height} at scale {form[0]}")
         context = video.codec_context
         return TrackHeader(CODEC_OF_DECODER[context.name], *form, context.extradata or b"")
 
@@ -128,12 +117,12 @@ class FaceStreamReader:
                     yield received
             whole = all(track.is_whole for track in self._tracks.values())
         except (av.FFmpegError, OSError, IndexError, StreamError):
-            pass  # damage in the midst of the stream: what came before it stands
+            pass  # the stream is damaged here; the faces before are valid
         self.cut_at_s = None if whole or self.is_stopped else last_s
 
 
 class _TrackReader:
-    """Brings a track's faces and cues together."""
+    """Combines the faces and cues of a track."""
 
     def __init__(self, header: TrackHeader, may_change: bool) -> None:
         self._decoder = open_decoder(header)
@@ -146,18 +135,18 @@ class _TrackReader:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the end was reached, and every face before it came."""
+        """Whether the end was reached and every face before it was received."""
         return self._count == self._stated_count
 
-    def take(self, packet: Packet) -> Iterator[Face]:
-        """The faces that `packet`, a face or a cue, completes. An empty one is FFmpeg's mark of the end."""
+    def take(self, packet: "Packet[Stream]") -> Iterator[Face]:
+        """The faces that `packet`, a face or a cue, completes. FFmpeg marks the end with an empty packet."""
         is_cue = packet.stream.type == "subtitle"
         if packet.size == 0:
             if not is_cue:
                 yield from map(self._placed, self._decoder.flush())
             return
         if packet.pts is None:
-            raise StreamError("a face or cue states no time")
+            raise StreamError("a face or cue has no timestamp")
         time_ms = round(1000 * packet.pts * packet.time_base)
         if is_cue:
             self._take_cue(time_ms, bytes(packet))
@@ -169,7 +158,7 @@ class _TrackReader:
         while self._cues and self._cues[0][0] <= time_ms:
             self._place = self._cues.popleft()[1]
         if self._place is None or not self._last_ms < time_ms < 1000 * MAX_TIME_S:
-            raise StreamError("a face comes without its place, or before the one that it follows")
+            raise StreamError("a face has no box, or its time does not increase")
         self._last_ms = time_ms
         self._count += 1
         return Face(time_ms / 1000, self._place.face, self._place.box, pixels)
@@ -178,7 +167,7 @@ class _TrackReader:
         match parse_cue(data):
             case BoxCue() as cue:
                 if len(self._cues) >= MAX_CUES_AHEAD:
-                    raise StreamError("too many cues wait for their face")
+                    raise StreamError("the stream has too many cues without a face")
                 self._cues.append((time_ms, cue))
             case EndCue(count):
                 self._stated_count = count
@@ -189,7 +178,7 @@ class _TrackReader:
 
 
 def _open(source: Source) -> InputContainer:
-    # FFmpeg decodes a first frame to learn its format: the limits hold for that too.
+    # FFmpeg decodes a first frame to detect its format; the limits apply to that too.
     options = {"max_pixels": str(MAX_CODED_SIDE**2), "probesize": str(PROBE_BYTES), "analyzeduration": "0"}
     try:
         if isinstance(source, PipeInput):
@@ -204,13 +193,13 @@ def _open(source: Source) -> InputContainer:
     for video in container.streams.video:
         if video.codec_context is None or video.codec_context.name not in CODEC_OF_DECODER:
             container.close()
-            raise StreamError(f"{name_of(source)} is coded in a way that face streams are not")
+            raise StreamError(f"{name_of(source)} has a codec that face streams do not use")
     return container
 
 
-def count_bytes(path: str | os.PathLike) -> ByteCounter:
-    """What the faces of a face stream of one track come to, with the cues before each, as packets would carry them.
-    Raises `StreamError`."""
+def count_bytes(path: str | os.PathLike[str]) -> ByteCounter:
+    """Count the bytes on the wire of a face stream with one track: its faces, each with the cues before it. Raises
+    `StreamError`."""
     counter, cues = ByteCounter(), 0
     with _open(path) as container:
         for packet in container.demux():

@@ -1,4 +1,4 @@
-"""Face streams that follow each other on one pipe, as where a sender was started anew, read as one."""
+"""Consecutive face streams on one pipe, read as one; a restarted encoder side produces them."""
 
 import logging
 import time
@@ -13,14 +13,14 @@ from lowbeam.face import Face
 from lowbeam.media.inputs import PipeInput
 from lowbeam.media.stopping import StopOnSignal
 
-DOC_TYPE = b"\x42\x82\x88matroska"  # follows within an EBML header
-HEADER_BYTES = 64  # within which it does
+DOC_TYPE = b"\x42\x82\x88matroska"  # the DocType element of an EBML header
+HEADER_BYTES = 64  # within which the DocType is found
 
 log = logging.getLogger(__name__)
 
 
 class StreamSplitter(PipeInput):
-    """A pipe that ends where another Matroska file begins, until `go_on`."""
+    """A pipe that ends where another Matroska file begins; `go_on` continues with that file."""
 
     def __init__(self, pipe: PipeInput) -> None:
         self.name, self.head = pipe.name, pipe.head
@@ -29,16 +29,16 @@ class StreamSplitter(PipeInput):
         self._is_split = False
 
     def wake_by(self, wake_fd: int | None) -> None:
-        """As of the pipe within."""
+        """As for the underlying pipe."""
         self._pipe.wake_by(wake_fd)
 
     def go_on(self) -> bool:
-        """Whether another file begins; it is read from now on."""
+        """Continue with the next file; returns whether there is one."""
         found, self._is_split, self._is_at_start = self._is_split, False, True
         return found
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of this file; none at its end."""
+        """Up to `size` bytes of the current file; empty at its end."""
         if self._is_split:
             return b""
         data = self._pipe.read(size)
@@ -58,7 +58,7 @@ class StreamSplitter(PipeInput):
 
 
 def _candidate(data: bytes, first: int) -> int | None:
-    """Where a header may begin in `data`, from `first` on: it may end beyond."""
+    """Where an EBML header may begin in `data`, from `first` on, possibly incomplete; None if nowhere."""
     at = data.find(EBML_MAGIC, first)
     if at >= 0:
         return at
@@ -67,9 +67,9 @@ def _candidate(data: bytes, first: int) -> int | None:
 
 
 class ReturningReader:
-    """The face streams of a pipe, one after the other, as one: times go on by as long as nothing came. As
-    `FaceStreamReader`, whose attributes are those of the stream that is read now. One that follows and cannot be opened
-    ends them, as where they are cut."""
+    """Reads the consecutive face streams of a pipe as one, with the interface of `FaceStreamReader`. Times continue
+    across streams and include the pauses between them; attributes are those of the current stream. If a later stream
+    cannot be opened, reading ends there, as for a stream that was cut."""
 
     def __init__(self, pipe: PipeInput, primary_only: bool = False) -> None:
         self._splitter = StreamSplitter(pipe)
@@ -78,8 +78,8 @@ class ReturningReader:
         with self._stop.closed_on_error():
             self._reader = FaceStreamReader(self._splitter, primary_only, self._stop)
         self._pipe = pipe
-        self._offset_s = 0.0  # of the times of the stream that is read now
-        self._broke_off_s: float | None = None  # where what follows cannot be opened
+        self._offset_s = 0.0  # added to the times of the current stream
+        self._broke_off_s: float | None = None  # set if a later stream cannot be opened
         self.name, self.is_live = pipe.name, True
 
     def __enter__(self) -> "ReturningReader":
@@ -97,17 +97,17 @@ class ReturningReader:
 
     @property
     def fps(self) -> float:
-        """Frames a second, about."""
+        """Approximate frame rate in frames per second."""
         return self._reader.fps
 
     @property
     def may_change(self) -> bool:
-        """Whether scale and frame rate may change."""
+        """Whether scale and frame rate can change."""
         return self._reader.may_change
 
     @property
     def cut_at_s(self) -> float | None:
-        """As of the last stream, by the time of all."""
+        """The time in seconds, over all streams, at which the last stream was cut; None if it is complete."""
         if self._broke_off_s is not None:
             return self._broke_off_s
         return None if self._reader.cut_at_s is None else self._reader.cut_at_s + self._offset_s
@@ -132,17 +132,17 @@ class ReturningReader:
                 return
 
     def _drain(self) -> None:
-        """What is left of a damaged stream is passed over, up to the next."""
+        """Skip the rest of a damaged stream, up to the next."""
         while not self.is_stopped and self._splitter.read(65536):
             pass
 
     def _begin_next(self, last_s: float) -> bool:
-        """Whether the stream that follows after `last_s` can be read."""
-        log.warning("%s: another face stream follows after %.2f s; it is read on", self.name, last_s)
+        """Open the next stream, after `last_s`; returns whether it can be read."""
+        log.warning("%s: another face stream follows after %.2f s; reading continues with it", self.name, last_s)
         self._reader.__exit__(None, None, None)
         try:
             self._reader = FaceStreamReader(self._splitter, self._primary_only, self._stop)
-        except StreamError as error:  # what was read before stands
+        except StreamError as error:  # the faces before are valid
             if not self.is_stopped:
                 log.warning("%s", error)
                 self._broke_off_s = last_s

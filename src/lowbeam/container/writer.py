@@ -1,4 +1,4 @@
-"""Writing a face stream."""
+"""Writes a face stream."""
 
 import os
 from collections.abc import Iterator
@@ -20,17 +20,17 @@ from lowbeam.errors import OutputError, reason
 from lowbeam.face import FRAMING_VERSION
 from lowbeam.files import Pipe
 
-Target = str | os.PathLike | BinaryIO | Pipe  # what a face stream is written to
-FILE_LATENCY_S = 2.0  # Matroska is written a cluster at a time: of a file, what a crash loses
+Target = str | os.PathLike[str] | BinaryIO | Pipe  # where a face stream can be written
+FILE_LATENCY_S = 2.0  # length of a Matroska cluster in a file; a crash loses the last one
 
 
 class FaceStreamWriter:
-    """Writes a face stream to a path or a binary file, which need not be seekable. Tracks are added first; with
-    `may_change` they may go on at another scale.
+    """Writes a face stream to a path or a binary file, which need not be seekable. `source_size` is the source's
+    (width, height) in pixels. All tracks are added before the first write; with `may_change` their scale can change.
 
-    Faces are written in clusters of `latency_s` seconds. At 0 each face goes out when the next one comes, for some 14
-    bytes each. A context manager: after an error the file is left unfinished. Raises `OutputError` where it cannot be
-    written.
+    Faces are written in clusters of `latency_s` seconds. At 0 each face is written when the next one arrives, at a cost
+    of about 14 bytes per face. A context manager; after an error the file stays incomplete. Raises `OutputError` if it
+    cannot be written.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class FaceStreamWriter:
                 self._container.close()
 
     def add_track(self, header: TrackHeader, point: OperatingPoint) -> "TrackWriter":
-        """A new track for the faces that `header` describes, coded at `point` at first; all are added before the first
-        write."""
-        # The text track comes first, so that at equal times its cue does too.
+        """Add a track for the faces that `header` describes, coded at `point` at first. All tracks are added before the
+        first write."""
+        # The text track is added first, so that at equal times its cue precedes the face.
         cues = self._container.add_mux_stream("subrip")
         video = self._container.add_stream_from_template(header.template)
         cues.time_base = video.time_base = TIME_BASE
@@ -84,7 +84,7 @@ class FaceStreamWriter:
 
 
 class TrackWriter:
-    """One face's track: cues and coded faces, in order of time."""
+    """The track of one face: cues and coded faces in order of time."""
 
     def __init__(self, container: OutputContainer, video: VideoStream, cues: Stream) -> None:
         self._container, self._video, self._cues = container, video, cues
@@ -103,7 +103,8 @@ class TrackWriter:
         self.last_ms = coded.time_ms
 
     def end(self, time_ms: int) -> None:
-        """Say that the track is whole, at the end of the whole file: a container's times must not run backwards."""
+        """Mark the track as complete. `time_ms` is the end of the file, since times in a container must not
+        decrease."""
         self._write_cue(max(time_ms, 0), EndCue(self._count))
 
     def _write_cue(self, time_ms: int, cue: Cue) -> None:
@@ -111,7 +112,7 @@ class TrackWriter:
         packet.duration = 1
         self._mux(packet, self._cues, time_ms)
 
-    def _mux(self, packet: av.Packet, stream: Stream, time_ms: int) -> None:
+    def _mux(self, packet: "av.Packet[Stream]", stream: Stream, time_ms: int) -> None:
         packet.pts = packet.dts = time_ms
         packet.time_base, packet.stream = TIME_BASE, stream
         with _writing():
@@ -120,7 +121,7 @@ class TrackWriter:
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Raise `OutputError` where the block cannot write; a pipe whose reader has gone is told as such."""
+    """Raise `OutputError` if the block cannot write; a closed pipe raises `BrokenPipeError`."""
     try:
         yield
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""Labelled faces: one adapter a file, all giving `LabelledFaces`.
+"""Labelled corpora: one adapter per file, each giving `LabelledFaces`.
 
-`choose.load_faces` opens any of them. What is video is cut into faces once (`cut`) and kept (`cache`).
+`choose.load_faces` opens any of them. Faces are cropped from videos once (`cut`) and stored (`cache`).
 """

@@ -1,14 +1,14 @@
-"""Aff-Wild2 (Kollias & Zafeiriou 2019), as given out for the valence–arousal track of the ABAW challenges.
+"""Aff-Wild2 (Kollias & Zafeiriou 2019), as distributed for the valence–arousal track of the ABAW challenges.
 
 On disk::
 
     annotations/VA_Estimation_Challenge/{Train_Set,Validation_Set}/NAME.txt
-                                              a heading, then valence,arousal of each frame
+                                              a header, then valence,arousal of each frame
     videos/NAME.mp4 (or .avi)     and/or    cropped_aligned/NAME/00001.jpg …   faces, numbered from 1
 
-Folders may lie deeper, and videos in ``batch1``, ``batch2``. -5 means no label. Where there are crops they are read,
-and the videos are not. ``NAME_left`` and ``NAME_right`` are two people of one video, and need crops. The labels of
-the official test are not public: ``test`` is Validation_Set, and ``valid`` is 0.15 of the names in Train_Set.
+Folders may be nested deeper, and videos may be in ``batch1`` and ``batch2``. -5 means no label. Crops are used instead
+of the videos if there are any. ``NAME_left`` and ``NAME_right`` are two people in one video and need crops. The labels
+of the official test set are not public: ``test`` is Validation_Set, and ``valid`` is 0.15 of the names in Train_Set.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ TRAIN_SHARES = {"train": 0.85, "valid": 0.15}
 
 
 def recordings(root: Path, split: str) -> list[Recording]:
-    """The recordings of a split. Raises `CorpusError` where a file is missing or damaged."""
+    """The recordings of `split`. Raises `CorpusError` if a file is missing or damaged."""
     folder = "Validation_Set" if split == "test" else "Train_Set"
     found = sorted(p for p in root.rglob("*.txt") if p.parent.name == folder and "VA" in p.parent.parent.name)
     if not found:
@@ -49,7 +49,7 @@ def _recording(path: Path, crops: list[Path], videos: dict[str, Path]) -> Record
             files = (path, *(pictures[index] for index in sorted(pictures)))
             return Recording(path.stem, files, picture_frames(pictures), affect, cropped=True)
     if path.stem not in videos:
-        raise CorpusError(f"{path} labels {path.stem}, of which there are neither crops nor a video")
+        raise CorpusError(f"{path} labels {path.stem}, which has neither crops nor a video")
     video = videos[path.stem]
     return Recording(path.stem, (path, video), video_frames(video), affect)
 
@@ -57,7 +57,7 @@ def _recording(path: Path, crops: list[Path], videos: dict[str, Path]) -> Record
 def _affect(path: Path) -> Affect:
     heading, _, text = read_text(path).partition("\n")
     if heading.strip().lower().replace(" ", "") != "valence,arousal":
-        raise CorpusError(f"{path} does not begin with valence,arousal")
+        raise CorpusError(f"{path} does not begin with the header valence,arousal")
     affect = read_columns(path, text, ",", (0, 1), first_line=2)
     affect[(affect == NO_LABEL).any(1)] = np.nan
     return check_affect(path, affect)

@@ -1,19 +1,19 @@
-"""AVEC 2016 (Valstar et al. 2016), from RECOLA (Ringeval et al. 2013): talks by video call, five minutes each.
+"""AVEC 2016 (Valstar et al. 2016), from RECOLA (Ringeval et al. 2013): video calls of five minutes each.
 
-On disk, as it is given out::
+On disk, as distributed::
 
     recordings_video/train_1.mp4 …                          train_1..9 and dev_1..9
-    recordings_video_frame_time/train_1.csv …               ';'-separated, a heading; the frame's time in column two
+    recordings_video_frame_time/train_1.csv …               ';'-separated, with a header; frame times in column two
     ratings_gold_standard/{valence,arousal}/train_1.arff …  name, time, gold standard in [-1, 1]
-    bbox/train_1.csv …                                      optional: ';'-separated, a heading;
+    bbox/train_1.csv …                                      optional: ';'-separated, with a header;
                                                             time, left, top, width, height
 
-Boxes are those of the authors' release of Cheng et al. 2017, where they are MATLAB files; a frame whose box is missing
-(all zeros) or has a side of 100 px or less is left out, as there. Without the folder ``bbox`` lowbeam finds the faces.
-The paper tests on dev, so ``test`` is dev_1..9, and ``valid`` is train_8 and train_9.
+The boxes are those that the authors of Cheng et al. 2017 released as MATLAB files. As in their release, a frame whose
+box is missing (all zeros) or has a side of 100 px or less is omitted. Without the folder ``bbox`` lowbeam detects the
+faces. The paper tests on dev, so ``test`` is dev_1..9, and ``valid`` is train_8 and train_9.
 
-A corpus that ``lowbeam corpus render`` wrote has the same layout and a ``manifest.json``, which names its people by
-split: train, dev (here ``valid``) and test. Its boxes are the truth, and of any size.
+A corpus written by ``lowbeam corpus render`` has the same layout and a ``manifest.json``, which lists its people by
+split: train, dev (here ``valid``) and test. Its boxes are the ground truth and have any size.
 """
 
 import json
@@ -34,12 +34,12 @@ NAMES = {
 }
 MANIFEST = "manifest.json"
 RENDERED_SPLITS = {"train": "train", "valid": "dev", "test": "test"}
-MIN_BOX_PX = 100  # sides of a box at or under which a frame is left out, as the authors' release does
-MOST_GAP_S = 0.1  # the gold standard has a value each 0.04 s
+MIN_BOX_PX = 100  # side of a box; a frame with a box of this side or smaller is omitted, as in the authors' release
+MOST_GAP_S = 0.1  # the gold standard has a value every 0.04 s
 
 
 def recordings(root: Path, split: str) -> list[Recording]:
-    """The recordings of a split. Raises `CorpusError` where a file is missing or damaged."""
+    """The recordings of `split`. Raises `CorpusError` if a file is missing or damaged."""
     if not (root / "recordings_video").is_dir():
         raise CorpusError(f"{root} is not AVEC 2016: it has no folder recordings_video")
     if is_rendered(root):
@@ -48,7 +48,7 @@ def recordings(root: Path, split: str) -> list[Recording]:
 
 
 def is_rendered(root: Path) -> bool:
-    """Whether a corpus is one that ``lowbeam corpus render`` wrote."""
+    """Whether the corpus was written by ``lowbeam corpus render``."""
     return (root / MANIFEST).is_file()
 
 
@@ -57,7 +57,7 @@ def _rendered_names(path: Path, split: str) -> list[str]:
         people = json.loads(read_text(path))["people"]
         return [str(person["name"]) for person in people if person["split"] == split]
     except (ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"{path} is damaged, or of another kind") from error
+        raise CorpusError(f"{path} is damaged, or not a manifest of lowbeam corpus render") from error
 
 
 def _recording(root: Path, name: str, min_box_px: float) -> Recording:
@@ -83,14 +83,14 @@ def _recording(root: Path, name: str, min_box_px: float) -> Recording:
     return Recording(name, tuple(files), video_frames(video), affect, boxes=boxes, exact=True)
 
 
-def _below_heading(path: Path, columns: tuple[int, ...]) -> NDArray:
+def _below_heading(path: Path, columns: tuple[int, ...]) -> NDArray[np.float64]:
     heading, _, text = read_text(path).partition("\n")
     if heading.strip().replace(";", "").replace(".", "").isdigit():
-        raise CorpusError(f"{path} begins with numbers, not with a heading: its first row would be lost")
+        raise CorpusError(f"{path} begins with numbers; its first row must be a header")
     return read_columns(path, text, ";", columns, first_line=2)
 
 
-def _read_arff(path: Path) -> NDArray:
+def _read_arff(path: Path) -> NDArray[np.float64]:
     """Time and value, (n, 2), of an ARFF file of name, time and value."""
     lines = read_text(path).splitlines()
     starts = [number for number, line in enumerate(lines) if line.strip().lower() == "@data"]
@@ -99,8 +99,9 @@ def _read_arff(path: Path) -> NDArray:
     return read_columns(path, "\n".join(lines[starts[0] + 1 :]), ",", (1, 2), first_line=starts[0] + 2)
 
 
-def _boxes(path: Path, frame_s: NDArray) -> NDArray[np.float32]:
-    """Boxes (n, 4) of the frames, found by their time; all zeros become nan."""
+def _boxes(path: Path, frame_s: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The boxes of the frames at `frame_s` (n,): left, top, width, height, float32 (n, 4); NaN if missing or all
+    zeros."""
     rows = _below_heading(path, (0, 1, 2, 3, 4))
     check_times(path, rows[:, 0])
     at = np.searchsorted(rows[:, 0], frame_s - 1e-3).clip(max=len(rows) - 1)

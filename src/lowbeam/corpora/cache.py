@@ -1,4 +1,4 @@
-"""The faces of recordings, cut once and kept: memory-mapped, and cut anew when their source or the framing changes."""
+"""A cache of the faces of recordings: memory-mapped, and made again when the source or the framing changes."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from lowbeam.face import FRAMING_VERSION
 from lowbeam.files import exclusive
 from lowbeam.scale import FACE_SIDE
 
-CACHE_VERSION = 2  # of the files' layout
+CACHE_VERSION = 2  # of the layout of the files
 
 
 def default_cache() -> Path:
@@ -30,13 +30,13 @@ def default_cache() -> Path:
 def cached_faces(
     name: str, recordings: list[Recording], cache: Path, progress: Callable[[int, int | None], None] | None = None
 ) -> LabelledFaces:
-    """The faces of `recordings` from the folder ``cache/name``, cut first where they are not there as they should be.
+    """The faces of `recordings` from the folder ``cache/name``, which is made first if it is missing or out of date.
 
-    Raises `CorpusError` where no face is left or a recording is damaged, `OutputError` where the cache cannot be kept.
+    Raises `CorpusError` if there is no face or a recording is damaged, `OutputError` if the cache cannot be written.
     """
     folder = cache / name
     fingerprint = _fingerprint(recordings)
-    with exclusive(cache / f".{name}.lock", wait=True):  # another process may be at it: then it need not be done again
+    with exclusive(cache / f".{name}.lock", wait=True):  # another process may be making the same cache
         if not _is_current(folder, fingerprint):
             beside = cache / f".{name}.part"
             try:
@@ -56,18 +56,18 @@ def cached_faces(
                 pixels, labels["affect"], labels["recording"], time_s=labels["time_s"], box=labels["box"]
             )
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CorpusError(f"cache {folder} is damaged: delete it, and it is made anew") from error
+        raise CorpusError(f"cache {folder} is damaged: delete it, and it will be made again") from error
 
 
 def _is_current(folder: Path, fingerprint: str) -> bool:
     try:
-        return json.loads((folder / "about.json").read_text())["fingerprint"] == fingerprint
+        return bool(json.loads((folder / "about.json").read_text())["fingerprint"] == fingerprint)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _fingerprint(recordings: list[Recording]) -> str:
-    """Changes with any file's name, size or time, with the labels, and with the framing."""
+    """A hash of the names, sizes and times of all files, the labels, and the versions of cache and framing."""
     digest = hashlib.sha256(json.dumps([CACHE_VERSION, FRAMING_VERSION, FACE_SIDE]).encode())
     for recording in recordings:
         digest.update(json.dumps([recording.name, recording.cropped]).encode())
@@ -87,7 +87,7 @@ def _build(
     recordings: list[Recording], folder: Path, fingerprint: str, progress: Callable[[int, int | None], None] | None
 ) -> None:
     parts: list[CutFaces] = []
-    with (folder / "faces.raw").open("wb") as raw:  # a corpus may be larger than the memory
+    with (folder / "faces.raw").open("wb") as raw:  # a corpus may be larger than memory
         for number, recording in enumerate(recordings):
             faces = cut(recording)
             raw.write(faces.pixels.data)
@@ -97,7 +97,7 @@ def _build(
     counts = [len(part.time_s) for part in parts]
     count = sum(counts)
     if count == 0:
-        raise CorpusError(f"no face with a label in {len(recordings)} recordings, the first {recordings[0].name}")
+        raise CorpusError(f"no face with a label in {len(recordings)} recordings, first {recordings[0].name}")
     shape = (count, FACE_SIDE, FACE_SIDE)
     pixels = np.lib.format.open_memmap(folder / "faces.npy", mode="w+", dtype=np.uint8, shape=shape)
     pixels[:] = np.memmap(folder / "faces.raw", np.uint8, "r", shape=shape)

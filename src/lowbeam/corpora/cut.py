@@ -1,4 +1,4 @@
-"""Recordings cut into faces, by the boxes that came with them or by lowbeam's own."""
+"""Crops the faces of a recording, with the boxes of the corpus or by lowbeam's face tracker."""
 
 import math
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from lowbeam.face import Box, Grey
 from lowbeam.faces import FaceTracker, crop, make_detector
 from lowbeam.scale import FACE_SIDE, Faces
 
-MOST_GAP_S = 1.0  # between two labels in time, to take it that affect went straight from one to the other
-SPARE_FRAMES = 5  # that a video may have beyond its labels
+MOST_GAP_S = 1.0  # most seconds between two labels that are interpolated
+SPARE_FRAMES = 5  # frames that a video may have beyond its labels
 NO_LABEL = np.full(2, np.nan, np.float32)
 
 
 @dataclass(frozen=True)
 class CutFaces:
-    """The frames of a recording that have a label and a face: HR faces uint8 (k, 96, 96), their labels (k, 2), times
-    in seconds (k,), and left, top and side of their squares in pixels (k, 3)."""
+    """The faces of the k frames with a label and a face: HR `pixels`, uint8 (k, 96, 96); `affect`, float32 (k, 2);
+    `time_s`, float64 (k,), in seconds; `box`, float32 (k, 3): left, top and side in pixels."""
 
     pixels: Faces
     affect: Affect
@@ -31,9 +31,9 @@ class CutFaces:
 
 
 def cut(recording: Recording) -> CutFaces:
-    """Cut a recording into faces.
+    """Crop the faces of a recording.
 
-    Raises `CorpusError` where the video does not go with its labels, or cannot be decoded.
+    Raises `CorpusError` if the video does not match its labels or cannot be decoded.
     """
     tracker = None if recording.cropped or recording.boxes is not None else FaceTracker(make_detector())
     found: list[tuple[Grey, Affect, float, Box]] = []
@@ -58,7 +58,7 @@ def cut(recording: Recording) -> CutFaces:
 
 
 def _box(recording: Recording, index: int, grey: Grey, sighted: Box | None) -> Box | None:
-    """Where the face of a frame is: all of it, the given box, or what was `sighted`."""
+    """The box of a frame's face: the whole frame, the given box, or the tracked one (`sighted`)."""
     if recording.cropped:
         return Box(0, 0, min(grey.shape))
     if recording.boxes is not None:
@@ -68,12 +68,14 @@ def _box(recording: Recording, index: int, grey: Grey, sighted: Box | None) -> B
 
 def _label(recording: Recording, index: int, time_s: float) -> Affect:
     if recording.label_s is not None:
-        return at_times(np.array([time_s]), recording.label_s, recording.affect, MOST_GAP_S)[0]
+        at_frame = at_times(np.array([time_s]), recording.label_s, recording.affect, MOST_GAP_S)
+        label: Affect = at_frame[0].astype(np.float32)
+        return label
     return recording.affect[index] if index < len(recording.affect) else NO_LABEL
 
 
 def _check_length(recording: Recording, count: int, last_s: float) -> None:
-    """Labels beyond the video's end, or frames beyond exact labels, mean that the two do not belong together."""
+    """Raise `CorpusError` if labels extend beyond the video, or frames beyond exact labels."""
     if recording.label_s is not None:
         if recording.label_s[-1] > last_s + MOST_GAP_S:
             raise CorpusError(f"{recording.name} ends at {last_s:g} s, its labels at {recording.label_s[-1]:g} s")
@@ -88,7 +90,7 @@ def _check_length(recording: Recording, count: int, last_s: float) -> None:
 
 
 def given_box(box: NDArray[np.float32]) -> Box | None:
-    """The square around a box of left, top, width and height (4,); None where it is missing or empty."""
+    """The square around a box, float32 (4,): left, top, width and height; None if it is missing or empty."""
     left, top, width, height = box.tolist()
     if not math.isfinite(sum(box.tolist())) or width <= 0 or height <= 0:
         return None

@@ -1,5 +1,5 @@
-"""Faces at full detail, 96×96, for measuring restoration: an npz with ``pixels`` uint8 (n, 96, 96) and ``identity`` str
-(n,). It has no valence and arousal. Splits are parted by identity; nobody is in two."""
+"""HR faces for measuring restoration: an npz file with ``pixels``, uint8 (n, 96, 96), and ``identity``, str (n,),
+without valence and arousal. It is split by identity, so that nobody is in two splits."""
 
 import zipfile
 import zlib
@@ -14,17 +14,19 @@ from lowbeam.scale import FACE_SIDE
 
 
 def load(path: Path, split: str) -> LabelledFaces:
-    """The faces of a split. Raises `CorpusError` where the file is missing or damaged."""
+    """The faces of `split`. Raises `CorpusError` if the file is missing or damaged."""
     try:
         with np.load(path) as archive:
             pixels, identity = archive["pixels"], archive["identity"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise CorpusError(f"{path} is missing, damaged, or holds no faces with identities") from error
+        raise CorpusError(f"{path} is missing, damaged, or has no faces with identities") from error
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (FACE_SIDE, FACE_SIDE) or identity.shape != pixels.shape[:1]:
-        raise CorpusError(f"{path}: pixels {pixels.dtype} {pixels.shape}, identity {identity.shape}")
+        raise CorpusError(
+            f"{path}: pixels {pixels.dtype} {pixels.shape}, identity {identity.shape}, not uint8 (n, 96, 96) and (n,)"
+        )
     people, number = np.unique(identity, return_inverse=True)
     keep = np.array([split_of(str(person)) == split for person in people], bool)[number]
     if not keep.any():
-        raise CorpusError(f"{path} holds nobody of split {split}")
+        raise CorpusError(f"{path} has nobody in split {split}")
     affect = np.full((int(keep.sum()), 2), np.nan, np.float32)
     return LabelledFaces(np.ascontiguousarray(pixels[keep]), affect, number[keep].astype(np.int32))

@@ -1,11 +1,11 @@
-"""FER+ (Barsoum et al. 2016): faces of FER2013 in the wild, with the votes of ten people each.
+"""FER+ (Barsoum et al. 2016): the faces of FER2013, each with the votes of ten people.
 
-On disk either ``train.npz``, ``valid.npz`` and ``test.npz``, each with ``pixels`` uint8 (n, 48, 48) and ``votes`` uint8
-(n, 10) in the order of `VOTES`; or the public layout, as the scripts of microsoft/FERPlus write it::
+On disk, either ``train.npz``, ``valid.npz`` and ``test.npz``, each with ``pixels`` uint8 (n, 48, 48) and ``votes``
+uint8 (n, 10) in the order of `VOTES`; or the public layout, as the scripts of microsoft/FERPlus write it::
 
     FER2013Train/label.csv, FER2013Train/fer0000000.png …     also FER2013Valid, FER2013Test
 
-in whose CSV files, without a heading, each row has the picture's name, its box in brackets, and ten votes.
+where each row of the CSV files, which have no header, has the picture's name, its box in brackets, and ten votes.
 """
 
 import zipfile
@@ -26,10 +26,10 @@ EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "
 VOTES = (*EMOTIONS, "unknown", "not-a-face")
 FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}  # of the public layout
 NATIVE_SIDE = 48  # pixels
-MIN_VOTES = 6  # of ten: faces with fewer votes for a named emotion are left out
+MIN_VOTES = 6  # of ten: faces with fewer votes for a named emotion are omitted
 
 # Valence and arousal of each emotion, in [-1, 1]: Russell & Mehrabian (1977), Evidence for a three-factor theory of
-# emotions, table 2; contempt is not in their list, its pair is ours. Rows follow EMOTIONS.
+# emotions, table 2. Contempt is not in their table; its values are our own. Rows follow EMOTIONS.
 CIRCUMPLEX = np.array(
     [(0, 0), (0.81, 0.51), (0.40, 0.67), (-0.63, -0.27), (-0.51, 0.59), (-0.60, 0.35), (-0.64, 0.60), (-0.32, 0.20)],
     np.float32,
@@ -38,16 +38,16 @@ CIRCUMPLEX = np.array(
 
 @dataclass(frozen=True)
 class Stills(LabelledFaces):
-    """Labelled faces with what they were voted to show: `emotion` float32 (n, 8), each row a distribution over
-    `EMOTIONS`. Each still is a recording of its own."""
+    """Labelled faces with the distribution of their votes over `EMOTIONS`: `emotion`, float32 (n, 8). Each still is a
+    recording of its own."""
 
     emotion: NDArray[np.float32]
 
 
 def load(folder: str | Path, split: str) -> Stills:
-    """Read one of `SPLITS` from `folder`, keeping the faces with at least `MIN_VOTES` votes for an emotion.
+    """The faces of `split` (one of `SPLITS`) in `folder` that have at least `MIN_VOTES` votes for an emotion.
 
-    Raises `CorpusError` where a file is missing, damaged, or not FER+.
+    Raises `CorpusError` if a file is missing, damaged, or not FER+.
     """
     path = Path(folder) / f"{split}.npz"
     public = Path(folder) / FOLDERS[split]
@@ -94,5 +94,5 @@ def _read_public(path: Path) -> tuple[Faces, NDArray[np.uint8]]:
         pixels.append(picture)
         votes.append(counts)
     if not pixels:
-        raise CorpusError(f"{path} holds no labels")
+        raise CorpusError(f"{path} has no labels")
     return np.stack(pixels), np.array(votes, np.uint8)

@@ -1,4 +1,4 @@
-"""The frames of a recording, from a video or from a folder of pictures."""
+"""The frames of a recording, from a video or from pictures."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,11 +12,11 @@ from lowbeam.errors import CorpusError, SourceError
 from lowbeam.face import Grey
 from lowbeam.media import VideoSource
 
-PICTURE_FPS = 25.0  # at which pictures are taken to follow each other where a corpus does not say
+PICTURE_FPS = 25.0  # assumed frame rate of pictures without times
 
 
 def video_frames(path: Path) -> Callable[[], AbstractContextManager[Frames]]:
-    """Opens a video's frames. They raise `CorpusError` where it cannot be decoded."""
+    """A function that opens the frames of a video, which raise `CorpusError` if it cannot be decoded."""
 
     @contextmanager
     def opened() -> Iterator[Frames]:
@@ -30,7 +30,7 @@ def video_frames(path: Path) -> Callable[[], AbstractContextManager[Frames]]:
 
 
 def picture_frames(pictures: dict[int, Path]) -> Callable[[], AbstractContextManager[Frames]]:
-    """Opens pictures as frames, each at its index. They raise `CorpusError` where one cannot be decoded."""
+    """A function that opens pictures as frames, by frame index. They raise `CorpusError` if one cannot be decoded."""
 
     @contextmanager
     def opened() -> Iterator[Frames]:
@@ -44,5 +44,5 @@ def read_picture(path: Path) -> Grey:
     try:
         with Image.open(path) as picture:
             return np.asarray(picture.convert("L"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises them all
-        raise CorpusError(f"{path} is missing or no picture") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises any of them
+        raise CorpusError(f"{path} is missing or not a picture") from error

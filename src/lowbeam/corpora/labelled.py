@@ -1,4 +1,4 @@
-"""What every corpus comes to: faces with their valence and arousal."""
+"""Labelled faces, tracks and recordings, the common form of all corpora."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -18,10 +18,10 @@ Affect = NDArray[np.float32]  # (n, 2): valence, arousal
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """Faces in the corpus's order. `pixels` uint8 (n, d, d) at their native side, perhaps memory-mapped; `affect`
-    float32 (n, 2), valence and arousal in [-1, 1], nan where a corpus has none; `recording` int32 (n,), which
-    recording, or else which person, each is of. Faces of recordings also have `time_s` float64 (n,), seconds from the
-    recording's first frame, and `box` float32 (n, 3): left, top and side of the square in its pixels."""
+    """Faces in the order of the corpus. `pixels`: uint8 (n, d, d) at their native side, possibly memory-mapped;
+    `affect`: float32 (n, 2), valence and arousal in [-1, 1], NaN if the corpus has none; `recording`: int32 (n,), the
+    number of the recording, or of the person in a corpus of stills. Faces of recordings also have `time_s`: float64
+    (n,), seconds from the recording's first frame, and `box`: float32 (n, 3), left, top and side in its pixels."""
 
     pixels: Faces
     affect: Affect
@@ -39,7 +39,7 @@ class LabelledFaces:
 
 @dataclass(frozen=True)
 class Track:
-    """The faces of one recording in order, as in `LabelledFaces`."""
+    """The faces of the recording `number` in order of time, with the fields of `LabelledFaces`."""
 
     number: int
     time_s: NDArray[np.float64]
@@ -52,13 +52,13 @@ class Track:
 
 
 def tracks_of(faces: LabelledFaces) -> list[Track]:
-    """The recordings of a corpus, each with its faces in order. Raises `CorpusError` where it is one of stills."""
+    """The faces of each recording of a corpus. Raises `CorpusError` if it is a corpus of stills."""
     if faces.time_s is None or faces.box is None:
-        raise CorpusError("this corpus is one of stills: recordings are needed")
+        raise CorpusError("this corpus is one of stills; use one of recordings")
     tracks = []
     for number in np.unique(faces.recording):
         rows = np.flatnonzero(faces.recording == number)
-        part = slice(int(rows[0]), int(rows[-1]) + 1)  # a recording's faces are kept together
+        part = slice(int(rows[0]), int(rows[-1]) + 1)  # the faces of a recording are contiguous
         tracks.append(Track(int(number), faces.time_s[part], faces.pixels[part], faces.affect[part], faces.box[part]))
     return tracks
 
@@ -68,10 +68,10 @@ Frames = Iterator[tuple[int, float, Grey]]  # index from 0, time in seconds, gre
 
 @dataclass(frozen=True)
 class Recording:
-    """A labelled video, not yet cut. `files` is all that it is made from. `affect` (n, 2) and `boxes` (n, 4: left,
-    top, width and height in pixels) are those of each frame, nan where there is none; without `boxes` the faces are
-    looked for, and where frames are `cropped` each is a face already. With `label_s` (n,), rising seconds, `affect` is
-    that of these times instead. `exact`: there is a row for every frame of the video."""
+    """A labelled video, before its faces are cropped. `files` are all files of it. `affect`, float32 (n, 2), and
+    `boxes`, float32 (n, 4: left, top, width and height in pixels), have a row per frame, NaN if there is none. Without
+    `boxes` the faces are detected; `cropped` means that each frame is a face. With `label_s`, float64 (n,), increasing
+    seconds, the rows of `affect` are at these times instead. `exact`: there is a row for every frame of the video."""
 
     name: str
     files: tuple[Path, ...]

@@ -1,4 +1,4 @@
-"""Label files: numbers in columns, and labels in time brought to frames."""
+"""Label files: columns of numbers, and labels interpolated to the times of frames."""
 
 import csv
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from lowbeam.corpora.labelled import Affect
 from lowbeam.errors import CorpusError, reason
 
-AT_LABEL_S = 0.02  # seconds: a frame this near to a label is at it
+AT_LABEL_S = 0.02  # seconds: a frame this close to a label has that label
 
 
 def read_text(path: Path) -> str:
-    """The text of a label file. Raises `CorpusError` where it is missing or no text."""
+    """The text of a label file. Raises `CorpusError` if it is missing or not a text file."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -24,19 +24,21 @@ def read_text(path: Path) -> str:
 
 
 def read_rows(path: Path, text: str, delimiter: str = ",", first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
-    """The rows of CSV `text` that are not empty, with their line numbers. Raises `CorpusError`."""
+    """The non-empty rows of the CSV `text`, with their line numbers from `first_line`. Raises `CorpusError`."""
     try:
         for number, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), first_line):
             if row:
                 yield number, row
     except csv.Error as error:
-        raise CorpusError(f"{path} is no CSV file: {error}") from error
+        raise CorpusError(f"{path} is not a CSV file: {error}") from error
 
 
-def read_columns(path: Path, text: str, delimiter: str, columns: tuple[int, ...], first_line: int = 1) -> NDArray:
-    """Numbers float64 (n, k) in the given `columns` of the lines of `text`; empty lines are passed over.
+def read_columns(
+    path: Path, text: str, delimiter: str, columns: tuple[int, ...], first_line: int = 1
+) -> NDArray[np.float64]:
+    """The numbers in the given `columns` of the lines of `text`, float64 (n, k); empty lines are skipped.
 
-    Raises `CorpusError` naming the first line that is no such row; `first_line` is the number of the first.
+    Raises `CorpusError`, which names the first invalid line; `first_line` is the number of the first line.
     """
     rows = []
     for number, row in read_rows(path, text, delimiter, first_line):
@@ -48,22 +50,23 @@ def read_columns(path: Path, text: str, delimiter: str, columns: tuple[int, ...]
                 f"{path}, line {number}: not {wanted} columns of numbers: {','.join(row)[:60]}"
             ) from error
     if not rows:
-        raise CorpusError(f"{path} holds no labels")
+        raise CorpusError(f"{path} has no labels")
     return np.array(rows)
 
 
-def check_times(path: Path, times: NDArray) -> None:
-    """Raise `CorpusError` where `times` (n,) do not rise, or are no numbers."""
+def check_times(path: Path, times: NDArray[np.float64]) -> None:
+    """Raise `CorpusError` unless `times` (n,) are finite and increase."""
     if not np.isfinite(times).all():
-        raise CorpusError(f"{path}: a time is no finite number")
+        raise CorpusError(f"{path}: a time is not a finite number")
     wrong = np.flatnonzero(np.diff(times) <= 0)
     if len(wrong):
         at = int(wrong[0])
-        raise CorpusError(f"{path}: time runs backwards or stands still, from {times[at]:g} s to {times[at + 1]:g} s")
+        raise CorpusError(f"{path}: times must increase, but {times[at]:g} s is followed by {times[at + 1]:g} s")
 
 
-def check_affect(path: Path, affect: NDArray, bound: float = 1.0) -> Affect:
-    """Affect (n, 2) within ±`bound`, brought to [-1, 1], float32. Raises `CorpusError` where it is not; nan passes."""
+def check_affect(path: Path, affect: NDArray[np.floating], bound: float = 1.0) -> Affect:
+    """`affect` (n, 2) within ±`bound`, scaled to [-1, 1], as float32; NaN is kept. Raises `CorpusError` if a value is
+    out of range."""
     wrong = np.flatnonzero((np.abs(affect) > bound * 1.0001).any(1))
     if len(wrong):
         value = affect[wrong[0]].tolist()
@@ -71,9 +74,11 @@ def check_affect(path: Path, affect: NDArray, bound: float = 1.0) -> Affect:
     return (affect / bound).astype(np.float32)
 
 
-def at_times(frame_s: NDArray, label_s: NDArray, affect: NDArray, most_gap_s: float) -> NDArray:
-    """Labels (n, 2) at rising times `label_s` (n,), interpolated to `frame_s` (m,): (m, 2), nan outside them, and
-    between two that are more than `most_gap_s` apart, unless the frame is at one of them."""
+def at_times(
+    frame_s: NDArray[np.float64], label_s: NDArray[np.float64], affect: NDArray[np.floating], most_gap_s: float
+) -> NDArray[np.float64]:
+    """Labels `affect` (n, 2) at increasing times `label_s` (n,), linearly interpolated to `frame_s` (m,): float64 (m,
+    2). NaN outside the labels and between two that are more than `most_gap_s` apart, unless the frame is at a label."""
     found = np.stack([np.interp(frame_s, label_s, column) for column in affect.T], 1)
     after = np.searchsorted(label_s, frame_s).clip(0, len(label_s) - 1)
     before = (after - 1).clip(0)

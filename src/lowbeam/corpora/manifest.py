@@ -1,11 +1,11 @@
-"""Your own recordings, by a CSV file with a heading and one row for each label::
+"""A user's own recordings, listed in a CSV file with a header and one row per label::
 
     recording,split,time_s,valence,arousal
     calls/ann.mp4,train,0.00,0.10,-0.05
 
-`recording` is a video beside the CSV file, or its full path; `split` is train, valid or test, the same in all rows of a
-recording; times are seconds from its first frame, and rise; valence and arousal lie in [-1, 1]. Between two labels of
-at most one second apart they are interpolated; other frames have none.
+`recording` is the path of a video, relative to the folder of the CSV file, or absolute; `split` is train, valid or
+test, the same in all rows of a recording; times are seconds from its first frame and increase; valence and arousal are
+in [-1, 1]. Labels are interpolated between two that are at most one second apart; other frames have no label.
 """
 
 from pathlib import Path
@@ -22,10 +22,10 @@ COLUMNS = ("recording", "split", "time_s", "valence", "arousal")
 
 
 def recordings(path: Path, split: str) -> list[Recording]:
-    """The recordings of a split. Raises `CorpusError` where a row is wrong or a video is missing."""
+    """The recordings of `split`. Raises `CorpusError` if a row is invalid or a video is missing."""
     rows = read_rows(path, read_text(path))
     if tuple(cell.strip() for cell in next(rows, (1, []))[1]) != COLUMNS:
-        raise CorpusError(f"{path} does not begin with {','.join(COLUMNS)}")
+        raise CorpusError(f"{path} does not begin with the header {','.join(COLUMNS)}")
     labels: dict[str, list[tuple[float, ...]]] = {}
     splits: dict[str, str] = {}
     for number, row in rows:
@@ -36,16 +36,16 @@ def recordings(path: Path, split: str) -> list[Recording]:
             raise CorpusError(f"{path}, line {number}: not {','.join(COLUMNS)}: {','.join(row)[:60]}") from error
         if its_split not in SPLITS or splits.setdefault(name, its_split) != its_split:
             raise CorpusError(
-                f"{path}, line {number}: split {its_split} is none of {', '.join(SPLITS)}, or a second one"
+                f"{path}, line {number}: split {its_split} is not one of {', '.join(SPLITS)}, or is inconsistent"
             )
         labels.setdefault(name, []).append((time_s, valence, arousal))
     chosen = [name for name in labels if splits[name] == split]
     if not chosen:
-        raise CorpusError(f"{path} holds no recording of split {split}")
+        raise CorpusError(f"{path} has no recording in split {split}")
     return [_recording(path, name, np.array(labels[name])) for name in chosen]
 
 
-def _recording(path: Path, name: str, labels: NDArray) -> Recording:
+def _recording(path: Path, name: str, labels: NDArray[np.float64]) -> Recording:
     video = path.parent / name
     if not video.is_file():
         raise CorpusError(f"{video} is missing, but {path.name} labels it")

@@ -1,4 +1,4 @@
-"""Find the face, follow it, cut it out: frames in, HR faces out."""
+"""Face detection, tracking and cropping: frames in, HR faces out."""
 
 from lowbeam.faces.crop import crop
 from lowbeam.faces.detect import Detector, make_detector

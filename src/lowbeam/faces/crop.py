@@ -1,4 +1,4 @@
-"""Cutting a face's square from a frame."""
+"""Crops a face from a frame."""
 
 import math
 
@@ -10,9 +10,9 @@ from lowbeam.scale import FACE_SIDE
 
 
 def crop(grey: Grey, box: Box) -> Grey:
-    """Cut `box` from `grey` and resample it to 96×96, uint8, by antialiased bicubic interpolation at sub-pixel place.
-    Where the box leaves the frame the border is repeated."""
-    margin = 2 * math.ceil(max(box.side / FACE_SIDE, 1.0)) + 1  # the kernel's reach beyond the box
+    """Crop `box` from the frame `grey`, uint8 (h, w), and resample it to uint8 (96, 96) by antialiased bicubic
+    interpolation (Pillow's BICUBIC) with sub-pixel accuracy. Outside the frame the border pixels are repeated."""
+    margin = 2 * math.ceil(max(box.side / FACE_SIDE, 1.0)) + 1  # reach of the kernel beyond the box
     left, top = math.floor(box.x) - margin, math.floor(box.y) - margin
     length = math.ceil(box.side) + 2 * margin + 1
     rows = np.clip(np.arange(top, top + length), 0, grey.shape[0] - 1)

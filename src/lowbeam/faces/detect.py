@@ -1,4 +1,4 @@
-"""Face detectors, each turning its own box into the one framing (DESIGN: measured on FER2013 crops)."""
+"""Face detectors. Each converts its own boxes to the same framing; the constants were measured on FER2013 crops."""
 
 from pathlib import Path
 from typing import Protocol
@@ -11,17 +11,17 @@ from lowbeam.face import Box, Grey
 
 
 class Detector(Protocol):
-    """Finds faces in a grey frame, uint8 (h, w); returns their squares in the framing, surest first."""
+    """Finds faces in a grey frame, uint8 (h, w); returns their boxes in frame pixels, most confident first."""
 
     def __call__(self, grey: Grey) -> list[Box]: ...
 
 
 class DlibDetector:
-    """dlib's frontal HOG detector. Its template is 80 px; where it finds nothing it looks again at twice the size, and
-    so finds faces from about 40 px up."""
+    """dlib's frontal HOG detector. Its template is 80 px; if it finds nothing, it searches again at twice the size, and
+    thus finds faces from about 40 px."""
 
     MIN_SCORE = 0.0
-    SIDE, RIGHT, UP = 1.23, 0.03, 0.05  # the square against dlib's box, in box sides
+    SIDE, RIGHT, UP = 1.23, 0.03, 0.05  # side and offset of the square, in sides of dlib's box
 
     def __init__(self) -> None:
         self._detector = dlib.get_frontal_face_detector()
@@ -40,10 +40,12 @@ class DlibDetector:
 
 
 class YunetDetector:
-    """OpenCV's YuNet from an ONNX file (the `yunet` extra). Finds turned and small faces too, from about 10 px up."""
+    """OpenCV's YuNet from the ONNX file `model` (the `yunet` extra). It also finds turned faces and small ones, from
+    about 10 px. Raises `UsageError` if OpenCV is not installed, `ModelError` if the file is missing or not a YuNet
+    model."""
 
     MIN_SCORE = 0.7
-    SIDE = 1.0  # the square against YuNet's box height
+    SIDE = 1.0  # side of the square, in heights of YuNet's box
 
     def __init__(self, model: Path) -> None:
         try:
@@ -51,7 +53,7 @@ class YunetDetector:
         except ImportError as error:
             raise UsageError("the YuNet detector needs OpenCV: pip install 'lowbeam[yunet]'") from error
         if not model.is_file():
-            raise ModelError(f"{model} is missing: YuNet's model is a file of OpenCV's model zoo")
+            raise ModelError(f"{model} is missing; download YuNet's ONNX file from OpenCV's model zoo")
         try:
             cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
             self._detector = cv2.FaceDetectorYN.create(str(model), "", (320, 320), self.MIN_SCORE)
@@ -67,9 +69,9 @@ class YunetDetector:
 
 
 def make_detector(name: str = "dlib") -> Detector:
-    """``dlib``, or ``yunet:PATH`` with the path of its model.
+    """The detector called `name`: ``dlib``, or ``yunet:PATH`` with the path of YuNet's ONNX file.
 
-    Raises `UsageError` for another name, or where the `yunet` extra is not installed; `ModelError` for a bad file.
+    Raises `UsageError` for another name or if the `yunet` extra is not installed, `ModelError` for an invalid file.
     """
     kind, _, path = name.partition(":")
     if name == "dlib":

@@ -1,4 +1,4 @@
-"""The faces of one frame, as they travel down the street."""
+"""The faces of one frame."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from lowbeam.media import Frame
 
 @dataclass(frozen=True, eq=False)
 class FrameFaces:
-    """The faces at one time, in seconds; the frame that they were found in, and its (width, height) in pixels, where
-    the source has frames. No faces: nobody is there."""
+    """The `faces` at `time_s` (seconds), the primary face first; empty if none is in view. `frame` is the frame in
+    which they were found and `source_size` its (width, height) in pixels; a face stream has no frames."""
 
     time_s: float
     faces: list[Face]

@@ -1,4 +1,4 @@
-"""A low-pass filter that is still at rest and does not lag behind a fast move."""
+"""A low-pass filter that suppresses jitter at rest and follows fast movements with little delay."""
 
 import math
 
@@ -6,11 +6,11 @@ import math
 class OneEuroFilter:
     """The 1 € filter (Casiez, Roussel & Vogel 2012, CHI): a first-order low-pass whose cutoff rises with the speed.
 
-    `rest_hz` is the cutoff at rest; `speed_gain` how many hertz it rises for each unit per second. Samples may come at
-    irregular times.
+    `rest_hz` is the cutoff at rest in hertz; it rises by `speed_gain` hertz for each unit per second. Samples may be
+    irregular in time.
     """
 
-    SPEED_HZ = 4.0  # cutoff for the speed itself
+    SPEED_HZ = 4.0  # cutoff of the filter for the speed
 
     def __init__(self, rest_hz: float, speed_gain: float) -> None:
         self._rest_hz, self._speed_gain = rest_hz, speed_gain
@@ -18,7 +18,7 @@ class OneEuroFilter:
         self._value = self._speed = self._sample = 0.0
 
     def __call__(self, value: float, time_s: float, unit: float = 1.0) -> float:
-        """The smoothed value at `time_s`, in seconds; times must not run backwards. Its speed counts in `unit`."""
+        """The smoothed value at `time_s` (seconds, not decreasing). Speed is measured in `unit` per second."""
         if self._time_s is None:
             self._time_s, self._value, self._sample = time_s, value, value
             return value
@@ -34,5 +34,5 @@ class OneEuroFilter:
 
 
 def _weight(cutoff_hz: float, step_s: float) -> float:
-    """Of a new sample, in an exponential filter of the given cutoff."""
+    """The weight of a new sample in an exponential filter with the given cutoff."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff_hz * step_s))

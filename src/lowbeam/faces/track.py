@@ -1,4 +1,4 @@
-"""Follow faces from frame to frame: detect now and then, correlate between, smooth, and keep ids stable."""
+"""Tracks faces: detection at intervals, correlation filters between, smoothed boxes and stable ids."""
 
 import math
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from lowbeam.face import Box, Grey
 from lowbeam.faces.detect import Detector
 from lowbeam.faces.smooth import OneEuroFilter
 
-WORK_SIDE = 960  # pixels: frames with a longer side are shrunk to it before faces are looked for
+WORK_SIDE = 960  # pixels: larger frames are downsampled to this side for detection and tracking
 DETECT_EVERY_S = 0.32  # seconds: 8 frames at 25 a second
-INNER = 0.8  # share of a face's square that is correlated: without the corners, which show background
-MIN_CONFIDENCE = 7.0  # peak-to-sidelobe ratio; below it a correlation filter is held to be lost (Bolme et al. 2010)
+INNER = 0.8  # share of the box that is correlated; its corners show background
+MIN_CONFIDENCE = 7.0  # peak-to-sidelobe ratio; below it a correlation filter counts as lost (Bolme et al. 2010)
 MATCH_OVERLAP = 0.3  # intersection over union at which a detection belongs to a track
-PLACE_GAIN, SIDE_GAIN = 0.5, 0.25  # how far a detection draws a followed box, where they come every `DETECT_EVERY_S`
-SPARSE_S = 0.15  # seconds between frames, from which on a detection counts for as many as would have come
+PLACE_GAIN, SIDE_GAIN = 0.5, 0.25  # weight of a detection against the tracked box, at one each `DETECT_EVERY_S`
+SPARSE_S = 0.15  # seconds between frames; from here on a detection has the weight of all that were missed
 MAX_MISSES = 2  # detection rounds that a track survives on correlation alone
-RECALL_S = 3.0  # a face that comes back to its place within this time gets its id back
+RECALL_S = 3.0  # a face that reappears at its place within this time keeps its id
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """Face `face` (an id from 0 up) seen in `box`."""
+    """The face with the id `face` (from 0) at `box`, in frame pixels."""
 
     face: int
     box: Box
@@ -34,7 +34,7 @@ class _Track:
     def __init__(self, face: int, grey: Grey, box: Box) -> None:
         self.face = face
         self.misses = 0
-        self.presence = 0.0  # sum of areas: the largest and longest-lived face has most
+        self.presence = 0.0  # sum of box areas: greatest for the largest and longest-lived face
         self.seen_s = -math.inf
         self._correlator = dlib.correlation_tracker()
         self._filters: tuple[OneEuroFilter, ...] = ()
@@ -42,7 +42,7 @@ class _Track:
         self.forget_motion()
 
     def forget_motion(self) -> None:
-        # Speeds count in face sides, the side itself as its logarithm, so that one setting serves all sizes.
+        # Speeds are measured in face sides, the side as its logarithm, so that one setting fits all sizes.
         self._filters = tuple(OneEuroFilter(rest_hz=1.0, speed_gain=g) for g in (40.0, 40.0, 4.0))
 
     def restart(self, grey: Grey, box: Box) -> None:
@@ -53,8 +53,8 @@ class _Track:
         )
 
     def follow(self, grey: Grey) -> float:
-        """Move to where the face is now; returns the confidence."""
-        confidence = self._correlator.update(grey)
+        """Move the box to the face in the next frame; returns the confidence (peak-to-sidelobe ratio)."""
+        confidence: float = self._correlator.update(grey)
         place = self._correlator.get_position()
         x, y = (place.left() + place.right()) / 2, (place.top() + place.bottom()) / 2
         self.box = Box.around(x, y, (place.width() + place.height()) / 2 / INNER)
@@ -71,7 +71,7 @@ class _Track:
 
 
 class FaceTracker:
-    """Finds faces and follows them through the frames of one video, given in order."""
+    """Finds faces and tracks them through the frames of one video, which are given in order."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
@@ -81,11 +81,11 @@ class FaceTracker:
         self._next_face = 0
 
     def update(self, grey: Grey, time_s: float) -> list[Sighting]:
-        """The faces in a frame, uint8 (h, w), at `time_s`; the primary first, that is the one with most area summed
-        over its frames so far."""
+        """The faces in a grey frame, uint8 (h, w), at `time_s` (seconds), the primary first: the face with the largest
+        sum of box areas so far."""
         factor = min(1.0, WORK_SIDE / max(grey.shape))
         work = grey if factor == 1.0 else _shrunk(grey, factor)
-        # A black frame gives a confidence of NaN, which is not at least anything.
+        # The confidence of a black frame is NaN, for which every comparison is false.
         unsure = [t for t in self._tracks if not t.follow(work) >= MIN_CONFIDENCE]
         if time_s >= self._detection_due_s or unsure:
             self._detect(work, time_s, unsure)
@@ -115,7 +115,7 @@ class FaceTracker:
         self._drop([t for t in unmatched if t.misses > MAX_MISSES or t in unsure])
 
     def _recalled(self, work: Grey, box: Box) -> _Track:
-        """The track that was lost where `box` is, else a new one."""
+        """The track that was lost at `box`, or else a new one."""
         track = _best_match(box, self._lost)
         if track is None:
             track = _Track(self._next_face, work, box)
@@ -133,8 +133,8 @@ class FaceTracker:
 
 
 def _blend(followed: Box, detected: Box, rounds: float) -> Box:
-    """Draw a followed box towards a detected one, as far as `rounds` detections of it would. Detectors find sizes in
-    coarse steps (dlib's pyramid: 20 %), so that a box set to each detection would pump; the mean of many is right."""
+    """Move a tracked box towards a detected one, as far as `rounds` detections would. Detectors find sizes in coarse
+    steps (dlib's pyramid: 20 %), so a box that jumped to each detection would pulsate; averaging avoids this."""
     (x, y), (to_x, to_y) = followed.centre, detected.centre
     place_gain, side_gain = 1 - (1 - PLACE_GAIN) ** rounds, 1 - (1 - SIDE_GAIN) ** rounds
     side = followed.side + side_gain * (detected.side - followed.side)
@@ -147,9 +147,9 @@ def _best_match(box: Box, tracks: list[_Track]) -> _Track | None:
 
 
 def _touches(box: Box, grey: Grey) -> bool:
-    """Whether the box's centre lies in the frame, and the box is of a size that can be cut."""
+    """Whether the centre of `box` is in the frame and its size can be cropped."""
     x, y = box.centre
-    height, width = grey.shape
+    height, width = map(int, grey.shape)
     return 0 <= x < width and 0 <= y < height and 1 <= box.side < 4 * max(height, width)
 
 

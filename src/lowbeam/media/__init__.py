@@ -1,4 +1,4 @@
-"""Frames in and out of files, cameras, URLs and pipes, with exact times."""
+"""Reads frames with exact times from files, cameras, URLs and pipes, and writes MP4."""
 
 from lowbeam.media.frame import Frame, Rgb
 from lowbeam.media.inputs import PipeInput, Source, is_url, name_of, opened

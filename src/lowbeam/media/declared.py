@@ -1,4 +1,4 @@
-"""How long a file says it is: one that is shorter was cut."""
+"""The size that a file declares; a shorter file was truncated."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ MATROSKA_HEAD = 256  # bytes, within which the segment begins
 
 
 def declared_bytes(container: av.container.InputContainer, stream: VideoStream, path: Path) -> int:
-    """How long a file is at least, by what it says: MP4 and MOV list every sample's place, Matroska states the size of
-    its segment. 0 where it does not say."""
+    """The least size that a file declares, in bytes: MP4 and MOV list the position of every sample, Matroska states the
+    size of its segment. 0 if the file declares none."""
     entries = stream.index_entries
     if "mp4" in container.format.name and len(entries):
         last = entries[len(entries) - 1]
@@ -23,8 +23,7 @@ def declared_bytes(container: av.container.InputContainer, stream: VideoStream, 
 
 
 def _matroska_end(head: bytes) -> int:
-    """Where the segment of a Matroska file that begins with `head` ends (RFC 8794, 4 and 6); 0 where it does not
-    say."""
+    """Where the segment of a Matroska file that begins with `head` ends, in bytes (RFC 8794, 4 and 6); 0 if unknown."""
     after_header = _element_end(head, 4)  # the EBML header has an id of four bytes, and so has the segment
     if after_header is None or head[after_header : after_header + 4] != SEGMENT_ID:
         return 0
@@ -32,7 +31,7 @@ def _matroska_end(head: bytes) -> int:
 
 
 def _element_end(data: bytes, at: int) -> int | None:
-    """The end of the element whose size stands at `at`; None where it is unknown or cut."""
+    """The end of the element whose size field is at `at`; None if it is unknown or incomplete."""
     if at >= len(data) or data[at] == 0:
         return None
     length = 9 - data[at].bit_length()

@@ -1,4 +1,4 @@
-"""A decoded frame, and how it is turned upright."""
+"""A decoded frame, and its orientation."""
 
 import math
 import struct
@@ -20,15 +20,15 @@ Rgb = NDArray[np.uint8]  # (h, w, 3)
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a coded picture becomes upright: mirrored left to right first where `mirrored`, then turned
-    counter-clockwise by `quarter_turns`."""
+    """How a coded picture becomes upright: it is mirrored left to right if `mirrored`, then rotated counter-clockwise
+    by `quarter_turns` (0 to 3)."""
 
     quarter_turns: int = 0
     mirrored: bool = False
 
     @property
     def swaps_sides(self) -> bool:
-        """Whether width and height change places."""
+        """Whether width and height are exchanged."""
         return self.quarter_turns % 2 == 1
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -41,21 +41,21 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(picture: VideoFrame, name: str) -> Orientation:
-    """What the display matrix of a `picture` of the source `name` asks for (ISO/IEC 14496-12, 6.2.2), to the nearest
-    quarter turn.
+    """The orientation that the display matrix of `picture` states (ISO/IEC 14496-12, 6.2.2), to the nearest quarter
+    turn. `name` is that of the source.
 
-    Raises `SourceError` where the matrix is singular.
+    Raises `SourceError` if the matrix is singular.
     """
     try:
         found = picture.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
-    except ValueError:  # PyAV does not know another kind of side data of this picture
+    except ValueError:  # the picture has side data of a kind that PyAV does not know
         return Orientation(round(picture.rotation / 90) % 4) if math.isfinite(picture.rotation) else UPRIGHT
     if found is None:
         return UPRIGHT
     a, b, _, c, d, *_ = struct.unpack("<9i", bytes(found)[:36])
     determinant = a * d - b * c
     if determinant == 0:
-        raise SourceError(f"{name} states a display matrix that cannot be (singular)")
+        raise SourceError(f"{name} is damaged: its display matrix is singular")
     # A point (x, y) of the coded picture, y downwards, is shown at (a x + c y, b x + d y).
     mirrored = determinant < 0
     right, down = (-a, -b) if mirrored else (a, b)
@@ -64,12 +64,13 @@ def orientation_of(picture: VideoFrame, name: str) -> Orientation:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A decoded frame. `time_s` is its presentation time in seconds from the source's first frame."""
+    """A decoded frame. `time_s` is its presentation time in seconds from the source's first frame; `pixel_aspect` is
+    the width of a coded pixel over its height. `grey` and `rgb` are upright and have square pixels."""
 
     time_s: float
     picture: VideoFrame
-    converter: VideoReformatter  # one a source: setting it up costs ten times as much as using it
-    pixel_aspect: Fraction = Fraction(1)  # width of a coded pixel over its height
+    converter: VideoReformatter  # shared by a source's frames: setting it up takes longer than using it
+    pixel_aspect: Fraction = Fraction(1)
     orientation: Orientation = UPRIGHT
 
     def _upright(self, format_name: str) -> NDArray[np.uint8]:
@@ -78,7 +79,7 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, upright."""
+        """Width and height of the upright picture in pixels."""
         width, height = self._square_width, self.picture.height
         return (height, width) if self.orientation.swaps_sides else (width, height)
 
@@ -93,5 +94,5 @@ class Frame:
 
     @cached_property
     def rgb(self) -> Rgb:
-        """Colours, uint8 (h, w, 3), upright."""
+        """RGB colours, uint8 (h, w, 3), upright."""
         return self._upright("rgb24")

@@ -1,4 +1,4 @@
-"""What a source may be: a path, a camera, a URL or a pipe."""
+"""The kinds of source: a path, a camera, a URL or a pipe."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from lowbeam.errors import SourceError, reason
 
-HEAD_BYTES = 1024  # of a pipe, by which its kind is told
+HEAD_BYTES = 1024  # of a pipe, from which its kind is detected
 CHUNK = 65536  # bytes
 STDIN_NAME = "standard input"
 CREDENTIALS = re.compile(r"^([a-z0-9+.-]+://)[^/@]*@", re.IGNORECASE)
 
 
 class PipeInput:
-    """A pipe that is opened once and read but never sought, by its file descriptor.
+    """A pipe, read by its file descriptor without seeking.
 
-    `head` is its first `HEAD_BYTES` bytes, or fewer where `is_enough` says so; they stay to be read. The descriptor is
-    closed with it where it is `owned`.
+    `head` is its first `HEAD_BYTES` bytes, or fewer if `is_enough` accepts them; `read` returns them again. `close`
+    closes the descriptor if it is `owned`.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class PipeInput:
         self.head = self._waiting = head
 
     def wake_by(self, wake_fd: int | None) -> None:
-        """From now on a read ends the pipe once `wake_fd` is readable."""
+        """From now on, `read` returns the end of the pipe once `wake_fd` is readable."""
         self._wake_fd = wake_fd
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, as soon as there are any; none at the end."""
+        """Up to `size` bytes, as soon as any are available; empty at the end."""
         if self._waiting:
             data, self._waiting = self._waiting[:size], self._waiting[size:]
             return data
@@ -51,18 +51,18 @@ class PipeInput:
         return os.read(self._fd, min(size, CHUNK))
 
     def close(self) -> None:
-        """Close the descriptor, where it is owned."""
+        """Close the descriptor if it is owned."""
         if self._owned:
             self._owned = False
             os.close(self._fd)
 
     def unread(self, data: bytes) -> None:
-        """Put `data` back, to be read next."""
+        """Put `data` back; it is read next."""
         self._waiting = data + self._waiting
 
 
 def _readable(*fds: int) -> list[int]:
-    """Waits until one of `fds` can be read, or has ended; those that can."""
+    """Wait until at least one of `fds` can be read or has ended; returns those."""
     if not hasattr(select, "poll"):
         return select.select(fds, [], [])[0]
     poll = select.poll()
@@ -71,11 +71,11 @@ def _readable(*fds: int) -> list[int]:
     return [fd for fd, _ in poll.poll()]
 
 
-Source = str | os.PathLike | PipeInput
+Source = str | os.PathLike[str] | PipeInput
 
 
 def name_of(source: Source) -> str:
-    """What to call `source` in a message: of a URL without user and password."""
+    """The name of `source` for messages; a URL without user name and password."""
     if isinstance(source, PipeInput):
         return source.name
     return CREDENTIALS.sub(r"\1", os.fspath(source)) if is_url(source) else os.fspath(source)
@@ -86,15 +86,15 @@ def is_url(source: Source) -> bool:
     return not isinstance(source, PipeInput) and "://" in os.fspath(source)
 
 
-def opened(source: str | os.PathLike, is_enough: Callable[[bytes], bool] = lambda head: False) -> Source:
-    """`source` itself, or, where it is ``-`` or a named pipe, what is read from it."""
+def opened(source: str | os.PathLike[str], is_enough: Callable[[bytes], bool] = lambda head: False) -> Source:
+    """`source` itself, or a `PipeInput` if it is ``-`` or a named pipe. Raises `SourceError`."""
     if os.fspath(source) == "-":
         try:
             return PipeInput(sys.stdin.fileno(), STDIN_NAME, is_enough)
-        except OSError as error:  # a notebook's
+        except OSError as error:  # in a notebook
             raise SourceError(f"{STDIN_NAME} cannot be read here: {reason(error)}") from error
     path = Path(source)
-    with suppress(OSError, ValueError):  # whoever opens it says what is wrong with it
+    with suppress(OSError, ValueError):  # an invalid path is reported when it is opened
         if path.is_fifo():
             return PipeInput(os.open(path, os.O_RDONLY), os.fspath(source), is_enough, owned=True)
     return source

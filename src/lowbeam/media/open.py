@@ -1,4 +1,4 @@
-"""Opening a video: which formats, from where, and within what bounds."""
+"""Opens a video, with limits on formats, protocols and picture sizes."""
 
 import os
 import sys
@@ -15,17 +15,17 @@ from lowbeam.media.limits import MAX_AREA, MAX_BUFFERED_AREA, size_problem
 from lowbeam.media.sps import reference_frames
 
 OPEN_TIMEOUT_S = 10.0  # for URLs, to connect and between packets
-PIPE_PROBE_US = 200_000  # of a pipe, in µs, by which its streams are told: whoever waits for it waits for this
-TEXT_ART_FORMATS = {"tty", "bin", "adf", "idf", "xbin"}  # FFmpeg draws texts in these as if on a terminal
-PLAYLIST_FORMATS = {"concat", "dash", "hls", "imf", "image2", "lavfi", "sdp"}  # they name other files to be opened
-NETWORK_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,data"  # no local file among them
+PIPE_PROBE_US = 200_000  # µs of a pipe that are read to detect its streams; this delays the first frame
+TEXT_ART_FORMATS = {"tty", "bin", "adf", "idf", "xbin"}  # FFmpeg reads text files as videos of a terminal
+PLAYLIST_FORMATS = {"concat", "dash", "hls", "imf", "image2", "lavfi", "sdp"}  # they name other files to open
+NETWORK_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,data"  # none opens local files
 
-av.logging.set_level(av.logging.PANIC)  # FFmpeg's own words never reach the terminal; ours do
+av.logging.set_level(av.logging.PANIC)  # FFmpeg prints nothing; lowbeam reports its errors
 
 
 def open_container(source: Source) -> av.container.InputContainer:
-    """Open a video for reading. Files and pipes cannot name other files, URLs cannot name local ones. Raises
-    `SourceError` or `UsageError`."""
+    """Open a video for reading. Files and pipes that name other files, and URLs that name local files, are refused.
+    Raises `SourceError` or `UsageError`."""
     name = name_of(source)
     options = {"max_pixels": str(MAX_AREA)}
     allowed = {"format_whitelist": ",".join(sorted(av.formats_available - PLAYLIST_FORMATS - TEXT_ART_FORMATS))}
@@ -44,7 +44,7 @@ def open_container(source: Source) -> av.container.InputContainer:
             return av.open(source, "r", options=options | allowed)
         path = Path(name)
         if not name:
-            raise UsageError("the source has no name")
+            raise UsageError("the source has no name; give a path, camera:N or a URL")
         if path.is_dir():
             raise SourceError(f"{name} is a folder, not a video")
         if path.is_file() and path.stat().st_size == 0:
@@ -52,8 +52,8 @@ def open_container(source: Source) -> av.container.InputContainer:
         return av.open(f"file:{name}", "r", options=options | allowed)
     except LowbeamError:
         raise
-    except av.error.ArgumentError as error:  # FFmpeg's word where the only format that fits is not allowed
-        raise SourceError(f"{name} is a text, or a list that names other files, not a video") from error
+    except av.error.ArgumentError as error:  # FFmpeg's error if the only matching format is not allowed
+        raise SourceError(f"{name} is a text file or a list that names other files, not a video") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name} cannot be opened as a video: {reason(error)}") from error
 
@@ -65,21 +65,21 @@ def _camera(number: str) -> tuple[str, str]:
         return number, "avfoundation"
     if sys.platform.startswith("linux"):
         return f"/dev/video{number}", "v4l2"
-    raise SourceError(f"cameras are read on Linux and macOS; on {sys.platform} name a file or URL")
+    raise SourceError(f"cameras are supported on Linux and macOS; on {sys.platform} give a file or a URL")
 
 
 def video_stream(container: av.container.InputContainer, name: str) -> VideoStream:
-    """The stream of `container` to read. Raises `SourceError` where there is none that can be read within bounds."""
+    """The first video stream of `container`. Raises `SourceError` if there is none, or it exceeds the limits."""
     if container.format.name in TEXT_ART_FORMATS:
-        raise SourceError(f"{name} is a text, not a video")
+        raise SourceError(f"{name} is a text file, not a video")
     videos = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not videos:
         raise SourceError(f"{name} has sound but no video" if container.streams.audio else f"{name} has no video")
     stream = videos[0]
     if len(videos) > 1 and stream.disposition & stream.disposition.dependent:
-        raise SourceError(f"{name} is a picture in {len(videos)} tiles, which is not supported; convert it to JPEG")
+        raise SourceError(f"{name} is a picture of {len(videos)} tiles, which is not supported; convert it to JPEG")
     if stream.codec_context is None:
-        raise SourceError(f"{name} is coded in a way that this FFmpeg cannot decode")
+        raise SourceError(f"{name} is coded in a format that this FFmpeg cannot decode")
     problem = size_problem(stream.width, stream.height)
     if problem is not None:
         raise SourceError(f"{name} {problem}")

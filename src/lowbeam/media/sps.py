@@ -1,4 +1,4 @@
-"""How many reference frames an AVC stream asks for, read from its sequence parameter set (ITU-T H.264, 7.3.2.1.1)."""
+"""The number of reference frames of an AVC stream, from its sequence parameter set (ITU-T H.264, 7.3.2.1.1)."""
 
 from av.video.codeccontext import VideoCodecContext
 
@@ -7,7 +7,7 @@ HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  
 
 
 def reference_frames(context: VideoCodecContext) -> int | None:
-    """``max_num_ref_frames`` of an AVC stream; None of another codec, or where it cannot be read."""
+    """``max_num_ref_frames`` of an AVC stream; None for another codec, or if it cannot be read."""
     if context.name != "h264":
         return None
     try:
@@ -40,7 +40,7 @@ class _Bits:
         self._at += count
 
     def exp_golomb(self) -> int:
-        """ue(v), 9.1"""
+        """ue(v) of ITU-T H.264, 9.1."""
         zeros = 0
         while not self.bit():
             zeros += 1
@@ -50,7 +50,7 @@ class _Bits:
         return value - 1
 
     def signed(self) -> int:
-        """se(v), 9.1.1"""
+        """se(v) of ITU-T H.264, 9.1.1."""
         code = self.exp_golomb()
         return (code + 1) // 2 if code % 2 else -(code // 2)
 

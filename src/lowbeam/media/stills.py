@@ -1,4 +1,4 @@
-"""Still and animated pictures, opened by Pillow: it knows how EXIF turns them, and animated WebP."""
+"""Still and animated pictures, opened by Pillow, which handles EXIF orientation and animated WebP."""
 
 import warnings
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from lowbeam.media.limits import size_problem
 from lowbeam.media.video import VideoSource
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-NOT_STILL = {".mjpeg", ".mjpg"}  # suffixes of JPEG pictures that follow each other in one file
-FRAME_MS = 100  # of an animation that does not say
+NOT_STILL = {".mjpeg", ".mjpg"}  # suffixes of files with a sequence of JPEG pictures
+FRAME_MS = 100  # if an animation does not state a duration
 
 
 class StillSource:
-    """A picture, or an animation, as `VideoSource` is a video."""
+    """A picture or an animation, with the interface of `VideoSource`. Raises `SourceError` if it is too large."""
 
     is_live = is_stopped = False
     cut_at_s: float | None = None
@@ -44,7 +44,7 @@ class StillSource:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, before any turn that EXIF asks for."""
+        """Width and height in pixels, before EXIF orientation is applied."""
         return self._image.size
 
     def __iter__(self) -> Iterator[Frame]:
@@ -54,7 +54,7 @@ class StillSource:
                 self._image.seek(index)
                 upright = ImageOps.exif_transpose(self._image).convert("RGB")
                 shown_ms = float(self._image.info.get("duration") or FRAME_MS)
-            except (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:  # Pillow raises them all
+            except (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:  # all raised by Pillow
                 raise SourceError(f"{self.name} is damaged: {reason(error)}") from error
             picture = VideoFrame.from_ndarray(np.asarray(upright), format="rgb24")
             yield Frame(time_ms / 1000, picture, converter, Fraction(1))
@@ -62,8 +62,7 @@ class StillSource:
 
 
 def open_video(source: Source) -> VideoSource | StillSource:
-    """Open whatever shows pictures: a `StillSource` of a picture file, a `VideoSource` of all else. Raises
-    `SourceError` or `UsageError`."""
+    """Open a picture file as `StillSource`, any other source as `VideoSource`. Raises `SourceError` or `UsageError`."""
     if not isinstance(source, PipeInput) and not is_url(source):
         path = Path(name_of(source))
         still = None if path.suffix.lower() in NOT_STILL else _opened(path)
@@ -73,7 +72,7 @@ def open_video(source: Source) -> VideoSource | StillSource:
 
 
 def _opened(path: Path) -> Image.Image | None:
-    """The picture at `path`, its pixels not loaded yet; None where it is not one."""
+    """The picture at `path`, not yet decoded; None if the file is not a picture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are bounded by `size_problem`

@@ -1,4 +1,4 @@
-"""How a live source is ended by a signal: the source ends as if its stream did, and what was read is kept."""
+"""Ends a live source on a signal, as if its stream had ended, so that everything read so far is kept."""
 
 import os
 import signal
@@ -11,28 +11,29 @@ from typing import Any, NoReturn
 from lowbeam.errors import Terminated
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_open: list["StopOnSignal"] = []  # of this process
-_before: dict[int, Any] = {}  # handlers that were taken over while any is open
+_open: list["StopOnSignal"] = []  # instances of this process
+_before: dict[int, Any] = {}  # the replaced handlers, while an instance is open
 _last: list[int] = []  # signals that ended live sources
 
 
 def stopped_by() -> int | None:
-    """The number of the signal that last ended a live source of this process; None where none did."""
+    """The number of the signal that last ended a live source in this process; None if there was none."""
     return _last[-1] if _last else None
 
 
 def raise_stop() -> NoReturn:
-    """Raise what the signal that ended a live source would have raised: nothing was read that could be kept."""
+    """Raise `KeyboardInterrupt` or `Terminated` for the signal that ended a live source, if nothing was read to
+    keep."""
     number = _last.pop()
     raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
 
 class StopOnSignal:
-    """While it is open, SIGINT, SIGTERM and SIGHUP set `stopped` and make `wake_fd` readable, and raise nothing:
-    an exception inside a callback of FFmpeg would be lost there.
+    """While it is open, SIGINT, SIGTERM and SIGHUP set `stopped` and make `wake_fd` readable instead of raising: an
+    exception inside a callback of FFmpeg would be lost.
 
-    Only signals that Python handles already are taken over, and only from the main thread: a process that ignores
-    SIGHUP goes on ignoring it. A signal stops all that are open; a second one is handled as before.
+    Only signals that Python handles are replaced, and only in the main thread: a process that ignores SIGHUP continues
+    to ignore it. A signal stops all open instances; a second signal is handled as before.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,8 @@ class StopOnSignal:
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
-        """Close where the block fails, as where a source cannot be opened; where a signal came, raise as for that."""
+        """Close if the block fails, for example because a source cannot be opened; after a signal, raise for it
+        instead."""
         try:
             yield
         except BaseException:
@@ -63,7 +65,7 @@ class StopOnSignal:
             raise
 
     def close(self) -> None:
-        """With the last that is open, handle signals as before."""
+        """Close it; the last open instance restores the signal handlers."""
         if self not in _open:
             return
         _open.remove(self)
@@ -80,7 +82,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         _last.append(number)
         for each in _open:
             each.stop()
-    elif callable(handler):  # the last was closed in another thread
+    elif callable(handler):  # the last instance was closed in another thread
         handler(number, frame)
 
 

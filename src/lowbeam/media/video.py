@@ -1,10 +1,10 @@
-"""A video to be read once, frame by frame."""
+"""A video, read once, frame by frame."""
 
 import errno
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,36 +21,32 @@ from lowbeam.media.frame import Frame, Orientation, orientation_of
 from lowbeam.media.inputs import PipeInput, Source, is_url, name_of
 from lowbeam.media.limits import MAX_PIXEL_ASPECT, size_problem
 from lowbeam.media.open import open_container, video_stream
-from lowbeam.media.stopping import StopOnSignal
+from lowbeam.media.stoppable import StoppableSource
 
-BROKEN_OFF = {errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}  # how a URL that breaks off shows
-RETRY_S = 30.0  # for which a live URL that broke off is opened again
+BROKEN_OFF = {errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}  # errors of a URL whose connection breaks
+RETRY_S = 30.0  # for how long a live URL is opened again after its connection broke
 RETRY_EVERY_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
-class VideoSource:
-    """A video to be read once, lazily, from its first frame: a context manager, and an iterator of `Frame`.
+class VideoSource(StoppableSource):
+    """A video, read once and lazily from its first frame: a context manager and an iterable of `Frame`.
 
-    `source` is a path, a `PipeInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` tells cameras, network streams
-    and pipes, where SIGINT, SIGTERM and SIGHUP end the video, and a packet that does not decode is skipped; in a file
-    it is a `SourceError`, and so is an MP4, MOV or Matroska that ends before it says. A URL without a known duration
-    that breaks off is opened again for `RETRY_S`. `cut_at_s` is the time at which a live stream broke off for good,
-    None where it did not. Pixels that are not square are made so.
+    `source` is a path, a `PipeInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` is true for cameras, URLs and
+    pipes: SIGINT, SIGTERM and SIGHUP end them, and packets that cannot be decoded are skipped. In a file such a packet
+    raises `SourceError`, and so does an MP4, MOV or Matroska file that is shorter than it declares. A URL without a
+    known duration is opened again for `RETRY_S` after its connection breaks. `cut_at_s` is the time in seconds at which
+    a live source finally broke off, None otherwise. Frames have square pixels. Raises `SourceError` or `UsageError`.
     """
 
     def __init__(self, source: Source) -> None:
-        self.name = name_of(source)
-        self.is_live = is_url(source) or self.name.startswith("camera:") or isinstance(source, PipeInput)
-        self.cut_at_s: float | None = None
+        is_camera = name_of(source).startswith("camera:")
+        super().__init__(source, is_url(source) or is_camera or isinstance(source, PipeInput))
         self._source = source
         self._is_url = is_url(source)
-        self._stop = StopOnSignal() if self.is_live else None
         self._has_broken_off = False
-        if isinstance(source, PipeInput) and self._stop is not None:
-            source.wake_by(self._stop.wake_fd)
-        with nullcontext() if self._stop is None else self._stop.closed_on_error():
+        with self._stop_closed_on_error():
             self._open(source)
 
     def _open(self, source: Source) -> None:
@@ -67,15 +63,9 @@ class VideoSource:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._container.close()
-        if self._stop is not None:
-            self._stop.close()
+        self._close_stop()
         if isinstance(self._source, PipeInput):
             self._source.close()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal ended the video."""
-        return self._stop is not None and self._stop.stopped
 
     @property
     def tags(self) -> dict[str, str]:
@@ -84,19 +74,19 @@ class VideoSource:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels as coded, before any turn that the source asks for."""
+        """Width and height in pixels as coded, before rotation."""
         return self._stream.width, self._stream.height
 
     @property
     def duration_s(self) -> float | None:
-        """How long the container says that the video is, in seconds; None where it does not say."""
+        """Duration in seconds as the container states it; None if it does not."""
         if self._stream.duration and self._stream.time_base:
             return float(self._stream.duration * self._stream.time_base)
         return self._container.duration / av.time_base if self._container.duration else None
 
     @property
     def frame_count(self) -> int | None:
-        """How many frames to expect; None where the container does not say."""
+        """Expected number of frames; None if the container does not state it."""
         if self._stream.frames:
             return self._stream.frames
         rate = self._stream.average_rate
@@ -104,19 +94,19 @@ class VideoSource:
 
     @property
     def fps(self) -> float:
-        """Mean frames a second as the container states them; 25 where it does not."""
+        """Mean frame rate in frames per second as the container states it; 25 if it does not."""
         return float(self._stream.average_rate or 25)
 
     @property
     def _pixel_aspect(self) -> Fraction:
-        """As the container states it; 1 where it does not, or where what it states cannot be."""
+        """Pixel aspect ratio as the container states it; 1 if it does not, or states an invalid one."""
         aspect = self._stream.sample_aspect_ratio or Fraction(1)
         if not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
             return Fraction(1)
         return aspect if size_problem(round(self.size[0] * aspect), self.size[1]) is None else Fraction(1)
 
     def _refuse_truncated(self) -> None:
-        """Raise `SourceError` where a file lacks bytes that it says it has, as a copy that stopped half-way does."""
+        """Raise `SourceError` if a file is shorter than it declares, as after an interrupted copy."""
         path = Path(self.name)
         if not self.is_live and path.is_file():
             missing = declared_bytes(self._container, self._stream, path) - path.stat().st_size
@@ -128,31 +118,31 @@ class VideoSource:
         converter, shape = VideoReformatter(), (0, 0)
         orientation, last_rotation = Orientation(), None
         for picture in self._pictures(clock):
-            # AVI has no presentation times: what FFmpeg calls so there is the order of decoding.
+            # AVI has no presentation times: for AVI, FFmpeg's pts are in decoding order.
             timestamp = picture.dts if self._container.format.name == "avi" else picture.pts
             time_s = clock.time_of(timestamp, picture.time_base)
             if shape == (0, 0):
                 shape = picture.width, picture.height
                 if size_problem(*shape) is not None or 0 in shape:
-                    raise SourceError(f"{self.name} holds a frame of {shape[0]}×{shape[1]}")
+                    raise SourceError(f"{self.name} has a frame of {shape[0]}×{shape[1]} pixels, which cannot be read")
             if picture.rotation != last_rotation or last_rotation is None:
                 orientation, last_rotation = orientation_of(picture, self.name), picture.rotation
             same = picture if shape == (picture.width, picture.height) else picture.reformat(*shape)
             yield Frame(time_s, same, converter, self._pixel_aspect, orientation)
         if clock.last_s is None and not self.is_stopped:
-            raise SourceError(f"{self.name} holds no frame that can be decoded")
+            raise SourceError(f"{self.name} has no frame that can be decoded")
         if self._has_broken_off:
             self.cut_at_s = clock.last_s
 
     def _pictures(self, clock: PresentationClock) -> Iterator[VideoFrame]:
-        """Decoded pictures; those of a live URL go on after it broke off."""
+        """Decoded pictures; a live URL whose connection broke is opened again."""
         yield from self._decode(clock)
         while self._has_broken_off and self._is_url and self.duration_s is None and self._open_again():
             self._has_broken_off = False
             yield from self._decode(clock)
 
     def _open_again(self) -> bool:
-        log.warning("%s broke off; opening it again for up to %.0f s", self.name, RETRY_S)
+        log.warning("%s: the connection broke; retrying for up to %.0f s", self.name, RETRY_S)
         self._container.close()
         until_s = time.monotonic() + RETRY_S
         while time.monotonic() < until_s and not self.is_stopped:
@@ -172,9 +162,9 @@ class VideoSource:
                 except av.error.InvalidDataError:
                     if not self.is_live:
                         raise
-        except av.error.ExitError:  # nothing came for OPEN_TIMEOUT_S
+        except av.error.ExitError:  # no data for OPEN_TIMEOUT_S
             self._has_broken_off = not self.is_stopped
-        except IndexError as error:  # PyAV's word for a packet of a stream that was not there at first
+        except IndexError as error:  # PyAV's error for a packet of a stream that appeared later
             raise SourceError(f"{self.name} is damaged after {clock.last_s or 0:.2f} s: its streams change") from error
         except (av.FFmpegError, OSError) as error:
             if self.is_stopped:

@@ -1,4 +1,4 @@
-"""Writing an MP4 that browsers play."""
+"""Writes an MP4 that browsers play."""
 
 import os
 from contextlib import suppress
@@ -14,12 +14,12 @@ from lowbeam.media.frame import Rgb
 
 
 class VideoSink:
-    """Writes upright RGB frames as an H.264 MP4 that browsers play, with libx264's `preset`. A context manager; the
-    file is `path`."""
+    """Writes RGB frames to `path` as an H.264 MP4 that browsers play, with libx264's `preset`. A context manager. `fps`
+    is the nominal frame rate in frames per second."""
 
     TIME_BASE = Fraction(1, 90000)  # seconds: RTP's video clock
 
-    def __init__(self, path: str | os.PathLike, fps: float, preset: str = "medium") -> None:
+    def __init__(self, path: str | os.PathLike[str], fps: float, preset: str = "medium") -> None:
         self._container = av.open(os.fspath(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._preset = preset
         self._fps = Fraction(fps).limit_denominator(1001)
@@ -39,8 +39,8 @@ class VideoSink:
                 self._container.close()
 
     def write(self, rgb: Rgb, time_s: float) -> None:
-        """Add a frame, uint8 (h, w, 3), at `time_s`; an odd last row or column is dropped, since H.264 4:2:0 needs
-        even sides."""
+        """Add a frame, uint8 (h, w, 3), at `time_s` seconds. An odd last row or column is dropped, since H.264 4:2:0
+        requires even sides."""
         height, width = (n // 2 * 2 for n in rgb.shape[:2])
         if self._stream is None:
             self._stream = self._container.add_stream(

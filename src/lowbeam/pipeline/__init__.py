@@ -1,5 +1,5 @@
-"""The two halves of the street: `pack` on the camera's side, `read` and `stream` on the far side. They go frame by
-frame: what grows with a video's length is the trace alone, 72 bytes an estimate."""
+"""`pack` on the encoder side, `read` and `stream` on the decoder side. They work frame by frame: only the trace, 72
+bytes per estimate, grows with the length of a video."""
 
 from lowbeam.pipeline.packing import Packed, pack
 from lowbeam.pipeline.reading import Reader, read, stream

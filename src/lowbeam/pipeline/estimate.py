@@ -1,4 +1,4 @@
-"""Faces to estimates: read together, each person's in the light of what came before."""
+"""Runs the recognizer on batches of faces, with the memory of each person."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,18 +9,18 @@ from lowbeam.faces import FrameFaces
 from lowbeam.recognize import Memory, Recognizer
 from lowbeam.trace import Estimate
 
-BATCH = 32  # faces read at a time from a file
-OVERLAY_BATCH = 8  # with an overlay whole frames wait for their batch
-LIVE_BATCH = 1  # of a live source no face waits for another
-FORGET_S = 300.0  # after which what is remembered of a person who is away is let go of
-MAX_WAITING = 128  # frames that may wait for their batch to fill
+BATCH = 32  # faces per run of the recognizer, for a file
+OVERLAY_BATCH = 8  # with an overlay, whose frames are kept in memory for a batch
+LIVE_BATCH = 1  # for a live source, so that no face waits for another
+FORGET_S = 300.0  # after which the memory of an absent person is deleted
+MAX_WAITING = 128  # most frames that wait for a batch to fill
 
 
 def estimates_of(
     frames: Iterable[FrameFaces], recognizer: Recognizer, batch: int, keep_frames: bool
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
-    """The estimates of each frame's faces, `batch` faces read at a time; pictures are let go of early unless
-    `keep_frames`."""
+    """Each of `frames` with the estimates of its faces, in batches of about `batch` faces. Pictures are released early
+    unless `keep_frames` is set."""
     people: dict[int, Memory] = {}
     waiting: list[FrameFaces] = []
     count = 0
@@ -36,7 +36,7 @@ def estimates_of(
 def _of_batch(
     frames: list[FrameFaces], recognizer: Recognizer, people: dict[int, Memory]
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
-    """Read the faces of `frames`; `people` is what is remembered of each, by id."""
+    """Estimate the faces of `frames`; `people` maps face ids to memories and is updated."""
     faces = [face for frame in frames for face in frame.faces]
     found: dict[int, Estimate] = {}  # by the index of the face
     for run in _runs(faces, by_person=recognizer.remembers):
@@ -46,7 +46,7 @@ def _of_batch(
             read, memory = recognizer.follow(pixels, [faces[i].time_s for i in run], memory)
             if memory is not None:
                 people[first.id] = memory
-        else:  # a model that does not remember, or a clock that stands still
+        else:  # a model without memory, or a time that does not increase
             read = recognizer(pixels)
         columns = (read.valence, read.arousal, read.valence_std, read.arousal_std)
         for i, (v, a, v_std, a_std) in zip(run, zip(*(c.tolist() for c in columns), strict=True), strict=True):
@@ -61,8 +61,8 @@ def _of_batch(
 
 
 def _runs(faces: list[Face], by_person: bool) -> list[list[int]]:
-    """Indices of faces that are read together: those of one side, and with `by_person` of one person while time
-    rises."""
+    """Indices of faces that are estimated together: those with the same side, and with `by_person` those of one person
+    at increasing times."""
     runs: list[list[int]] = []
     latest: dict[int, list[int]] = {}  # by person, or by side
     for index, face in enumerate(faces):

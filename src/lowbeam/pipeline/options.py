@@ -1,19 +1,19 @@
-"""Choices that packing and reading share."""
+"""Options that `pack` and `read` share."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Generic, Literal, Protocol, TypeVar, get_args
 
 from lowbeam.codec.operating_point import MAX_FPS, FrameRateLimiter
 from lowbeam.errors import UsageError
 
 FacesChoice = Literal["primary", "all"]
-Progress = Callable[[int, int | None], None]  # frames done, frames in all where known
+Progress = Callable[[int, int | None], None]  # frames done, and their total number or None
 
 
 class Timed(Protocol):
-    """What has a time."""
+    """An item with a time."""
 
     @property
     def time_s(self) -> float:
@@ -25,8 +25,8 @@ Item = TypeVar("Item", bound=Timed)
 
 @dataclass(frozen=True)
 class Section:
-    """The part of a source that is read: from `start_s` on, for `duration_s`, at most `fps` frames a second. Times stay
-    those of the source. Raises `UsageError` for what cannot be."""
+    """The section of a source that is read: from `start_s` for `duration_s` (seconds), at most `fps` frames per second.
+    Times remain those of the source. Raises `UsageError` if a value is out of range."""
 
     start_s: float = 0.0
     duration_s: float = math.inf
@@ -41,7 +41,7 @@ class Section:
             raise UsageError(f"fps {self.fps:g} is out of range: above 0, up to {MAX_FPS:g}")
 
     def of(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Those of `items`, in order of time, that are in the section."""
+        """Those of `items`, which are in order of time, that are in the section."""
         limiter = FrameRateLimiter(self.fps)
         for item in items:
             if item.time_s >= self.start_s + self.duration_s:
@@ -51,19 +51,20 @@ class Section:
 
 
 def check_faces(faces: str) -> None:
-    """Raise `UsageError` where `faces` is not one of `FacesChoice`."""
+    """Raise `UsageError` if `faces` is not one of `FacesChoice`."""
     if faces not in get_args(FacesChoice):
         raise UsageError(f"faces {faces} is not one of {', '.join(get_args(FacesChoice))}")
 
 
-class Counted:
-    """Passes frames or faces on, counting them for a progress bar; `last_s` is the time of the last."""
+class Counted(Generic[Item]):
+    """Iterates over frames or faces and reports their number to `progress`; `last_s` is the time of the last in
+    seconds."""
 
-    def __init__(self, items: Iterable, progress: Progress | None, total: int | None) -> None:
+    def __init__(self, items: Iterable[Item], progress: Progress | None, total: int | None) -> None:
         self._items, self._progress, self._total = items, progress, total
         self.last_s = 0.0
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Item]:
         for done, item in enumerate(self._items, 1):
             self.last_s = item.time_s
             yield item

@@ -1,4 +1,4 @@
-"""The faces of each frame to a face stream: the primary's as they come, or everybody's at the end."""
+"""Writes faces to a face stream: the primary face while the source runs, or all faces at the end."""
 
 import heapq
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from lowbeam.container.writer import FaceStreamWriter, Target, TrackWriter
 from lowbeam.faces import FrameFaces
 from lowbeam.faces.track import RECALL_S
 
-MAX_AWAY = 8  # faces out of view whose encoders are kept: each holds 4 MB or more, and AV1 a dozen threads
-MAX_SPOOLS = 2 * MAX_TRACKS  # passers-by beyond this many are left out, the least present first
+MAX_AWAY = 8  # encoders kept for faces out of view; each holds 4 MB or more, and a dozen threads for AV1
+MAX_SPOOLS = 2 * MAX_TRACKS  # tracks kept in memory; of more, the least present are omitted
 
 
 class PrimaryOutput:
-    """Writes one track as its faces come. A context manager."""
+    """Writes the primary face's track while the source runs. A context manager."""
 
     left_out = 0
 
@@ -38,11 +38,11 @@ class PrimaryOutput:
 
     @property
     def tracks(self) -> int:
-        """How many tracks were written."""
+        """Number of tracks written."""
         return min(self.coded, 1)
 
     def add(self, frame: FrameFaces) -> None:
-        """Code the first face of a frame. Raises `CodecError` or `OutputError`."""
+        """Encode and write the first face of a frame. Raises `CodecError` or `OutputError`."""
         for face in frame.faces[:1]:
             self._write(self._encoder.encode(face), frame.source_size)
 
@@ -50,7 +50,7 @@ class PrimaryOutput:
         if placed and self._track is None:
             self._track = self._begin(source_size)
         for one in placed:
-            assert self._track is not None  # it was just made
+            assert self._track is not None  # created above
             self._track.write(one)
             self.coded += 1
 
@@ -61,14 +61,14 @@ class PrimaryOutput:
         return self._stack.enter_context(writer).add_track(self._encoder.header, self._encoder.point)
 
     def finish(self) -> None:
-        """Write what the encoder still holds, and end the file."""
+        """Write the remaining faces of the encoder and end the file."""
         self._write(self._encoder.flush(), (1, 1))
         self._stack.close()
 
 
 @dataclass
 class _Spool:
-    """A face's coded track, kept until all tracks are known: a container lists its tracks before anything else."""
+    """A face's coded track, kept until all tracks are known, since a container lists its tracks first."""
 
     encoder: TrackEncoder
     presence: float = 0.0
@@ -76,7 +76,7 @@ class _Spool:
     placed: list[PlacedFace] = field(default_factory=list)
 
     def end(self) -> None:
-        """Let go of the encoder: its memory and threads are many times what it coded."""
+        """Free the encoder, which holds far more memory than the track."""
         if self.encoder.is_open:
             self.placed += self.encoder.flush()
 
@@ -87,12 +87,12 @@ class _Spool:
 
 
 class AllFacesOutput:
-    """Keeps every face's coded track (a few hundred bytes a second), and writes the file at the end, the most present
-    face first; the least present are left out where there are more than `MAX_TRACKS`. A context manager."""
+    """Keeps the coded track of every face in memory (a few hundred bytes per second) and writes the file at the end,
+    the most present face first. Of more than `MAX_TRACKS` the least present are omitted. A context manager."""
 
     def __init__(self, policy: Policy, target: Target, latency_s: float) -> None:
         self._policy, self._target, self._latency_s = policy, target, latency_s
-        TrackEncoder(policy).flush()  # is there such an encoder?
+        TrackEncoder(policy).flush()  # raises `CodecError` early if there is no such encoder
         self._spools: dict[int, _Spool] = {}
         self._refused: set[int] = set()  # faces without a track
         self._source_size = (1, 1)
@@ -106,7 +106,7 @@ class AllFacesOutput:
             spool.end()
 
     def add(self, frame: FrameFaces) -> None:
-        """Code every face of a frame. Raises `CodecError`."""
+        """Encode every face of a frame. Raises `CodecError`."""
         for face in frame.faces:
             self._source_size = frame.source_size
             spool = self._spools.get(face.id) or self._new_spool(face.id, frame.time_s)
@@ -118,8 +118,8 @@ class AllFacesOutput:
         self._end_unused(frame.time_s)
 
     def _end_unused(self, time_s: float) -> None:
-        """Let go of encoders of faces that are not in view: those that will not be seen again, and where many are open
-        those that have been away longest; a face that comes back gets another."""
+        """Free the encoders of faces out of view: those that the tracker will not recognize again, and beyond
+        `MAX_AWAY` those absent for longest. A face that returns gets a new encoder."""
         away = [spool for spool in self._spools.values() if spool.encoder.is_open and spool.last_s < time_s]
         away.sort(key=lambda spool: spool.last_s, reverse=True)
         for rank, spool in enumerate(away):
@@ -127,8 +127,8 @@ class AllFacesOutput:
                 spool.end()
 
     def _new_spool(self, face: int, time_s: float) -> _Spool | None:
-        """A track for a face that is new: in place of the least present one that is out of view where there is no
-        room, None where all are in view."""
+        """A track for a new face. If there are too many it replaces the least present one out of view; None if all are
+        in view."""
         if len(self._spools) >= MAX_SPOOLS:
             gone = [known for known, spool in self._spools.items() if spool.last_s < time_s]
             if not gone:

@@ -1,4 +1,4 @@
-"""Packing: a video's face, found, shrunk, and coded to a face stream."""
+"""`pack`: finds the face in a video, downsamples it, and encodes it to a face stream."""
 
 import os
 from collections.abc import Callable
@@ -27,9 +27,9 @@ MAX_LATENCY_S = 60.0
 
 @dataclass(frozen=True)
 class Packed:
-    """What `pack` did. `coded` faces in `tracks` tracks over `duration_s` seconds of video made `size_bytes`, container
-    and all; `left_out` faces found no place, since a face stream holds a limited number of tracks. `point` is the first
-    that was used; with a budget `report` tells how it was kept."""
+    """The result of `pack`: `coded` faces in `tracks` tracks, from `duration_s` seconds of video, with a file size of
+    `size_bytes` including the container. `left_out` is the number of faces that were omitted because the number of
+    tracks is limited. `point` is the first operating point; with a budget, `report` tells how it was kept."""
 
     point: OperatingPoint
     coded: int
@@ -41,35 +41,36 @@ class Packed:
 
     @property
     def rate_bps(self) -> float:
-        """Bits per second over the video's length, counting every byte of the file."""
+        """Bit rate over the duration of the video in bits per second, counting every byte of the file."""
         return 8 * self.size_bytes / self.duration_s
 
 
 def pack(
-    source: str | os.PathLike, out: str | os.PathLike, *, scale: int | None = None, codec: str | None = None,
+    source: str | os.PathLike[str], out: str | os.PathLike[str], *, scale: int | None = None, codec: str | None = None,
     qp: int | None = None, fps: float | None = None, budget: str | None = None, budget_of: str = "wire",
     latency_s: float | None = None, faces: FacesChoice = "primary", detector: str = "dlib",
     progress: Progress | None = None,
 ) -> Packed:  # fmt: skip
-    """Find the face in a video, shrink it by `scale`, code it, and write a face stream to `out` (``-``: standard
+    """Find the face in a video, downsample it by `scale`, encode it, and write a face stream to `out` (``-``: standard
     output).
 
-    `source` is a video or picture file, ``camera:N``, a URL, a named pipe or ``-``; scale, codec, QP and frame rate are
-    those of `OperatingPoint`, which has the values of what is not given; `detector` is that of `make_detector`. With
-    ``faces="all"`` every face has a track of its own, and the file is written at the end. Faces are looked for only in
-    frames that are coded.
+    `source` is a video or picture file, ``camera:N``, a URL, a named pipe or ``-``. `scale`, `codec`, `qp` and `fps`
+    are those of `lowbeam.codec.OperatingPoint`, which also has the defaults. `detector` is ``dlib``, or
+    ``yunet:PATH``. With ``faces="all"`` every face gets a track of its own, and the file is written at the end. Only
+    frames that are coded are searched for faces. `progress` is called with the number of frames done and their total,
+    or None.
 
-    With a `budget` such as ``"3kbps"`` the operating table chooses instead, of all codecs or of the one given, and
-    goes on choosing, so that no ten seconds hold more: of what goes on the wire as RTP, or with
-    ``budget_of="payload"`` of the video alone. A budget below the leanest point is not kept: that point is used, and
-    `Packed.report` says so.
+    With a `budget` such as ``"3kbps"`` the operating point is chosen from the operating table, among all codecs or for
+    the given one, and adapted so that no ten seconds exceed the budget. It counts RTP packets (``budget_of="wire"``) or
+    the video alone (``"payload"``). If the budget is below the lowest rate in the table, the operating point
+    of that rate is used, and `Packed.report` says so.
 
-    Faces are written every `latency_s` seconds: by default each when the next one comes to a pipe, which costs some 14
-    bytes a face, and every 2 s to a file. Those of SIGINT, SIGTERM and SIGHUP that the program handles end a live
-    source, and the stream is finished.
+    Faces are written every `latency_s` seconds. By default that is 2 s for a file; to a pipe each face is written when
+    the next one arrives, at a cost of about 14 bytes per face. SIGINT, SIGTERM and SIGHUP, if the program handles them,
+    end a live source, and the stream is finished.
 
-    Raises `UsageError`, `SourceError`, `NoFaceError`, `CodecError` or `OutputError`; then a file at
-    `out` is not touched.
+    Raises `UsageError`, `SourceError`, `NoFaceError`, `CodecError` or `OutputError`; an existing file at `out` is then
+    left unchanged.
     """
     check_faces(faces)
     make_policy = _policy_maker({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, budget, budget_of, faces)
@@ -97,7 +98,7 @@ def pack(
     return Packed(point, output.coded, output.tracks, frames.last_s + 1 / video.fps, size, output.left_out, report)
 
 
-def _check_out(out: str | os.PathLike, latency_s: float | None) -> None:
+def _check_out(out: str | os.PathLike[str], latency_s: float | None) -> None:
     if Path(out).suffix.lower() in NOT_MATROSKA:
         raise UsageError(f"{out}: a face stream is Matroska; name it .mkv")
     if latency_s is not None and not 0 <= latency_s <= MAX_LATENCY_S:
@@ -107,8 +108,8 @@ def _check_out(out: str | os.PathLike, latency_s: float | None) -> None:
 def _policy_maker(
     given: dict[str, Any], budget: str | None, budget_of: str, faces: FacesChoice
 ) -> Callable[[], Policy]:
-    """What makes the policy. `given` are the settings of the operating point, None where one is not given. Raises
-    `UsageError`."""
+    """A function that makes the policy. `given` are the settings of the operating point, None for those not given.
+    Raises `UsageError`."""
     set_by_hand = {name: value for name, value in given.items() if value is not None}
     if budget is None:
         if budget_of != "wire":
@@ -117,12 +118,12 @@ def _policy_maker(
         return lambda: Fixed(point)
     wanted = parse_budget(budget, budget_of)
     if faces != "primary":
-        raise UsageError("a budget is for the primary face alone")
+        raise UsageError("a budget applies to the primary face only; omit the budget, or choose faces primary")
     if set_by_hand.keys() - {"codec"}:
-        raise UsageError("a budget chooses scale, QP and frame rate: give it, or them")
+        raise UsageError("a budget chooses scale, QP and frame rate; give either the budget or these")
     if "codec" in set_by_hand:
-        OperatingPoint(codec=set_by_hand["codec"])  # is it one?
+        OperatingPoint(codec=set_by_hand["codec"])  # raises `UsageError` for an unknown codec
     rungs = ladder(wanted.counts, MARGIN * wanted.bps, set_by_hand.get("codec"))
     if not rungs:
-        raise UsageError(f"the operating table has nothing of {set_by_hand['codec']}")
+        raise UsageError(f"the operating table has no entry for codec {set_by_hand['codec']}; omit the codec")
     return lambda: RateControl(wanted, rungs)

@@ -1,4 +1,4 @@
-"""Reading: valence and arousal from a face stream or any video, as they come or as a whole."""
+"""`read` and `stream`: valence and arousal from a face stream or any video."""
 
 import math
 import os
@@ -18,14 +18,14 @@ from lowbeam.restore import Restorer
 from lowbeam.sinks import OverlaySink, PlotSink, Sink, TraceSink, check_overlay_format, trace_sink
 from lowbeam.trace import Estimate, Provenance, Trace, check_figure_format, check_format
 
-Path = str | os.PathLike
+Path = str | os.PathLike[str]
 
 
 class Reader:
     """Reads any number of sources with one model and one detector, which are loaded once.
 
-    `model` and `threads` are those of `Recognizer`, `detector` that of `make_detector`. Raises `UsageError` or
-    `ModelError`.
+    `model` and `threads` are those of `Recognizer`; `detector` is ``dlib``, or ``yunet:PATH`` with YuNet's ONNX file.
+    Raises `UsageError` or `ModelError`.
     """
 
     def __init__(self, model: Path = DEFAULT_MODEL, *, threads: int = 1, detector: str = "dlib") -> None:
@@ -44,8 +44,9 @@ class Reader:
         self, source: Path, *, faces: FacesChoice = "primary", start_s: float = 0.0, duration_s: float = math.inf,
         fps: float = math.inf, progress: Progress | None = None,
     ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:  # fmt: skip
-        """The faces of each frame and their estimates, in the same order, while `source` runs; options are those of
-        `read`. Of a live source each face is read as it comes. Raises what `read` raises, but `NoFaceError`."""
+        """Yield the faces of each frame with their estimates, in the same order, while `source` runs. The options are
+        those of `read`. Each face of a live source is estimated as it arrives. Raises the errors of `read` except
+        `NoFaceError`."""
         check_faces(faces)
         section = Section(start_s, duration_s, fps)
         with open_faces(source, lambda: self._detector, faces, section, progress) as opened:
@@ -56,7 +57,7 @@ class Reader:
         restore: bool = False, faces: FacesChoice = "primary", start_s: float = 0.0, duration_s: float = math.inf,
         fps: float = math.inf, progress: Progress | None = None,
     ) -> Trace:  # fmt: skip
-        """Read a source to its end: see `lowbeam.read`."""
+        """Read a source to its end. The options are those of `lowbeam.read`."""
         check_faces(faces)
         section = Section(start_s, duration_s, fps)
         _check_formats(out, plot, overlay, restore)
@@ -89,20 +90,23 @@ def read(
     detector: str = "dlib", start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf,
     progress: Progress | None = None,
 ) -> Trace:  # fmt: skip
-    """Read valence and arousal from a face stream, or from any video, whose faces are then found first and read at
-    scale 1.
+    """Estimate valence and arousal from a face stream, or from any video, whose faces are detected and used at scale 1.
 
-    `source` is a face stream, a video or picture file, ``camera:N``, a URL, a named pipe, or ``-``. `out` names a file
-    for the trace (.csv, .jsonl, .json, .parquet; ``-`` is CSV to standard output), `plot` a picture of it, `overlay` an
-    MP4 that shows each face with its estimate, and with `restore` a restored face beside it, a likely picture of what
-    was lost (`lowbeam.restore`); estimates are of what was received. Of a file each output appears whole or not at all;
-    of a live source, a camera, URL or pipe, rows of text are written as faces come, and those of SIGINT, SIGTERM and
-    SIGHUP that the program handles end the source. `start_s`, `duration_s` and `fps` choose a part of the source; times
-    stay those of the source.
+    `source` is a face stream, a video or picture file, ``camera:N``, a URL, a named pipe or ``-``. `out` is the file of
+    the trace (.csv, .jsonl, .json, .parquet; ``-``: CSV to standard output), `plot` that of its plot (.png, .svg,
+    .pdf), and `overlay` that of an MP4 which shows each face with its estimate. With `restore` the overlay also shows a
+    restored face, a plausible picture (`lowbeam.Restorer`); estimates use the received face only. `faces` is
+    ``primary`` (the largest, longest-lived face) or ``all``; `model` and `threads` are those of `Recognizer`;
+    `detector` is ``dlib``, or ``yunet:PATH``. `start_s`, `duration_s` (seconds) and `fps` (most frames per second)
+    select a section of the source; times remain those of the source. `progress` is called with the number of frames
+    done and their total, or None.
 
-    A face stream that was cut, or a live one that stalls, is read as far as it goes; the trace's `cut_at_s` says where
-    it ends. To read many sources use a `Reader`.
-    Raises `UsageError`, `SourceError`, `StreamError`, `NoFaceError`, `ModelError` or `OutputError`.
+    Outputs for a file appear complete or not at all. For a live source (camera, URL or pipe) rows of text files are
+    written as faces arrive, and SIGINT, SIGTERM and SIGHUP, if the program handles them, end the source.
+
+    A face stream that was cut, or a live one that stalls, is read up to that point, which is the trace's `cut_at_s`. To
+    read many sources use `Reader`. Raises `UsageError`, `SourceError`, `StreamError`, `NoFaceError`, `ModelError` or
+    `OutputError`.
     """
     return Reader(model, threads=threads, detector=detector).read(
         source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, start_s=start_s,
@@ -114,7 +118,8 @@ def stream(
     source: Path, *, faces: FacesChoice = "primary", model: Path = DEFAULT_MODEL, threads: int = 1,
     detector: str = "dlib", start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf,
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:  # fmt: skip
-    """The faces of each frame and their estimates, in the same order, while `source` runs; options are those of `read`.
+    """Yield the faces of each frame with their estimates, in the same order, while `source` runs. The options are those
+    of `read`. Raises the errors of `read` except `NoFaceError`.
 
     ::
 
@@ -127,7 +132,7 @@ def stream(
 
 
 def _check_formats(out: Path | None, plot: Path | None, overlay: Path | None, restore: bool) -> None:
-    """Raise `UsageError` for outputs that cannot be written, before work is done for nothing."""
+    """Raise `UsageError` for unsupported outputs, before the work begins."""
     if out is not None and os.fspath(out) != "-" and not is_device(out):
         check_format(out)
     if plot is not None:
@@ -135,7 +140,7 @@ def _check_formats(out: Path | None, plot: Path | None, overlay: Path | None, re
     if overlay is not None:
         check_overlay_format(overlay)
     if restore and overlay is None:
-        raise UsageError("restored faces are shown in an overlay: name one")
+        raise UsageError("--restore requires --overlay: restored faces are shown in the overlay")
 
 
 def _sinks(

@@ -1,12 +1,12 @@
-"""Any source as the faces of its frames: face streams as they are, and videos in which faces are found first."""
+"""Sources of faces: face streams, and videos in which faces are detected."""
 
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from statistics import median
-from typing import Protocol
 
 from lowbeam.container.layout import is_face_stream, is_head_of_face_stream
 from lowbeam.container.reader import FaceStreamReader
@@ -16,91 +16,71 @@ from lowbeam.faces import Detector, FaceTracker, FrameFaces, crop
 from lowbeam.media import Frame, PipeInput, StillSource, VideoSource, is_url, open_video, opened
 from lowbeam.pipeline.options import Counted, FacesChoice, Progress, Section
 
-INTERVALS = 8  # between faces, of which the median is the usual one
-AWAY_INTERVALS = 2.5  # after which a face is away
-AWAY_S = 2.5  # and where the frame rate may change, as with a budget: longer than the longest interval by as much
+INTERVALS = 8  # between faces, whose median is the usual interval
+AWAY_INTERVALS = 2.5  # usual intervals after which a face counts as absent
+AWAY_S = 2.5  # the same where the frame rate can change, as with a budget: 2.5 times the longest interval
 
 
-class FaceSource(Protocol):
-    """The faces of a source's frames, in order. `size` is (width, height) in pixels; `is_live` tells sources that end
-    by a signal or by themselves; `cut_at_s` is known at the end."""
+class FaceSource(ABC):
+    """The faces of a source's frames, in order. `fps` is its approximate frame rate; `is_live` is true for cameras,
+    URLs and pipes."""
 
-    name: str
-    fps: float
-    is_live: bool
+    def __init__(self, source: VideoSource | StillSource | FaceStreamReader | ReturningReader) -> None:
+        self.name, self.fps, self.is_live = source.name, source.fps, source.is_live
+        self._source = source
 
     @property
-    def is_stopped(self) -> bool: ...
+    def is_stopped(self) -> bool:
+        """Whether a signal ended the source."""
+        return self._source.is_stopped
+
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Width and height of the source in pixels; of a video as coded, before rotation."""
+        return self._source.size
+
     @property
-    def cut_at_s(self) -> float | None: ...
+    def cut_at_s(self) -> float | None:
+        """The time in seconds at which the source was cut, known at the end; None if it was not."""
+        return self._source.cut_at_s
+
+    @abstractmethod
     def __iter__(self) -> Iterator[FrameFaces]: ...
 
 
-class VideoFaces:
-    """The faces of a video, each found and cut."""
+class VideoFaces(FaceSource):
+    """The faces of a video, detected, tracked and cropped."""
 
     def __init__(
         self, video: VideoSource | StillSource, tracker: FaceTracker, faces: FacesChoice, section: Section,
         progress: Progress | None,
     ) -> None:  # fmt: skip
-        self.name, self.fps, self.is_live = video.name, video.fps, video.is_live
-        self._video, self._tracker, self._faces = video, tracker, faces
+        super().__init__(video)
+        self._tracker, self._faces = tracker, faces
         self._frames = section.of(Counted(video, progress, video.frame_count))
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal ended it."""
-        return self._video.is_stopped
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels as coded, before any turn that the source asks for."""
-        return self._video.size
-
-    @property
-    def cut_at_s(self) -> float | None:
-        """Where a live source broke off."""
-        return self._video.cut_at_s
 
     def __iter__(self) -> Iterator[FrameFaces]:
         return (find_faces(frame, self._tracker, self._faces) for frame in self._frames)
 
 
-class StreamFaces:
-    """The faces of a face stream, brought together by time."""
+class StreamFaces(FaceSource):
+    """The faces of a face stream, grouped by time."""
 
     def __init__(
         self, reader: FaceStreamReader | ReturningReader, section: Section, progress: Progress | None
     ) -> None:  # fmt: skip
-        self.name, self.fps, self.is_live = reader.name, reader.fps, reader.is_live
-        self._reader = reader
+        super().__init__(reader)
+        self._away_s = AWAY_S if reader.may_change else 0.0
         self._faces = section.of(Counted(reader, progress, None))
 
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal ended it."""
-        return self._reader.is_stopped
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the source in pixels."""
-        return self._reader.size
-
-    @property
-    def cut_at_s(self) -> float | None:
-        """Where the stream breaks off."""
-        return self._reader.cut_at_s
-
     def __iter__(self) -> Iterator[FrameFaces]:
-        # Of a live stream of several tracks each face is passed on at once: others of its time may never come.
+        # The faces of a live stream are passed on at once: others of the same time may never arrive.
         frames = (FrameFaces(f.time_s, [f]) for f in self._faces) if self.is_live else _by_time(self._faces)
-        return with_absences(frames, AWAY_S if self._reader.may_change else 0.0)
+        return with_absences(frames, self._away_s)
 
 
 def find_faces(frame: Frame, tracker: FaceTracker, faces: FacesChoice) -> FrameFaces:
-    """Find and cut the faces of a frame; the primary first, or alone."""
+    """Find and crop the faces of a frame: the primary face, or all with the primary face first."""
     sightings = tracker.update(frame.grey, frame.time_s)
     if faces == "primary":
         sightings = sightings[:1]
@@ -114,8 +94,8 @@ def _by_time(faces: Iterable[Face]) -> Iterator[FrameFaces]:
 
 
 def with_absences(frames: Iterable[FrameFaces], away_s: float) -> Iterator[FrameFaces]:
-    """`frames`, and where faces are away for longer than usual, and for more than `away_s`, a frame without faces that
-    says so. What is usual is measured: a stated frame rate is an upper bound."""
+    """`frames`, with a frame without faces inserted where faces are absent for longer than the usual interval and
+    `away_s` (seconds). The usual interval is measured, since a stated frame rate is only an upper bound."""
     intervals: deque[float] = deque(maxlen=INTERVALS)
     last_s: float | None = None
     for frame in frames:
@@ -132,10 +112,10 @@ def with_absences(frames: Iterable[FrameFaces], away_s: float) -> Iterator[Frame
 
 @contextmanager
 def open_faces(
-    source: str | os.PathLike, make_detector: Callable[[], Detector], faces: FacesChoice, section: Section,
+    source: str | os.PathLike[str], make_detector: Callable[[], Detector], faces: FacesChoice, section: Section,
     progress: Progress | None = None,
 ) -> Iterator[FaceSource]:  # fmt: skip
-    """Open a face stream, a video file, ``camera:N``, a URL, a named pipe or ``-``. Raises `SourceError`,
+    """Open a face stream, a video or picture file, ``camera:N``, a URL, a named pipe or ``-``. Raises `SourceError`,
     `StreamError`, `UsageError` or `ModelError`."""
     found = opened(source, is_head_of_face_stream)
     with ExitStack() as stack:
@@ -145,7 +125,7 @@ def open_faces(
             if not (is_url(found) and isinstance(video, VideoSource) and "LOWBEAM" in video.tags):
                 yield VideoFaces(video, FaceTracker(make_detector()), faces, section, progress)
                 return
-            stack.close()  # a face stream at a URL, which is seen only now
+            stack.close()  # the URL is a face stream, which is known only now
         primary_only = faces == "primary"
         if isinstance(found, PipeInput):
             yield StreamFaces(stack.enter_context(ReturningReader(found, primary_only)), section, progress)

@@ -1,4 +1,4 @@
-"""Where estimates go: one small class a kind of output, all with `write` and `close`."""
+"""Outputs for estimates: one class per kind of output, each with `write` and `close`."""
 
 import os
 from collections.abc import Callable
@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 
-def trace_sink(path: str | os.PathLike, *, live: bool) -> Sink:
-    """The sink that writes a trace to `path`, by its suffix; ``-``, a device and a FIFO are CSV. With `live` rows of
-    text are there as they come. Raises `UsageError` or `OutputError`."""
+def trace_sink(path: str | os.PathLike[str], *, live: bool) -> Sink:
+    """The sink that writes a trace to `path`, in the format of its suffix; ``-``, a device and a FIFO get CSV. With
+    `live` rows of text files are flushed at once. Raises `UsageError` or `OutputError`."""
     if os.fspath(path) == STDOUT or is_device(path):
         return CsvSink(path, live=live)
     check_format(path)
-    kinds: dict[str, Callable[[str | os.PathLike], Sink]] = {
+    kinds: dict[str, Callable[[str | os.PathLike[str]], Sink]] = {
         ".csv": partial(CsvSink, live=live), ".jsonl": partial(JsonLinesSink, live=live), ".json": JsonSink,
         ".parquet": ParquetSink,
     }  # fmt: skip

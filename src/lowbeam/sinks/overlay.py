@@ -1,5 +1,5 @@
-"""An MP4 that shows each face with its estimate: over the source's frames, or, from a face stream, over the dark, with
-the faces where they were, as they were received."""
+"""The overlay, an MP4 that shows each face with its estimate: on the source's frames, or, for a face stream, on a dark
+background with the received faces at their positions."""
 
 import os
 from collections import deque
@@ -18,32 +18,32 @@ from lowbeam.restore import Restorer
 from lowbeam.sinks.sink import WholeFileSink
 from lowbeam.trace import AFFECT_COLOURS, Estimate, Provenance
 
-MAX_WIDTH = 960  # pixels: larger sources are shown smaller
+MAX_WIDTH = 960  # pixels: larger sources are downsampled
 MIN_WIDTH = 480
-STRIP = 96  # pixels: height of the running chart below the picture
+STRIP = 96  # pixels: height of the chart below the picture
 HISTORY_S = 10.0
-PRESET = "superfast"  # of libx264: the overlay is looked at once; slower ones take longer than all else together
-GAP = 8  # pixels between a face and what is restored from it
+PRESET = "superfast"  # of libx264: slower presets take longer than all other work together
+GAP = 8  # pixels between a face and its restored face
 DARK = (24, 24, 27)
 LIGHT = (228, 228, 231)
 RESTORED = (250, 204, 21)
 
 
-def check_overlay_format(path: str | os.PathLike) -> None:
-    """Raise `UsageError` where an overlay cannot be written as `path`."""
+def check_overlay_format(path: str | os.PathLike[str]) -> None:
+    """Raise `UsageError` if `path` is not an .mp4 file."""
     if Path(path).suffix.lower() != ".mp4":
         raise UsageError(f"{path}: an overlay is written as .mp4")
 
 
 class OverlaySink(WholeFileSink):
-    """Draws and writes the overlay of one source. `size` is its (width, height) in pixels, `fps` its frames a second.
+    """Draws and writes the overlay of one source. `size` is its (width, height) in pixels, `fps` its frame rate.
 
-    With a `restorer` a restored face is shown beside each; with `inset` the first face is shown in the corner as it was
-    received. Raises `UsageError` where `path` is not an MP4.
+    With a `restorer` each face has its restored face beside it; with `inset` the received pixels of the first face are
+    shown in the corner. Raises `UsageError` if `path` is not an .mp4 file, `OutputError` if it cannot be written.
     """
 
     def __init__(
-        self, path: str | os.PathLike, size: tuple[int, int], fps: float, *, restorer: Restorer | None = None,
+        self, path: str | os.PathLike[str], size: tuple[int, int], fps: float, *, restorer: Restorer | None = None,
         inset: bool = False,
     ) -> None:  # fmt: skip
         check_overlay_format(path)
@@ -51,7 +51,7 @@ class OverlaySink(WholeFileSink):
         self._factor = min(MAX_WIDTH, max(MIN_WIDTH, *size)) / max(1, *size)
         self._size = self._scaled(size)
         self._history: deque[Estimate] = deque()
-        self._gap_s = max(0.5, 2.5 / fps)  # a face that is away for longer leaves a gap in its line
+        self._gap_s = max(0.5, 2.5 / fps)  # a face that is absent for longer leaves a gap in its line
         self._font = ImageFont.load_default(14)
         super().__init__(path)
         self._video = VideoSink(self._beside, fps, preset=PRESET)
@@ -61,7 +61,7 @@ class OverlaySink(WholeFileSink):
         return width, height
 
     def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
-        """Add the picture of a frame and its faces."""
+        """Add the picture of a frame with its faces and estimates."""
         if seen.frame is not None:
             self._size = self._scaled(seen.frame.size)
             picture = Image.fromarray(seen.frame.rgb).resize(self._size, Image.Resampling.BILINEAR)
@@ -116,7 +116,7 @@ class OverlaySink(WholeFileSink):
         draw.text((x + 4, y + 2), label, font=self._font, fill=LIGHT)
 
     def _draw_restored(self, canvas: Image.Image, draw: ImageDraw.ImageDraw, face: Face, restored: Grey) -> None:
-        """To the right of the face where there is room, else to its left, else in the corner."""
+        """Draw to the right of the face if there is room, else to its left, else in the corner."""
         box = face.box.scaled(self._factor)
         side = max(1, round(box.side))
         left, top = round(box.x) + side + GAP, round(box.y)
@@ -155,5 +155,5 @@ class OverlaySink(WholeFileSink):
 
 
 def _enlarged(face: Face, side: int) -> Image.Image:
-    """The face with its pixels plain to see."""
+    """The face, enlarged without interpolation."""
     return Image.fromarray(face.pixels).resize((side, side), Image.Resampling.NEAREST).convert("RGB")

@@ -1,4 +1,4 @@
-"""Parquet, written a row group at a time."""
+"""Writes Parquet, one row group at a time."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ GROUP = 65536  # rows
 class ParquetSink(WholeFileSink):
     """Estimates as Parquet (the `tables` extra), with the provenance in the file's metadata under ``lowbeam``."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._arrow, self._parquet = arrow()
         super().__init__(path)
         types = [(name, self._arrow.int64() if name == "face" else self._arrow.float64()) for name in COLUMNS]
@@ -26,7 +26,7 @@ class ParquetSink(WholeFileSink):
         self._rows: list[Estimate] = []
 
     def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
-        """Gather rows to a group."""
+        """Collect rows, and write each complete group."""
         self._rows += estimates
         if len(self._rows) >= GROUP:
             self._write_group()
@@ -37,7 +37,7 @@ class ParquetSink(WholeFileSink):
         self._rows = []
 
     def close(self, provenance: Provenance) -> None:
-        """Write what is left, and finish the file."""
+        """Write the remaining rows and finish the file."""
         self._write_group()
         self._writer.add_key_value_metadata({"lowbeam": provenance.as_json()})
         self._writer.close()

@@ -1,4 +1,4 @@
-"""What every sink is: it is written to as estimates come, and closed at the end."""
+"""The interface of a sink: `write` for each frame, `close` at the end."""
 
 import os
 from collections.abc import Sequence
@@ -11,14 +11,15 @@ from lowbeam.trace import Estimate, Provenance
 
 
 class Sink(AbstractContextManager["Sink"]):
-    """Where estimates go. A context manager: when the block ends `close` has been called, or what was begun is gone."""
+    """An output for estimates. A context manager: if its block ends before `close`, the output is
+    discarded, except for rows of a live source."""
 
     def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
-        """Take the estimates of the faces of a frame, in the order of the faces. Raises `OutputError`."""
+        """Write the estimates of the faces of the frame `seen`, in the order of its faces. Raises `OutputError`."""
         raise NotImplementedError
 
     def close(self, provenance: Provenance) -> None:
-        """Finish; `provenance` says where the estimates came from. Raises `OutputError`."""
+        """Finish the output; `provenance` states where the estimates came from. Raises `OutputError`."""
         raise NotImplementedError
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -26,9 +27,9 @@ class Sink(AbstractContextManager["Sink"]):
 
 
 class WholeFileSink(Sink):
-    """A sink whose file appears whole when it is closed, and else not at all: `_beside` is where it is written."""
+    """A sink whose file appears complete when it is closed, or not at all; `_beside` is the temporary file."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
         self._whole = whole_file(path)
         self._beside = self._whole.__enter__()
@@ -41,5 +42,5 @@ class WholeFileSink(Sink):
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._is_open:
             self._is_open = False
-            unfinished = error or GeneratorExit()  # closed early, without an error: no file either
+            unfinished = error or GeneratorExit()  # left early, without an error: no file either
             self._whole.__exit__(type(unfinished), unfinished, trace)

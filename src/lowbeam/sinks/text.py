@@ -1,9 +1,8 @@
-"""CSV and JSON Lines: a line for each estimate, appended and flushed while a live source runs."""
+"""Writes CSV and JSON Lines: one line per estimate, flushed at once for a live source."""
 
 import io
 import os
 import sys
-from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,44 +13,41 @@ from lowbeam.errors import OutputError, reason
 from lowbeam.faces import FrameFaces
 from lowbeam.files import is_device, whole_file
 from lowbeam.sinks.sink import Sink
-from lowbeam.trace.estimate import COLUMNS, Estimate, as_text
-from lowbeam.trace.store import Provenance, json_line, side_file, write_side_file
+from lowbeam.trace import Estimate, Provenance
+from lowbeam.trace.store import CSV, JSON_LINES, TextFormat, side_file, write_side_file
 
 STDOUT = "-"
 
 
 class _TextSink(Sink):
-    """Rows to `path`, or to standard output (``-``). With `live` they are there as soon as they are written, and stay
-    whatever comes; else the file appears whole when it is closed."""
+    """Rows to `path`, or to standard output (``-``). With `live` each row is flushed at once and kept in any case;
+    otherwise the file appears complete when it is closed. Raises `OutputError`."""
 
-    def __init__(self, path: str | os.PathLike, *, live: bool) -> None:
+    _form: TextFormat
+
+    def __init__(self, path: str | os.PathLike[str], *, live: bool) -> None:
         self._path, self._live = path, live
         self._name = "standard output" if os.fspath(path) == STDOUT else os.fspath(path)
         self._stack = ExitStack()
         self._file = self._opened()
-        self._begin()
+        if self._form.heading:
+            self._append(self._form.heading)
 
     def _opened(self) -> TextIO:
         if os.fspath(self._path) == STDOUT:
             return sys.stdout if self._live else io.StringIO()
         if self._live:
             try:
-                side_file(self._path).unlink(missing_ok=True)  # of the rows that are replaced
+                side_file(self._path).unlink(missing_ok=True)  # that of the previous file
                 return self._stack.enter_context(Path(self._path).open("w", newline=""))
             except (OSError, ValueError) as error:
                 raise OutputError(f"{self._name} cannot be written: {reason(error)}") from error
         beside = self._stack.enter_context(whole_file(self._path))
         return self._stack.enter_context(beside.open("w", newline=""))
 
-    def _begin(self) -> None:
-        """What stands before the first row."""
-
-    @abstractmethod
-    def _row(self, estimate: Estimate) -> str: ...
-
     def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
         """Write a line for each estimate."""
-        self._append("".join(map(self._row, estimates)))
+        self._append("".join(map(self._form.line, estimates)))
 
     def _append(self, text: str) -> None:
         try:
@@ -64,7 +60,7 @@ class _TextSink(Sink):
             raise OutputError(f"{self._name} cannot be written: {reason(error)}") from error
 
     def close(self, provenance: Provenance) -> None:
-        """Finish the file, and say beside it where its rows came from."""
+        """Finish the file and write its provenance beside it."""
         if isinstance(self._file, io.StringIO):
             text, self._file, self._live = self._file.getvalue(), sys.stdout, True
             self._append(text)
@@ -79,15 +75,10 @@ class _TextSink(Sink):
 class CsvSink(_TextSink):
     """Estimates as CSV, floats to 4 decimals."""
 
-    def _begin(self) -> None:
-        self._append(",".join(COLUMNS) + "\n")
-
-    def _row(self, estimate: Estimate) -> str:
-        return ",".join(as_text(estimate)) + "\n"
+    _form = CSV
 
 
 class JsonLinesSink(_TextSink):
-    """Estimates as JSON Lines, an object each."""
+    """Estimates as JSON Lines, one object per line, floats to 4 decimals."""
 
-    def _row(self, estimate: Estimate) -> str:
-        return json_line(estimate) + "\n"
+    _form = JSON_LINES

@@ -1,4 +1,4 @@
-"""Outputs that need the whole trace: JSON, and the plot."""
+"""Outputs that need the complete trace: JSON and the plot."""
 
 import os
 from array import array
@@ -14,13 +14,13 @@ from lowbeam.trace import Estimate, Provenance, Trace, check_figure_format, chec
 
 
 class TraceSink(Sink):
-    """Gathers a trace: 72 bytes an estimate, 6 MB for an hour of a face at 25 frames a second."""
+    """Collects a trace in memory, 72 bytes per estimate (nine float64)."""
 
     def __init__(self) -> None:
         self._values = array("d")
 
     def write(self, seen: FrameFaces, estimates: Sequence[Estimate]) -> None:
-        """Gather rows."""
+        """Collect the estimates."""
         for estimate in estimates:
             self._values.extend(estimate)
 
@@ -30,15 +30,15 @@ class TraceSink(Sink):
         return Trace.from_table(np.asarray(self._values, np.float64), **about)
 
     def close(self, provenance: Provenance) -> None:
-        """Nothing: what was gathered is `trace`."""
+        """Does nothing; `trace` returns the estimates."""
 
 
 class JsonSink(TraceSink):
-    """A trace as one JSON object."""
+    """Writes a trace as one JSON object."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         if Path(path).suffix.lower() != ".json":
-            raise UsageError(f"{path}: a trace as JSON is named .json")
+            raise UsageError(f"{path}: a JSON trace needs the suffix .json")
         check_format(path)
         super().__init__()
         self._path = path
@@ -49,13 +49,13 @@ class JsonSink(TraceSink):
 
 
 class PlotSink(TraceSink):
-    """A picture of a trace, PNG, SVG or PDF by its suffix (the `plot` extra)."""
+    """Writes the plot of a trace as PNG, SVG or PDF, by the suffix of `path` (the `plot` extra)."""
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         check_figure_format(path)
         super().__init__()
         self._path = path
 
     def close(self, provenance: Provenance) -> None:
-        """Draw and write the picture."""
+        """Draw and write the plot."""
         self.trace(provenance).plot(self._path)

@@ -1,4 +1,4 @@
-"""The time series of estimates: its columns, its files, its plot."""
+"""The trace, estimates over time: its columns, files and plot."""
 
 from lowbeam.trace.estimate import COLUMNS, Estimate
 from lowbeam.trace.plot import AFFECT_COLOURS, check_figure_format

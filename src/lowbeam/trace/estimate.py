@@ -1,12 +1,12 @@
-"""One estimate of a trace, and its columns."""
+"""One estimate of a trace, and the columns of a trace."""
 
 from typing import NamedTuple
 
 
 class Estimate(NamedTuple):
-    """What was estimated of one face in one frame: `time_s` in seconds from the source's first frame; `face` the id of
-    the face; valence and arousal in [-1, 1] and their standard deviations; `x`, `y`, `side` the upper left corner and
-    the side of the face's square in source pixels."""
+    """The estimate of one face in one frame: `time_s` in seconds from the source's first frame; `face`, the id of the
+    face; `valence` and `arousal` in [-1, 1] with their calibrated standard deviations; `x`, `y` and `side`, the upper
+    left corner and the side of the face's box in source pixels."""
 
     time_s: float
     face: int
@@ -20,9 +20,4 @@ class Estimate(NamedTuple):
 
 
 COLUMNS = Estimate._fields
-DIGITS = 4  # of floats in text files
-
-
-def as_text(estimate: Estimate) -> list[str]:
-    """The cells of a row of a text file."""
-    return [str(value) if isinstance(value, int) else f"{value:.{DIGITS}f}" for value in estimate]
+DIGITS = 4  # decimals of floats in text files

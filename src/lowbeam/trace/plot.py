@@ -1,4 +1,4 @@
-"""A trace as a picture (the `plot` extra)."""
+"""Plots a trace (the `plot` extra)."""
 
 import io
 import os
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 AFFECT_COLOURS = {"valence": "#c2410c", "arousal": "#1d4ed8"}
 MAX_FACES = 8  # rows of a figure
-GAP_S = 0.5  # a face that is away for longer, and for more than two frames, leaves a gap in its line
+GAP_S = 0.5  # a face that is absent for longer, and for more than two frames, leaves a gap in its line
 FIGURE_FORMATS = (".png", ".svg", ".pdf")
 
 
 def new_figure(**settings: Any) -> "Figure":
-    """A Matplotlib figure that shows itself in a notebook, whatever backend is set. Raises `UsageError` where
-    Matplotlib is not installed."""
+    """A Matplotlib figure that is displayed in a notebook with any backend. Raises `UsageError` if Matplotlib is not
+    installed."""
     check_matplotlib()
     from matplotlib.figure import Figure
 
@@ -38,20 +38,21 @@ def new_figure(**settings: Any) -> "Figure":
 
 
 def check_matplotlib() -> None:
-    """Raise `UsageError` where Matplotlib is not installed."""
+    """Raise `UsageError` if Matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         raise UsageError("plots need Matplotlib: pip install 'lowbeam[plot]'")
 
 
 def png_of(figure: "Figure") -> bytes:
-    """A figure as PNG."""
+    """A figure as the bytes of a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=96)
     return buffer.getvalue()
 
 
 def plot_trace(trace: "Trace") -> "Figure":
-    """Valence and arousal over time, one row a face (the eight most present), each within two standard deviations."""
+    """Valence and arousal over time with bands of two standard deviations, one row per face (the eight most
+    present)."""
     faces = trace.faces()[:MAX_FACES]
     figure = new_figure(figsize=(9, 1 + 2 * max(len(faces), 1)), layout="constrained")
     axes = figure.subplots(max(len(faces), 1), sharex=True, squeeze=False)[:, 0]
@@ -80,7 +81,7 @@ def draw_on(axis: "Axes", trace: "Trace") -> None:
 
 
 def draw_estimate(axis: "Axes", trace: "Trace", name: str, colour: str, label: str) -> None:
-    """Draw one of a trace's estimates with its band of two standard deviations, leaving gaps where there is no face."""
+    """Draw `name` (valence or arousal) of a trace with a band of two standard deviations, and gaps without a face."""
     time_s, value = _with_gaps(trace.time_s, trace.columns[name])
     _, std = _with_gaps(trace.time_s, trace.columns[f"{name}_std"])
     if len(trace) == 1:
@@ -90,7 +91,7 @@ def draw_estimate(axis: "Axes", trace: "Trace", name: str, colour: str, label: s
 
 
 def dress(axis: "Axes", title: str) -> None:
-    """Bounds and labels that all estimates share."""
+    """Set the limits and labels that all plots share."""
     axis.set_ylim(-1, 1)
     axis.axhline(0, color="0.7", linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
@@ -99,25 +100,28 @@ def dress(axis: "Axes", title: str) -> None:
         axis.set_title(title, loc="left", fontsize=10)
 
 
-def _with_gaps(time_s: NDArray, values: NDArray) -> tuple[NDArray, NDArray]:
-    """Put a NaN wherever no face was seen for long, so that no line is drawn across."""
+def _with_gaps(
+    time_s: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Insert a NaN where the face was absent, so that no line crosses the gap."""
     steps = np.diff(time_s)
     usual = float(np.median(steps)) if len(steps) else 0.0
     breaks = np.flatnonzero(steps > max(GAP_S, 2.5 * usual)) + 1
     return np.insert(time_s, breaks, time_s[breaks]), np.insert(values.astype(float), breaks, np.nan)
 
 
-def save_figure(figure: "Figure", path: str | os.PathLike) -> None:
-    """Write a figure whole or not at all. Raises `UsageError` for a suffix other than .png, .svg or .pdf."""
+def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Write a figure to `path`, completely or not at all. Raises `UsageError` for a suffix other than .png, .svg or
+    .pdf, `OutputError` if it cannot be written."""
     check_figure_format(path)
-    drawn = io.BytesIO()  # Matplotlib fails in ways of its own where a disk is full
+    drawn = io.BytesIO()  # Matplotlib raises errors of its own when a disk is full
     figure.savefig(drawn, format=Path(path).suffix.lower().removeprefix("."), dpi=144)
     with whole_file(path) as beside:
         beside.write_bytes(drawn.getvalue())
 
 
-def check_figure_format(path: str | os.PathLike) -> None:
-    """Raise `UsageError` where a figure cannot be written as `path`, before work is done for nothing."""
+def check_figure_format(path: str | os.PathLike[str]) -> None:
+    """Raise `UsageError` if `path` is not a supported figure format or Matplotlib is not installed."""
     if Path(path).suffix.lower() not in FIGURE_FORMATS:
         raise UsageError(f"{path}: a plot is written as one of {', '.join(FIGURE_FORMATS)}")
     check_matplotlib()

@@ -1,9 +1,10 @@
-"""A trace as a file: CSV, JSON Lines, JSON and Parquet, and where it came from."""
+"""Trace files: CSV, JSON Lines, JSON and Parquet, with their provenance."""
 
 import csv
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from lowbeam.errors import SourceError, UsageError
 from lowbeam.files import whole_file
-from lowbeam.trace.estimate import COLUMNS, DIGITS, Estimate, as_text
+from lowbeam.trace.estimate import COLUMNS, DIGITS, Estimate
 
 if TYPE_CHECKING:
     from lowbeam.trace.trace import Trace
@@ -22,8 +23,8 @@ FORMATS = (".csv", ".jsonl", ".json", ".parquet")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a trace came from: the `source` that was read, the `model` that read it, the time in seconds at which a cut
-    source breaks off, and the version of lowbeam."""
+    """Where a trace came from: the `source`, the `model`, `cut_at_s` (the time in seconds at which a cut source ends,
+    None if it is complete), and the version of `lowbeam`."""
 
     source: str = ""
     model: str = ""
@@ -31,12 +32,12 @@ class Provenance:
     lowbeam: str = ""
 
     def as_json(self) -> str:
-        """All of it as JSON."""
+        """The fields as a JSON object."""
         return json.dumps(asdict(self))
 
 
-def check_format(path: str | os.PathLike) -> None:
-    """Raise `UsageError` where a trace cannot be written as `path`, before work is done for nothing."""
+def check_format(path: str | os.PathLike[str]) -> None:
+    """Raise `UsageError` if `path` is not a supported trace format, or pyarrow is needed and not installed."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"{path}: a trace is written as one of {', '.join(FORMATS)}")
@@ -45,7 +46,7 @@ def check_format(path: str | os.PathLike) -> None:
 
 
 def arrow() -> tuple[Any, Any]:
-    """The modules ``pyarrow`` and ``pyarrow.parquet``. Raises `UsageError` where they are not installed."""
+    """The modules ``pyarrow`` and ``pyarrow.parquet``. Raises `UsageError` if they are not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -54,35 +55,49 @@ def arrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def side_file(path: str | os.PathLike) -> Path:
-    """Where the provenance of a text file of rows stands, as the W3C's "CSV on the Web" names it."""
+def side_file(path: str | os.PathLike[str]) -> Path:
+    """The file with the provenance of the text file `path`, named as in the W3C's "CSV on the Web"."""
     return Path(f"{os.fspath(path)}-metadata.json")
 
 
-def write_side_file(path: str | os.PathLike, provenance: Provenance) -> None:
-    """Write the provenance of the rows at `path` beside it. Raises `OutputError`."""
+def write_side_file(path: str | os.PathLike[str], provenance: Provenance) -> None:
+    """Write the provenance of the text file `path` beside it. Raises `OutputError`."""
     with whole_file(side_file(path)) as beside:
         beside.write_text(provenance.as_json() + "\n")
 
 
-def json_line(estimate: Estimate) -> str:
-    """An estimate as a line of JSON Lines."""
+def _csv_line(estimate: Estimate) -> str:
+    cells = (str(value) if isinstance(value, int) else f"{value:.{DIGITS}f}" for value in estimate)
+    return ",".join(cells) + "\n"
+
+
+def _json_line(estimate: Estimate) -> str:
     row = {name: round(value, DIGITS) for name, value in estimate._asdict().items()}
-    return json.dumps(row)
+    return json.dumps(row) + "\n"
 
 
-def save(trace: "Trace", path: str | os.PathLike) -> None:
-    """Write a trace by the suffix of `path`. Raises `UsageError` or `OutputError`."""
+@dataclass(frozen=True)
+class TextFormat:
+    """A text format with one line per estimate, after a `heading`; `line` gives the line of an estimate."""
+
+    heading: str
+    line: Callable[[Estimate], str]
+
+
+CSV = TextFormat(",".join(COLUMNS) + "\n", _csv_line)
+JSON_LINES = TextFormat("", _json_line)
+
+
+def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
+    """Write a trace in the format of the suffix of `path`. Raises `UsageError` or `OutputError`."""
     check_format(path)
     suffix = Path(path).suffix.lower()
     with whole_file(path) as beside:
-        if suffix == ".csv":
+        if suffix in (".csv", ".jsonl"):
+            form = CSV if suffix == ".csv" else JSON_LINES
             with beside.open("w", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(COLUMNS)
-                writer.writerows(as_text(estimate) for estimate in trace)
-        elif suffix == ".jsonl":
-            beside.write_text("".join(json_line(estimate) + "\n" for estimate in trace))
+                file.write(form.heading)
+                file.writelines(map(form.line, trace))
         elif suffix == ".json":
             rounded = {name: np.round(values, DIGITS).tolist() for name, values in trace.columns.items()}
             beside.write_text(json.dumps(asdict(trace.provenance) | {"columns": rounded}) + "\n")
@@ -94,8 +109,8 @@ def save(trace: "Trace", path: str | os.PathLike) -> None:
         write_side_file(path, trace.provenance)
 
 
-def load_rows(path: str | os.PathLike) -> tuple[list[Estimate], Provenance]:
-    """The rows of a trace that was saved as CSV, and where they came from. Raises `SourceError`."""
+def load_rows(path: str | os.PathLike[str]) -> tuple[list[Estimate], Provenance]:
+    """The estimates of a trace saved as CSV, and its provenance. Raises `SourceError`."""
     try:
         with Path(path).open(newline="") as file:
             reader = csv.reader(file)
@@ -109,7 +124,7 @@ def load_rows(path: str | os.PathLike) -> tuple[list[Estimate], Provenance]:
     return [Estimate(*row) for row in rows], _provenance_beside(path)  # type: ignore[arg-type]
 
 
-def _provenance_beside(path: str | os.PathLike) -> Provenance:
+def _provenance_beside(path: str | os.PathLike[str]) -> Provenance:
     try:
         return Provenance(**json.loads(side_file(path).read_text()))
     except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""The time series of estimates."""
+"""The trace: estimates over time."""
 
 import base64
 import html
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Trace:
-    """Estimates over time, a row for each face in each frame; frames without a face are absent.
+    """Estimates over time, one row for each face in each frame; frames without a face have no row.
 
-    `columns` maps each of `COLUMNS` to a float64 array (n,), `face` to int64; ``trace["valence"]`` and
-    ``trace.valence`` are columns, ``trace[10.0:20.0]`` the estimates from 10 s on and before 20 s, and iteration yields
-    each as an `Estimate`. Traces are equal where their columns and their provenance are. `source` names what was read,
-    `model` what read it; `cut_at_s` is the time at which a cut source breaks off, None where it was whole.
+    `columns` maps each name of `COLUMNS` to a float64 array (n,), `face` to int64. ``trace["valence"]`` and
+    ``trace.valence`` are columns, ``trace[10.0:20.0]`` is the trace from 10 s up to, but excluding, 20 s, and iteration
+    yields `Estimate`. Traces are equal if their columns and provenance are. `source` and `model` are the names of what
+    was read and of the recognizer; `cut_at_s` is the time in seconds at which a cut source ends, None if it is
+    complete.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -38,16 +39,17 @@ class Trace:
     model: str = ""
     cut_at_s: float | None = None
 
-    __hash__ = None  # type: ignore[assignment]  # it is compared by value, and may change
+    __hash__ = None  # type: ignore[assignment]  # compared by value, and mutable
 
     @classmethod
     def from_estimates(cls, estimates: Iterable[Estimate], **about: Any) -> "Trace":
-        """A trace of `estimates`, each an `Estimate` or a tuple in the order of `COLUMNS`."""
+        """A trace of `estimates`, each an `Estimate` or a tuple in the order of `COLUMNS`. `about` are `source`,
+        `model` and `cut_at_s`."""
         return cls.from_table(np.array(list(estimates), np.float64), **about)
 
     @classmethod
     def from_table(cls, values: NDArray[np.float64], **about: Any) -> "Trace":
-        """A trace from the values of its rows, one row after the other."""
+        """A trace from a table of values, float64 (n, len(COLUMNS)); `about` as in `from_estimates`."""
         table = values.reshape(-1, len(COLUMNS))
         columns: dict[str, NDArray[Any]] = {name: table[:, i].copy() for i, name in enumerate(COLUMNS)}
         columns["face"] = columns["face"].astype(np.int64)
@@ -68,7 +70,7 @@ class Trace:
         if isinstance(key, str):
             return self.columns[key]
         if not isinstance(key, slice) or key.step is not None:
-            raise TypeError('a trace is indexed by a column, trace["valence"], or by time, trace[10.0:20.0]')
+            raise TypeError('a trace is indexed by a column, trace["valence"], or by time in seconds, trace[10.0:20.0]')
         begin, end = (math.nan if bound is None else float(bound) for bound in (key.start, key.stop))
         times = self.columns["time_s"]
         return self._where(~(times < begin) & ~(times >= end))
@@ -89,17 +91,17 @@ class Trace:
         faces = len(np.unique(self.columns["face"]))
         span = f", {self.time_s[0]:.2f} to {self.time_s[-1]:.2f} s" if len(self) else ""
         count = f"{len(self)} estimates of {faces} face{'s' * (faces != 1)}"
-        return f"<Trace of {self.source or 'nothing named'}: {count}{span}>"
+        return f"<Trace of {self.source or 'unnamed source'}: {count}{span}>"
 
     def _repr_png_(self) -> bytes | None:
-        """The plot, for a notebook; None where Matplotlib is not installed."""
+        """The plot, for a notebook; None if Matplotlib is not installed."""
         try:
             return plot.png_of(self.plot())
         except UsageError:
             return None
 
     def _repr_html_(self) -> str:
-        """A line and the plot, for a notebook."""
+        """A summary and the plot, for a notebook."""
         picture = self._repr_png_()
         shown = "" if picture is None else f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
         return f"<p>{html.escape(repr(self))}</p>{shown}"
@@ -110,46 +112,46 @@ class Trace:
 
     @property
     def provenance(self) -> Provenance:
-        """Where the trace came from."""
+        """Source, model, `cut_at_s` and the version of lowbeam."""
         return Provenance(self.source, self.model, self.cut_at_s, lowbeam.__version__)
 
     def of_face(self, face: int) -> "Trace":
-        """The rows of one face."""
+        """The trace of the face with the id `face`."""
         return self._where(self.columns["face"] == face)
 
     def faces(self) -> list[int]:
-        """Ids of the faces, the most present (sum of areas) first."""
+        """Ids of the faces, the most present (largest sum of box areas) first."""
         ids, index = np.unique(self.columns["face"], return_inverse=True)
         presence = np.bincount(index, weights=self.columns["side"] ** 2, minlength=len(ids))
         return [int(i) for i in ids[np.argsort(-presence, kind="stable")]]
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """A `pandas.DataFrame` with `COLUMNS` (the `tables` extra)."""
+        """A `pandas.DataFrame` with `COLUMNS` (the `tables` extra). Raises `UsageError` if pandas is not installed."""
         try:
             import pandas
         except ImportError as error:
             raise UsageError("to_pandas needs pandas: pip install 'lowbeam[tables]'") from error
         return pandas.DataFrame(self.columns)
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the trace as ``.csv`` or ``.jsonl`` (4 decimals; provenance in a side file), ``.json`` or ``.parquet``
-        (the `tables` extra), by its suffix.
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trace in the format of the suffix of `path`: ``.csv`` or ``.jsonl`` (4 decimals; provenance in
+        ``NAME-metadata.json``), ``.json``, or ``.parquet`` (the `tables` extra).
 
-        Raises `UsageError` for another suffix, `OutputError` where the file cannot be written.
+        Raises `UsageError` for another suffix, `OutputError` if the file cannot be written.
         """
         store.save(self, path)
 
-    def plot(self, path: str | os.PathLike | None = None, *, ax: "Axes | None" = None) -> "Figure":
-        """Valence and arousal over time, each within two standard deviations, as a Matplotlib figure (the `plot`
-        extra), which a notebook shows; written to `path` (PNG, SVG or PDF by its suffix) where one is given. With `ax`
-        the most present face is drawn there.
+    def plot(self, path: str | os.PathLike[str] | None = None, *, ax: "Axes | None" = None) -> "Figure":
+        """Plot valence and arousal over time with bands of two standard deviations; returns a Matplotlib figure (the
+        `plot` extra). With `path` it is written as PNG, SVG or PDF, by the suffix. With `ax` the most present face is
+        drawn on these axes.
 
         Raises `UsageError` or `OutputError`.
         """
         if ax is not None:
             plot.draw_on(ax, self)
             figure = ax.get_figure(root=True)
-            assert figure is not None  # axes belong to one
+            assert figure is not None  # axes belong to a figure
         else:
             figure = plot.plot_trace(self)
         if path is not None:
@@ -157,9 +159,9 @@ class Trace:
         return figure
 
 
-def load_csv(path: str | os.PathLike) -> Trace:
-    """Read a trace that was saved as CSV; source and model are known where its side file is there. Raises `SourceError`
-    where it is not one."""
+def load_csv(path: str | os.PathLike[str]) -> Trace:
+    """Read a trace that was saved as CSV; `source` and `model` come from ``NAME-metadata.json`` beside it, if present.
+    Raises `SourceError` if the file is not a trace."""
     rows, provenance = store.load_rows(path)
     return Trace.from_estimates(
         rows, source=provenance.source, model=provenance.model, cut_at_s=provenance.cut_at_s

@@ -1,1 +1,1 @@
-"""People who do not exist, drawn with the valence and arousal that move their faces (the `render` extra)."""
+"""Rendered talking faces with known valence and arousal (the `render` extra)."""

@@ -1,4 +1,4 @@
-"""From a lit scene to what a cheap camera makes of it: background, things that cross, exposure, blur and noise."""
+"""The camera: background, objects that cross the picture, exposure, motion blur and noise."""
 
 from dataclasses import dataclass
 
@@ -10,26 +10,26 @@ from lowbeam.corpora.rendered.person import Linear, Scene, to_srgb
 from lowbeam.corpora.rendered.raster import capsule
 from lowbeam.face import Grey
 
-SHUTTER = 0.5  # share of the time between two frames in which it is open
+SHUTTER = 0.5  # share of the frame interval in which the shutter is open
 MAX_BLUR = 9  # pixels
 
 
 @dataclass(frozen=True)
 class Camera:
-    """`softness` is the share of light that each pixel loses to its four neighbours; `noise` the deviation of a mid
-    grey pixel, in grey levels."""
+    """`softness` is the share of light that each pixel loses to its four neighbours; `noise` is the standard deviation
+    of a mid-grey pixel, in grey levels."""
 
     softness: float
     noise: float
 
 
 def random_camera(rng: np.random.Generator) -> Camera:
-    """A camera as laptops and telephones have them."""
+    """A random camera, like those of laptops and phones."""
     return Camera(float(rng.uniform(0, 0.4)), float(np.exp(rng.uniform(np.log(0.4), np.log(3.0)))))
 
 
 def room(size: int, rng: np.random.Generator) -> Linear:
-    """A wall with a gradient, soft patches, and some straight-edged things: (size, size, 1)."""
+    """A background: a wall with a gradient, soft patches and rectangular objects, float32 (size, size, 1)."""
     y, x = np.mgrid[0:size, 0:size] / size
     wall = rng.uniform(0.04, 0.5) * (1 + rng.uniform(-0.7, 0.7) * (x - 0.5) + rng.uniform(-0.7, 0.7) * (y - 0.5))
     for _ in range(rng.integers(4, 12)):
@@ -39,11 +39,12 @@ def room(size: int, rng: np.random.Generator) -> Linear:
         left, top, width, height = rng.uniform(0, 1, 4) * (1, 1, 0.4, 0.6)
         inside = (x > left) & (x < left + width) & (y > top) & (y < top + height)
         wall = np.where(inside, wall * rng.uniform(0.4, 1.8), wall)
-    return np.clip(wall, 0.01, 1)[..., None].astype(np.float32)
+    albedo: Linear = np.clip(wall, 0.01, 1)[..., None].astype(np.float32)
+    return albedo
 
 
 def cross(scene: Scene, crossing: Crossing, time_s: float, tone: float) -> None:
-    """Draw what crosses the picture at `time_s`, of albedo `tone`, over the scene."""
+    """Draw `crossing` as it is at `time_s` (seconds), with the albedo `tone`, over the scene."""
     share = (time_s - crossing.start_s) / (crossing.end_s - crossing.start_s)
     if not 0 <= share <= 1:
         return
@@ -56,7 +57,7 @@ def cross(scene: Scene, crossing: Crossing, time_s: float, tone: float) -> None:
     aside = np.array([-along[1], along[0]])
     colour = np.array([tone], np.float32)
 
-    def stroke(start: NDArray, end: NDArray, radius: float, shade: float) -> None:
+    def stroke(start: NDArray[np.float64], end: NDArray[np.float64], radius: float, shade: float) -> None:
         in_front = [np.array([*point, np.inf], np.float32) for point in (start, end)]
         capsule(scene.canvas, scene.depth, in_front[0], in_front[1], radius * side, colour, shade)
 
@@ -74,8 +75,8 @@ def cross(scene: Scene, crossing: Crossing, time_s: float, tone: float) -> None:
 def photograph(
     scene: Scene, camera: Camera, gain: float, movement: tuple[float, float], rng: np.random.Generator
 ) -> Grey:
-    """What the camera records, uint8 (h, w), of a scene in which the face has moved by `movement` pixels (x, y) since
-    the last frame."""
+    """The picture that the camera takes of `scene`, grey uint8 (h, w). `movement` is that of the face since the last
+    frame, in pixels (x, y)."""
     light: Linear = _motion_blurred(scene.picture()[..., 0], movement) * np.float32(gain)
     edged = np.pad(light, 1, mode="edge")
     neighbours = edged[:-2, 1:-1] + edged[2:, 1:-1] + edged[1:-1, :-2] + edged[1:-1, 2:]
@@ -92,4 +93,5 @@ def _motion_blurred(light: NDArray[np.float32], movement: tuple[float, float]) -
     if taps < 2:
         return light
     shifts = {(round(y * (i / (taps - 1) - 0.5)), round(x * (i / (taps - 1) - 0.5))) for i in range(taps)}
-    return np.mean([np.roll(light, shift, (0, 1)) for shift in sorted(shifts)], axis=0, dtype=np.float32)
+    blurred: Linear = np.mean([np.roll(light, shift, (0, 1)) for shift in sorted(shifts)], axis=0, dtype=np.float32)
+    return blurred

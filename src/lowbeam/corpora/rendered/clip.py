@@ -1,7 +1,7 @@
-"""The clip that ships: a rendered person who talks, nods, blinks, and passes through joy, surprise, sadness, anger and
-rest, with the true valence and arousal of every frame.
+"""The shipped clip: a rendered person who talks, nods and blinks, and shows joy, surprise, sadness, anger and rest,
+with the true valence and arousal of every frame.
 
-Made again by ``python -m lowbeam.corpora.rendered.clip FACE_MODEL OUT`` (the `render` extra).
+Made by ``python -m lowbeam.corpora.rendered.clip FACE_MODEL OUT`` (the `render` extra).
 """
 
 import csv
@@ -24,7 +24,7 @@ DURATION_S = 24.0
 SIZE = (640, 360)  # pixels
 SEED = 11
 
-# Keyframes (time in seconds, intensity in [0, 1]) of each feeling; between them the intensity moves along a cosine.
+# Keyframes (time in seconds, intensity in [0, 1]) of each emotion, with cosine interpolation between them.
 FEELINGS: dict[str, list[tuple[float, float]]] = {
     "happiness": [(2.0, 0), (3.2, 0.9), (5.5, 0.6), (6.6, 0.9), (7.8, 0), (22.3, 0), (23.4, 0.5), (24, 0.5)],
     "surprise": [(8.6, 0), (9.1, 1), (10.4, 0.8), (11.4, 0)],
@@ -35,7 +35,7 @@ TALKING_S = [(0.6, 2.0), (4.0, 6.0), (13.6, 15.4), (18.8, 20.4)]
 NODS_S = [(3.4, 4.8), (22.4, 23.8)]
 BLINKS_S = [0.5, 2.6, 5.2, 7.7, 8.4, 11.6, 12.6, 15.0, 17.1, 19.6, 22.1]
 
-# The action units of each emotion (Ekman & Friesen 1983, EMFACS-7), as blendshapes; a name without a side is both.
+# The action units of each emotion (Ekman & Friesen 1983, EMFACS-7) as blendshapes; a name without a side means both.
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "happiness": {  # 6 + 12 + 25
         "cheekSquint": 0.7, "cheekRaiser": 0.7, "eyeSquint": 0.3, "mouthSmile": 1.0, "mouthUpperUp": 0.3, "jawOpen": 0.1
@@ -58,25 +58,27 @@ SYLLABLES_PER_S = 4.5
 
 
 def intensity(feeling: str, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How strongly `feeling` is felt at each of `time_s`, in [0, 1]."""
+    """Intensity of the emotion `feeling` at `time_s` (n,), in [0, 1]: (n,)."""
     times, values = np.array(FEELINGS[feeling]).T
     index = np.clip(np.searchsorted(times, time_s, side="right") - 1, 0, len(times) - 2)
     share = np.clip((time_s - times[index]) / (times[index + 1] - times[index]), 0, 1)
-    return values[index] + (values[index + 1] - values[index]) * (1 - np.cos(np.pi * share)) / 2
+    found: NDArray[np.float64] = values[index] + (values[index + 1] - values[index]) * (1 - np.cos(np.pi * share)) / 2
+    return found
 
 
 def truth(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Valence and arousal at each of `time_s`, (n, 2): each feeling's place on the circumplex, by its intensity."""
-    return sum(intensity(f, time_s)[:, None] * CIRCUMPLEX[EMOTIONS.index(f)] for f in FEELINGS)
+    """Valence and arousal at `time_s` (n,): each emotion's place on the circumplex times its intensity, (n, 2)."""
+    affect: NDArray[np.float64] = sum(intensity(f, time_s)[:, None] * CIRCUMPLEX[EMOTIONS.index(f)] for f in FEELINGS)
+    return affect
 
 
 def _within(time_s: float, spans: list[tuple[float, float]]) -> float:
-    """1 within any of `spans`, falling to 0 over 0.15 s at its ends."""
+    """1 within any of `spans`, with a fall to 0 over 0.15 s at its ends."""
     return max(float(np.clip(min(time_s - a, b - time_s) / 0.15, 0, 1)) for a, b in spans)
 
 
 def pose_at(time_s: float, syllables: NDArray[np.int64]) -> Pose:
-    """Expression, turn and nod at `time_s`; `syllables` is the run of visemes (indices of `VISEMES`) to talk with."""
+    """Expression and head pose at `time_s`; `syllables` are the visemes of the speech, as indices of `VISEMES`."""
     weights: dict[str, float] = {"eyeWide": 0.12}
 
     def add(shapes: dict[str, float], amount: float) -> None:
@@ -108,7 +110,8 @@ def _room(rng: np.random.Generator) -> NDArray[np.float32]:
     for _ in range(14):
         cx, cy, r = rng.uniform(0, 1), rng.uniform(0, 0.56), rng.uniform(0.05, 0.2)
         wall = wall + rng.uniform(-0.07, 0.07) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / r**2)
-    return (np.clip(wall, 0.01, 1)[..., None] * np.array([1.0, 0.95, 0.85])).astype(np.float32)
+    lit: NDArray[np.float32] = (np.clip(wall, 0.01, 1)[..., None] * np.array([1.0, 0.95, 0.85])).astype(np.float32)
+    return lit
 
 
 def frames(face_model: str | Path) -> Iterator[Rgb]:
@@ -124,7 +127,7 @@ def frames(face_model: str | Path) -> Iterator[Rgb]:
 
 
 def write_clip(face_model: str | Path, out: str | Path) -> None:
-    """Write ``clip.mp4`` and its truth, ``clip.csv``, into the folder `out`."""
+    """Write ``clip.mp4`` and its ground truth, ``clip.csv``, into the folder `out`."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     with VideoSink(folder / "clip.mp4", FPS) as sink:

@@ -1,17 +1,17 @@
-"""Feelings on a face: each person's own way from valence and arousal to the action units that show them."""
+"""Expressions: each person's own mapping from valence and arousal to blendshapes (action units)."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.corpora.rendered.feelings import Affect, wandering
 
-REACH = 0.20  # on the circumplex: how far an expression is shown from its place
-LAG_S = (0.08, 0.4)  # by which the face follows the feeling
-MID_FACE = ("jaw", "mouthFunnel", "mouthPucker", "mouthClose", "mouthShrug", "mouthRoll")  # shapes without sides
+REACH = 0.20  # standard deviation, on the circumplex, of the region in which an expression is shown
+LAG_S = (0.08, 0.4)  # delay of the face after the emotion
+MID_FACE = ("jaw", "mouthFunnel", "mouthPucker", "mouthClose", "mouthShrug", "mouthRoll")  # blendshapes without sides
 
-# Places on the circumplex (valence, arousal) and the blendshapes shown there; a name without a side is both. Those with
-# a name of FER+ stand where `ferplus.CIRCUMPLEX` has them, with the action units of EMFACS-7 (Ekman & Friesen 1983);
-# those between are ours, after Russell (1980), A circumplex model of affect.
+# Places on the circumplex (valence, arousal) and their blendshapes; a name without a side stands for both. Emotions of
+# FER+ are at the places of `ferplus.CIRCUMPLEX`, with the action units of EMFACS-7 (Ekman & Friesen 1983). The others
+# are our own, after Russell (1980), A circumplex model of affect.
 EXPRESSIONS: dict[str, tuple[tuple[float, float], dict[str, float]]] = {
     "neutral": ((0.0, 0.0), {}),
     "happiness": ((0.81, 0.51), {  # 6 + 12 + 25
@@ -49,11 +49,11 @@ EXPRESSIONS: dict[str, tuple[tuple[float, float], dict[str, float]]] = {
 NAMES = tuple(EXPRESSIONS)
 PLACES = np.array([place for place, _ in EXPRESSIONS.values()])
 
-Weights = dict[str, NDArray[np.float64]]  # of each blendshape, (n,)
+Weights = dict[str, NDArray[np.float64]]  # by blendshape name, each (n,)
 
 
 class Style:
-    """How one person shows what they feel: which expressions they prefer, how strongly, how evenly, how late."""
+    """How one person expresses emotions: preferred expressions, strength, asymmetry and delay."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -63,8 +63,8 @@ class Style:
         self._gain: dict[str, float] = {}
 
     def show(self, affect: Affect, fps: float) -> Weights:
-        """The blendshapes that show `affect` (n, 2): smoothed, and blended over the expressions near it, whose
-        preference wanders."""
+        """The blendshape weights, in [0, 1], for `affect` (n, 2) at `fps` frames per second: a blend of the expressions
+        near the delayed affect, with preferences that drift over time."""
         felt = _delayed(affect, self._lag_s * fps)
         drift = np.stack([0.4 * wandering(len(felt), 1 / fps, 15.0, self._rng) for _ in NAMES], 1)
         distance = np.square(felt[:, None] - PLACES).sum(2)
@@ -81,7 +81,7 @@ class Style:
         return weights
 
     def _of(self, name: str) -> float:
-        """This person's gain of a blendshape: the two sides alike, to some 10 %."""
+        """This person's gain of a blendshape; the two sides differ by about 10 %."""
         stem = name.removesuffix("_L").removesuffix("_R")
         if stem not in self._gain:
             self._gain[stem] = float(np.exp(self._rng.normal(0, 0.22)))
@@ -91,7 +91,7 @@ class Style:
 
 
 def both_sides(shapes: dict[str, float]) -> list[tuple[str, float]]:
-    """`shapes` with a name for each side where there are two."""
+    """`shapes` with one name per side for blendshapes that have two sides."""
     pairs: list[tuple[str, float]] = []
     for name, weight in shapes.items():
         single = name.startswith(MID_FACE) or name.endswith(("_L", "_R"))
@@ -100,7 +100,7 @@ def both_sides(shapes: dict[str, float]) -> list[tuple[str, float]]:
 
 
 def _delayed(affect: Affect, frames: float) -> Affect:
-    """`affect` through a low-pass of first order whose delay is `frames`."""
+    """`affect` after a first-order low-pass filter with a delay of `frames`."""
     keep = frames / (1 + frames)
     out = affect.copy()
     for i in range(1, len(out)):

@@ -1,5 +1,5 @@
-"""The morphable head: ICT-FaceKit (Li et al. 2020, arXiv 2004.00543; MIT licence), packed in one file or as it is given
-out."""
+"""The morphable head model: ICT-FaceKit (Li et al. 2020, arXiv 2004.00543; MIT licence), in one npz file or as a clone
+of its repository."""
 
 import json
 import zipfile
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,10 @@ LANDMARKS = 68
 
 @dataclass(frozen=True)
 class FaceModel:
-    """The head, less what is not drawn. `neutral` (v, 3) in cm: x to the subject's left, y up, z to the viewer;
-    `identity` (60, v, 3) offsets for weights of about N(0, 1); `expression` (e, v, 3) offsets for weights in [0, 1], by
-    `expression_names`; `triangles` int32 (t, 3); `part` uint8 (v,), an index of `PARTS`; `landmarks` int32 (68,)
-    vertices in the Multi-PIE order."""
+    """The head model, without the parts that are not drawn. `neutral` (v, 3) in cm: x to the subject's left, y up, z to
+    the viewer; `identity` (60, v, 3) offsets for weights of about N(0, 1); `expression` (e, v, 3) offsets for weights
+    in [0, 1], by `expression_names`; `triangles` int32 (t, 3); `part` uint8 (v,), an index of `PARTS`; `landmarks`
+    int32 (68,) vertices in the Multi-PIE order."""
 
     neutral: Vectors
     identity: NDArray[np.float32]
@@ -40,7 +41,7 @@ class FaceModel:
 def load_face_model(path: str | Path, needed: Iterable[str] = ()) -> FaceModel:
     """Read ``ict_face.npz``, or a clone of the public ICT-FaceKit repository.
 
-    Raises `CorpusError` where it is missing or lacks a part, or one of the `needed` expressions.
+    Raises `CorpusError` if it is missing or lacks a part or one of the `needed` expressions.
     """
     try:
         raw = _read_repository(Path(path)) if Path(path).is_dir() else _read_npz(path)
@@ -51,13 +52,13 @@ def load_face_model(path: str | Path, needed: Iterable[str] = ()) -> FaceModel:
 
 @dataclass(frozen=True)
 class _Raw:
-    neutral: NDArray
-    identity: NDArray
-    expression: NDArray
+    neutral: NDArray[Any]
+    identity: NDArray[Any]
+    expression: NDArray[Any]
     expression_names: list[str]
-    triangles: NDArray
+    triangles: NDArray[Any]
     part_names: list[str]  # of each triangle
-    landmarks: NDArray
+    landmarks: NDArray[Any]
 
 
 def _read_npz(path: str | Path) -> _Raw:
@@ -90,7 +91,7 @@ def _read_vertices(path: Path) -> NDArray[np.float32]:
 
 
 def _read_obj(path: Path) -> tuple[Vectors, NDArray[np.int32], list[str]]:
-    """Vertices, triangles (polygons as fans) and the material of each triangle, without its ``M_``."""
+    """Vertices, triangles (polygons as fans) and the material of each triangle, without the prefix ``M_``."""
     triangles, names, material = [], [], ""
     for line in path.read_text().splitlines():
         words = line.split()
@@ -105,7 +106,8 @@ def _read_obj(path: Path) -> tuple[Vectors, NDArray[np.int32], list[str]]:
 
 
 def _checked(raw: _Raw, needed: Iterable[str]) -> FaceModel:
-    """The model without what is not drawn, its vertices numbered anew. Raises `ValueError` naming what is missing."""
+    """The model without the parts that are not drawn, with renumbered vertices. Raises `ValueError` that names missing
+    parts."""
     count = len(raw.neutral)
     shapes = {"identity": raw.identity, "expression": raw.expression}
     for name, offsets in shapes.items():

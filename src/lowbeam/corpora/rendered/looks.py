@@ -1,10 +1,11 @@
-"""What people look like, and how they are painted: the albedo of every vertex.
+"""The appearance of people, and their painting: the albedo of every vertex.
 
 Colours are linear, in [0, 1], of three channels (RGB) or of one (grey).
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,12 @@ HAIR_STYLES = ("short", "long", "none")
 
 @dataclass(frozen=True)
 class Looks:
-    """One person: `identity` weights (60,), about N(0, 1), colours, and what else tells people apart.
+    """The appearance of one person: `identity` weights (60,), about N(0, 1), colours, and other features.
 
-    `stubble` in [0, 1]; `brow_width` in cm; `hair_style` one of `HAIR_STYLES`, its line lowered by `hairline` cm and
-    standing off by `hair_depth` cm; `mottle` is how uneven the skin is; `asymmetry` (3,) shifts the left half against
-    the right, in cm up, out and forward; `glasses` the half width of a lens in cm, 0 for none; `texture` seeds hair and
-    skin.
+    `stubble` is in [0, 1]; `brow_width` in cm; `hair_style` is one of `HAIR_STYLES`, with the hairline lowered by
+    `hairline` cm and a thickness of `hair_depth` cm; `mottle` is the unevenness of the skin; `asymmetry` shifts the
+    left half against the right, in cm along x, y and z; `glasses` is the half width of a lens in cm, 0 for none;
+    `texture` is the seed of hair and skin.
     """
 
     identity: Vectors
@@ -53,7 +54,7 @@ class Looks:
 
 
 def random_looks(rng: np.random.Generator) -> Looks:
-    """A grey person drawn at random: skin of any tone, hair darker or lighter than it, glasses for one in four."""
+    """A random person in grey: skin of any tone, darker or lighter hair, glasses for one in four."""
     skin = float(rng.uniform(0.09, 0.50))
     kinds = [rng.uniform(0.01, 0.05), skin * rng.uniform(0.25, 0.6), min(0.65, skin * rng.uniform(1.3, 1.6))]
     hair = float(rng.choice(kinds, p=[0.55, 0.3, 0.15]))  # black, brown, fair or grey
@@ -74,7 +75,7 @@ def random_looks(rng: np.random.Generator) -> Looks:
 
 
 def shape_of(model: FaceModel, looks: Looks) -> tuple[Vectors, NDArray[np.float32]]:
-    """The person's neutral head, (v, 3) in cm, with its hair standing off; and how much each vertex is hair, (v,)."""
+    """The person's neutral head, (v, 3) in cm, and the share of hair of each vertex, in [0, 1]: (v,)."""
     vertices = model.neutral + np.tensordot(looks.identity, model.identity, 1).astype(np.float32)
     left = smoothstep(vertices[:, :1], -3.0, 3.0) - 0.5
     vertices = (vertices + left * np.array(looks.asymmetry)).astype(np.float32)
@@ -82,14 +83,15 @@ def shape_of(model: FaceModel, looks: Looks) -> tuple[Vectors, NDArray[np.float3
     return vertices, hair
 
 
-def smoothstep(x: NDArray, low: float | NDArray, high: float | NDArray) -> NDArray:
-    """0 below `low`, 1 above `high`, and smooth between."""
+def smoothstep(x: NDArray[Any], low: float | NDArray[Any], high: float | NDArray[Any]) -> NDArray[Any]:
+    """0 below `low`, 1 above `high`, and a cubic between (GLSL's ``smoothstep``)."""
     t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    smooth: NDArray[Any] = t * t * (3 - 2 * t)
+    return smooth
 
 
 def paint(model: FaceModel, vertices: Vectors, looks: Looks, hair: NDArray[np.float32]) -> Vectors:
-    """Albedo of each vertex, (v, c): skin, hair, brows, lips, stubble, shirt; eyes and teeth by their part."""
+    """Albedo of each vertex, (v, c): skin, hair, brows, lips, stubble and shirt; eyes and teeth by their part."""
     part_colours = {
         "GumsTongue": looks.gums, "Teeth": looks.teeth, "ScleraLeft": looks.sclera, "ScleraRight": looks.sclera,
         "IrisLeft": looks.iris, "IrisRight": looks.iris,
@@ -100,7 +102,7 @@ def paint(model: FaceModel, vertices: Vectors, looks: Looks, hair: NDArray[np.fl
     marks = vertices[model.landmarks]
     x, y, z = vertices.T
 
-    def blend(colour: Colour, weight: NDArray) -> None:
+    def blend(colour: Colour, weight: NDArray[Any]) -> None:
         share = (weight * is_skin)[:, None].astype(np.float32)
         colours[:] += share * (np.asarray(colour, np.float32) - colours)
 
@@ -125,7 +127,7 @@ def paint(model: FaceModel, vertices: Vectors, looks: Looks, hair: NDArray[np.fl
     return colours
 
 
-# Skin folds where it is pressed together: the blendshapes that fold it, and how dark a fold is.
+# Folds of the skin: the blendshapes that cause each, and its darkness.
 FOLDS = {
     "brows": (("browDown_L", "browDown_R"), 0.5), "bridge": (("noseSneer_L", "noseSneer_R"), 0.4),
     "cheeks": (("mouthSmile_L", "mouthSmile_R", "noseSneer_L", "noseSneer_R"), 0.28),
@@ -134,19 +136,20 @@ FOLDS = {
 
 
 def folds(model: FaceModel, vertices: Vectors) -> NDArray[np.float32]:
-    """How much each vertex lies in each of `FOLDS`, in [0, 1]: (folds, v)."""
+    """The weight of each vertex in each of `FOLDS`, in [0, 1]: (folds, v)."""
     marks = vertices[model.landmarks]
     x, y, _ = vertices.T
     is_face = model.part == PARTS.index("Face")
 
-    def line(width: float, *points: NDArray) -> NDArray:
+    def line(width: float, *points: NDArray[Any]) -> NDArray[Any]:
         return 1 - smoothstep(_distance_to_curve(vertices, np.stack(points)), 0.08, width)
 
-    def both(width: float, *points: tuple[int, tuple[float, float, float]]) -> NDArray:
-        """A line through points off landmarks of the right half, and its mirror image."""
+    def both(width: float, *points: tuple[int, tuple[float, float, float]]) -> NDArray[Any]:
+        """A line through points relative to landmarks of the right half, and its mirror image."""
         mirror = np.array([-1, 1, 1], np.float32)
         sided = [marks[mark] + np.asarray(off, np.float32) for mark, off in points]
-        return np.maximum(line(width, *sided), line(width, *(point * mirror for point in sided)))
+        halves: NDArray[Any] = np.maximum(line(width, *sided), line(width, *(point * mirror for point in sided)))
+        return halves
 
     raised = y - marks[19:25, 1].mean()
     rows = np.cos(2 * np.pi * raised / 0.9) ** 8 * (raised > 0.7) * (raised < 3.2) * (np.abs(x) < 4.2)
@@ -157,11 +160,12 @@ def folds(model: FaceModel, vertices: Vectors) -> NDArray[np.float32]:
         rows,
         both(0.35, (48, (-0.2, -0.1, 0)), (48, (-0.5, -1.1, -0.3))),
     ]
-    return (np.stack(found) * is_face).astype(np.float32)
+    depths: NDArray[np.float32] = (np.stack(found) * is_face).astype(np.float32)
+    return depths
 
 
 def _paint_irises(model: FaceModel, vertices: Vectors, looks: Looks, colours: Vectors) -> None:
-    """The iris lies behind the cornea, which is part of the sclera's mesh: paint it on there."""
+    """Paint the iris on the cornea, which is part of the sclera's mesh and covers the iris."""
     for eye in ("ScleraLeft", "ScleraRight"):
         is_eye = model.part == PARTS.index(eye)
         pole = vertices[is_eye][vertices[is_eye, 2].argmax()]
@@ -171,8 +175,8 @@ def _paint_irises(model: FaceModel, vertices: Vectors, looks: Looks, colours: Ve
 
 
 def _hair(model: FaceModel, vertices: Vectors, looks: Looks) -> NDArray[np.float32]:
-    """How much each vertex belongs to the hair, in [0, 1]: above a line that falls from the forehead to the nape (long
-    hair: beside the face too), and not the ears. (v,)"""
+    """The share of hair of each vertex, in [0, 1]: (v,). Hair is above a line that falls from the forehead to the nape
+    (long hair: also beside the face), without the ears."""
     if looks.hair_style == "none":
         return np.zeros(len(vertices), np.float32)
     x, y, z = vertices.T
@@ -180,22 +184,25 @@ def _hair(model: FaceModel, vertices: Vectors, looks: Looks) -> NDArray[np.float
     forehead = brows + FOREHEAD - looks.hairline - 0.03 * x * x
     line = np.where(z > 6, forehead, np.interp(z, [-6, -3.5, 1, 6], [-6, 4, 5, forehead.mean() - 0.5]))
     ears = (np.abs(x) > 7.8) & (y < 5.5) & (z > -4.5)
-    if looks.hair_style == "long":  # falls over the ears, to the shoulders
+    if looks.hair_style == "long":  # over the ears, to the shoulders
         line = np.where((z < 3) | (np.abs(x) > 7.0), np.minimum(line, -11), line)
         ears = np.zeros_like(ears)
     skin = model.part <= PARTS.index("BackHead")
-    return (smoothstep(y, line, line + 0.7) * skin * ~ears).astype(np.float32)
+    hair: NDArray[np.float32] = (smoothstep(y, line, line + 0.7) * skin * ~ears).astype(np.float32)
+    return hair
 
 
 def _texture(points: Vectors, seed: int, size_cm: float) -> NDArray[np.float32]:
-    """Smooth noise of about unit deviation at `points`, with details of about `size_cm`: a sum of random waves. (v,)"""
+    """Smooth noise with a standard deviation of about 1 at `points`, with details of about `size_cm`: a sum of random
+    waves. (v,)"""
     rng = np.random.default_rng(seed)
     waves = rng.normal(0, 1 / size_cm, (24, 3)).astype(np.float32)
     phases = rng.uniform(0, 2 * np.pi, 24).astype(np.float32)
-    return np.cos(points @ waves.T + phases).sum(1) / np.float32(np.sqrt(12))
+    noise: NDArray[np.float32] = np.cos(points @ waves.T + phases).sum(1) / np.float32(np.sqrt(12))
+    return noise
 
 
-def _distance_to_curve(points: Vectors, curve: Vectors) -> NDArray:
+def _distance_to_curve(points: Vectors, curve: Vectors) -> NDArray[Any]:
     """Distance in cm from each of `points` to the polyline through `curve`."""
     best = np.full(len(points), np.inf, np.float32)
     for a, b in pairwise(curve):

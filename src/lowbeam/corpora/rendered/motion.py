@@ -1,4 +1,4 @@
-"""What moves a face and its picture without a feeling behind it: talk, blinks, gaze, turns, light, distance, hands."""
+"""Motion and changes of the picture that are unrelated to emotion: speech, blinks, gaze, head pose, light and hands."""
 
 from dataclasses import dataclass
 
@@ -24,13 +24,13 @@ LIDS_AND_GAZE = dict.fromkeys(("eyeWide", "eyeBlink", "eyeLookIn", "eyeLookOut",
 
 
 def add(weights: Weights, shapes: dict[str, float], amount: Series) -> None:
-    """Add `amount` (n,) of `shapes` to the weights, in place; none passes 1."""
+    """Add `shapes` times `amount` (n,) to the weights, in place, limited to 1."""
     for name, weight in both_sides(shapes):
         weights[name] = np.minimum(weights.get(name, np.zeros(len(amount))) + weight * amount, 1.0)
 
 
 def talk(weights: Weights, count: int, fps: float, rng: np.random.Generator) -> None:
-    """Speech in spells, a viseme a syllable: the mouth opens without joy."""
+    """Add speech with pauses, one viseme per syllable: the mouth opens without a smile."""
     time_s = np.arange(count) / fps
     loudness, rate, clock_s = rng.uniform(0.6, 1.3), rng.uniform(3.5, 5.5), rng.uniform(0, 5)
     talking = np.zeros(count)
@@ -46,7 +46,7 @@ def talk(weights: Weights, count: int, fps: float, rng: np.random.Generator) -> 
 
 
 def blink_and_look(weights: Weights, count: int, fps: float, rng: np.random.Generator) -> None:
-    """Blinks, some double, and a gaze that jumps and rests."""
+    """Add random blinks, and a gaze that jumps and rests."""
     time_s = np.arange(count) / fps
     add(weights, {"eyeWide": 1.0}, np.full(count, rng.uniform(0.0, 0.15)))  # lids differ
     blinks = np.zeros(count)
@@ -67,8 +67,8 @@ def _jumps(time_s: Series, every_s: float, rng: np.random.Generator) -> Series:
 
 @dataclass(frozen=True)
 class HeadMotion:
-    """Of each frame: `angles_deg` (n, 3), yaw, pitch and roll; `shift` (n, 3) in cm; `zoom` (n,), 1 at the usual
-    distance."""
+    """The head pose of each frame: `angles_deg` (n, 3), yaw, pitch and roll; `shift` (n, 3) in cm; `zoom` (n,), 1 at
+    the normal distance."""
 
     angles_deg: Series
     shift: Series
@@ -76,7 +76,7 @@ class HeadMotion:
 
 
 def move_head(count: int, fps: float, rng: np.random.Generator) -> HeadMotion:
-    """Turns to ±30°, nods and shakes, swaying, coming nearer and going."""
+    """Random head motion: turns up to ±30°, nods, shakes, sway and changes of distance."""
     time_s = np.arange(count) / fps
 
     def sway(*parts: tuple[float, float]) -> Series:
@@ -99,7 +99,7 @@ def move_head(count: int, fps: float, rng: np.random.Generator) -> HeadMotion:
 
 
 def _smooth(series: Series, frames: float) -> Series:
-    """Twice through a low-pass of first order, from both ends: no delay."""
+    """A first-order low-pass filter, applied from both ends so that there is no delay."""
     keep = frames / (1 + frames)
     out = series.copy()
     for _ in range(2):
@@ -111,7 +111,7 @@ def _smooth(series: Series, frames: float) -> Series:
 
 @dataclass(frozen=True)
 class Light:
-    """Of each frame: `direction` (n, 3) that the key light comes from; `ambient` (n,); `gain` (n,) of the exposure;
+    """The light of each frame: `direction` (n, 3) of the key light; `ambient` (n,); `gain` (n,) of the exposure;
     `shadow` (n, 5) as in `Pose`."""
 
     direction: Series
@@ -121,7 +121,7 @@ class Light:
 
 
 def shine(count: int, fps: float, rng: np.random.Generator) -> Light:
-    """Light that drifts, shadows that pass, and an exposure that steps and is put right again."""
+    """Random light: slow drift, passing shadows, and steps of exposure that the camera corrects."""
     time_s = np.arange(count) / fps
     start = np.array([rng.uniform(-1, 1), rng.uniform(0.1, 1), rng.uniform(0.5, 1)])
     drift = np.stack([0.25 * wandering(count, 1 / fps, 12.0, rng) for _ in range(3)], 1)
@@ -149,8 +149,8 @@ def shine(count: int, fps: float, rng: np.random.Generator) -> Light:
 
 @dataclass(frozen=True)
 class Crossing:
-    """A hand or a strand of hair that crosses the picture from `start_s` to `end_s`: from `origin` to `target`, in
-    sides of the picture from its middle, x right and y down, at its farthest half way; `kind` hand or hair."""
+    """A hand or a strand of hair (`kind`) that crosses the picture from `start_s` to `end_s` (seconds). It moves from
+    `origin` to `target` and back; both are in sides of the picture from its centre, x right and y down."""
 
     kind: str
     start_s: float
@@ -160,7 +160,7 @@ class Crossing:
 
 
 def crossings(duration_s: float, rng: np.random.Generator) -> list[Crossing]:
-    """What crosses the face for a moment, about thrice in two minutes."""
+    """Random objects that briefly cross the face, about three in two minutes."""
     found = []
     for at_s in events(duration_s, 38.0, rng):
         kind = str(rng.choice(["hand", "hair"], p=[0.65, 0.35]))

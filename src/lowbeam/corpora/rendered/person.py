@@ -1,4 +1,4 @@
-"""A head with looks, drawn in any pose: a morphable head under a simple light, with a z-buffer.
+"""Draws a person in any pose: a morphable head under a simple light, with a z-buffer.
 
 Geometry is in centimetres: x to the subject's left, y up, z to the camera. Light is linear.
 """
@@ -15,8 +15,8 @@ from lowbeam.corpora.rendered.raster import capsule, deform, rasterize, shade, v
 from lowbeam.media import Rgb
 
 CAMERA_DISTANCE = 70.0  # cm, from the head's origin between the eyes and ears
-NECK = np.array([0.0, -9.0, -2.0], np.float32)  # cm: the joint about which the head turns
-SUPERSAMPLING = 2  # each way
+NECK = np.array([0.0, -9.0, -2.0], np.float32)  # cm: the joint about which the head rotates
+SUPERSAMPLING = 2  # in each direction
 SHADOW_EDGE = 2.0  # cm
 RIM = 0.13  # cm: half the thickness of a pair of glasses' rim
 RIM_POINTS = 18
@@ -26,10 +26,10 @@ Linear = NDArray[np.float32]  # (h, w, c), light in [0, 1]
 
 @dataclass
 class Pose:
-    """One moment: `expression` maps blendshape names to weights in [0, 1]; angles in degrees (yaw to the subject's
-    left, pitch down, roll to the subject's right); `shift` of the head in cm; `light` the direction that light comes
-    from and `ambient` the share that comes from everywhere; `shadow` a direction in which, from a place in cm on, a
-    share of the light is lost: (x, y, z, place, share)."""
+    """The pose and light of one frame: `expression` maps blendshape names to weights in [0, 1]; angles are in degrees
+    (yaw to the subject's left, pitch down, roll to the subject's right); `shift` of the head in cm; `light` is the
+    direction of the key light and `ambient` the share of ambient light; `shadow` is (x, y, z, place, share): along the
+    direction (x, y, z), a share of the key light is lost beyond `place` in cm."""
 
     expression: dict[str, float] = field(default_factory=dict)
     yaw_deg: float = 0.0
@@ -43,19 +43,20 @@ class Pose:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn moment at `SUPERSAMPLING` times the size: `canvas` (h, w, c), `depth` (h, w) in cm."""
+    """A drawn frame at `SUPERSAMPLING` times its size: `canvas` (h, w, c), `depth` (h, w) in cm."""
 
     canvas: Linear
     depth: NDArray[np.float32]
 
     def picture(self) -> Linear:
-        """The canvas at its true size."""
+        """The canvas at the size of the picture."""
         height, width = (side // SUPERSAMPLING for side in self.depth.shape)
-        return self.canvas.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, -1).mean((1, 3))
+        mean: Linear = self.canvas.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, -1).mean((1, 3))
+        return mean
 
 
 class Person:
-    """A head with looks, ready to be drawn in any pose."""
+    """A person with the given looks, who can be drawn in any pose."""
 
     def __init__(self, model: FaceModel, looks: Looks) -> None:
         self._model, self._looks = model, looks
@@ -65,14 +66,14 @@ class Person:
         self._folds = folds(model, self._neutral)
         self._rims = _rims(self._neutral[model.landmarks], looks.glasses) if looks.glasses else []
         self._neutral += looks.hair_depth * hair[:, None] * vertex_normals(self._neutral, model.triangles)
-        self._moves = smoothstep(self._neutral[:, 1:2], -15.0, -8.0).astype(np.float32)  # shoulders stay, the jaw turns
+        self._moves = smoothstep(self._neutral[:, 1:2], -15.0, -8.0).astype(np.float32)  # shoulders stay, the jaw moves
 
     def draw(self, pose: Pose, background: Linear, pixels_per_cm: float) -> Rgb:
         """The person before `background`, float32 (h, w, 3) linear RGB: uint8 (h, w, 3) in sRGB."""
         return to_srgb(self.render(pose, background, pixels_per_cm).picture())
 
     def render(self, pose: Pose, background: Linear, pixels_per_cm: float) -> Scene:
-        """The person before `background`, (h, w, c), in the colours' channels."""
+        """The person before `background`, float32 (h, w, c), with the channels of the person's colours."""
         vertices = self._posed(pose)
         normals = vertex_normals(vertices, self._model.triangles)
         light = np.asarray(pose.light, np.float32)
@@ -93,7 +94,7 @@ class Person:
         return Scene(canvas, depth)
 
     def _folded(self, pose: Pose) -> Vectors:
-        """The albedo, darker where the skin is folded now."""
+        """The albedo, darkened in the folds of the skin."""
         albedo = self._albedo
         for fold, (names, darkness) in zip(self._folds, FOLDS.values(), strict=True):
             pressed = max(pose.expression.get(name, 0.0) for name in names)
@@ -106,12 +107,13 @@ class Person:
         chosen = np.array([index for index, _ in active], np.int64)
         weights = np.array([weight for _, weight in active], np.float32)
         vertices = deform(self._neutral, self._model.expression, chosen, weights)
-        return vertices + self._moves * (_turned(vertices, pose) - vertices)
+        posed: Vectors = vertices + self._moves * (_turned(vertices, pose) - vertices)
+        return posed
 
 
 def head_point(point: tuple[float, float, float], pose: Pose, pixels_per_cm: float) -> tuple[float, float, float]:
-    """Where a point of the head, in cm, is seen: pixels right of and below the picture's middle, and pixels per cm
-    there."""
+    """Where a point of the head, in cm, appears: pixels to the right of and below the picture's centre, and the pixels
+    per cm there."""
     x, y, z = _turned(np.array([point], np.float32), pose)[0].tolist()
     zoom = pixels_per_cm * CAMERA_DISTANCE / (CAMERA_DISTANCE - z)
     return x * zoom, -y * zoom, zoom
@@ -139,7 +141,7 @@ def _rotation(pose: Pose) -> NDArray[np.float32]:
 
 
 def _rims(marks: Vectors, half_width: float) -> list[Vectors]:
-    """A pair of glasses around the eyes of the landmarks (68, 3), as lines in cm: two rims, bridge, temples."""
+    """Glasses around the eyes of the landmarks `marks` (68, 3), as lines in cm: two rims, bridge and temples."""
     angles = np.linspace(0, 2 * np.pi, RIM_POINTS)
     front = marks[36:48, 2].max() + 1.0
     lines, inner, outer = [], [], []
@@ -154,7 +156,8 @@ def _rims(marks: Vectors, half_width: float) -> list[Vectors]:
 
 
 def to_srgb(linear: Linear) -> NDArray[np.uint8]:
-    """Linear light as 8-bit levels (IEC 61966-2-1)."""
+    """Linear light in [0, 1] as 8-bit sRGB levels (IEC 61966-2-1)."""
     linear = np.clip(linear, 0, 1)
     curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(curve * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(curve * 255).astype(np.uint8)
+    return levels

@@ -42,7 +42,8 @@ def vertex_normals(vertices, triangles):  # type: ignore[no-untyped-def]  # prag
 @numba.njit(cache=True, fastmath=True)
 def shade(albedo, vertices, normals, light, ambient, shadow):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Lambert's law: a key light from `light` (3,), a weak fill from the camera, and ambient light. `shadow` (6,) is a
-    plane's normal and place in cm, the width of its edge in cm, and the share of key light that is lost beyond it."""
+    plane's normal and place in cm, the width of its edge in cm, and the share of the key light that is lost beyond
+    it."""
     out = np.empty_like(albedo)
     for i in range(albedo.shape[0]):
         key = max(normals[i, 0] * light[0] + normals[i, 1] * light[1] + normals[i, 2] * light[2], 0)
@@ -63,7 +64,7 @@ def rasterize(points, triangles, colours, canvas, depth):  # type: ignore[no-unt
         i, j, k = triangles[t]
         ax, ay, bx, by, cx, cy = points[i, 0], points[i, 1], points[j, 0], points[j, 1], points[k, 0], points[k, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area >= 0:  # y runs down: counter-clockwise in space is clockwise here
+        if area >= 0:  # y points down: counter-clockwise in space is clockwise here
             continue
         top, bottom = max(int(np.ceil(min(ay, by, cy) - 0.5)), 0), min(int(max(ay, by, cy) + 0.5), height)
         left, right = max(int(np.ceil(min(ax, bx, cx) - 0.5)), 0), min(int(max(ax, bx, cx) + 0.5), width)

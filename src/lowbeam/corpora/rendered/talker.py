@@ -1,4 +1,4 @@
-"""One rendered person: who they are, what they feel and do, and the frames of it."""
+"""One rendered person: appearance, emotion, motion, and the frames."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ from lowbeam.corpora.rendered.person import Person, Pose, head_point
 from lowbeam.face import Box, Grey
 
 PIXELS_PER_CM = 0.036  # of the picture's side, at the usual distance
-HEAD_AT = (0.0, -1.8, 0.0)  # cm: where the head's origin is, from the picture's middle
-# The square that the tracker of `lowbeam.faces` cuts is centred on this point of the head (cm), and has this side (cm):
-# least squares over its boxes on 1,500 frames of 24 rendered people.
+HEAD_AT = (0.0, -1.8, 0.0)  # cm: the head's origin, from the picture's centre
+# The box of the tracker of `lowbeam.faces` is centred on this point of the head (cm) and has this side (cm), by least
+# squares over its boxes in 1,500 frames of 24 rendered people.
 FACE_CENTRE, FACE_SIDE_CM = (0.55, 1.15, 9.0), 18.7
 
 
 def needed_expressions() -> list[str]:
-    """The blendshapes that a face model must have to be a talker's."""
+    """Names of the blendshapes that `Talker` needs in a face model."""
     sets = [shapes for _, shapes in EXPRESSIONS.values()] + [*VISEMES, LIDS_AND_GAZE]
     return sorted({name for shapes in sets for name, _ in both_sides(shapes)})
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame, uint8 (size, size), and where the face is in it."""
+    """One frame, grey uint8 (size, size), and the box of its face in pixels."""
 
     picture: Grey
     box: Box
 
 
 class Talker:
-    """Person number `index` of the corpus that `seed` makes: the same frames every time. `affect` (n, 2) is what is
-    felt at each frame."""
+    """Person number `index` of the corpus with the given `seed`; the frames are reproducible. `count` is their number,
+    `size` their side in pixels. `affect`, float64 (count, 2), is the valence and arousal of each frame."""
 
     def __init__(self, model: FaceModel, seed: int, index: int, count: int, fps: float, size: int) -> None:
         looks_rng, feel_rng, act_rng, self._rng = (
@@ -58,7 +58,7 @@ class Talker:
         self._crossings = crossings(count / fps, act_rng)
 
     def about(self) -> dict[str, Any]:
-        """What the manifest says of this person."""
+        """The properties of this person for the manifest."""
         looks = self.looks
         return {
             "skin": round(looks.skin[0], 3), "hair": looks.hair_style, "glasses": looks.glasses > 0,
@@ -81,7 +81,7 @@ class Talker:
             yield Shot(picture, Box.around(self._size / 2 + x, self._size / 2 + y, FACE_SIDE_CM * zoom))
 
     def _pose(self, index: int) -> Pose:
-        def row(series: NDArray[np.float64]) -> tuple:
+        def row(series: NDArray[np.float64]) -> tuple[Any, ...]:
             return tuple(series[index].tolist())
 
         yaw, pitch, roll = row(self._head.angles_deg)

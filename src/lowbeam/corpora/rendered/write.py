@@ -1,9 +1,9 @@
-"""A corpus of rendered people on disk, in the layout of AVEC 2016, so that `lowbeam.corpora.avec2016` reads it.
+"""Writes a rendered corpus in the layout of AVEC 2016, which `lowbeam.corpora.avec2016` reads.
 
-Beside that layout's folders, of which all boxes are the truth, lies ``manifest.json``: seed, version, settings, people
-by split, and the SHA-256 of every file. The same seed and settings give the same bytes with the same libraries on the
-same kind of processor; how many processes share the work makes no difference. A person depends on seed and number
-alone: corpora of one seed and another size have people in common, in other splits.
+Beside the folders of that layout, ``manifest.json`` states seed, version, settings, people by split, and the SHA-256 of
+every file. All boxes are ground truth. The same seed and settings give the same bytes with the same libraries on the
+same kind of processor, for any number of processes. A person depends only on seed and number: corpora with the same
+seed and another size have people in common, possibly in other splits.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from lowbeam.face import Box, Grey
 from lowbeam.files import whole_file
 from lowbeam.pool import shared
 
-RENDER_VERSION = 1  # of what a seed gives
+RENDER_VERSION = 1  # of the frames that a seed gives
 MANIFEST = "manifest.json"
 SETTINGS = "settings.json"
 SPLIT_SHARES = {"test": 5 / 24, "dev": 4 / 24}  # of the people; the rest are train
@@ -38,7 +38,8 @@ MAX_SUBJECTS, MAX_MINUTES, MAX_FPS = 10_000, 600, 120
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the bytes. `minutes` of video at `fps` for each of `subjects` people, `size` pixels square."""
+    """The settings that determine the corpus: `minutes` of video at `fps` for each of `subjects` people, with frames of
+    `size` × `size` pixels. Raises `UsageError` if a value is out of range."""
 
     subjects: int = 24
     minutes: float = 2.0
@@ -55,11 +56,11 @@ class Settings:
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"{name} {getattr(self, name):g} is out of range: {low:.3g} to {high:g}")
         if self.size % 2:
-            raise UsageError(f"size {self.size} is odd; H.264 needs even sides")
+            raise UsageError(f"size {self.size} is odd; H.264 needs an even side")
 
     @property
     def frames(self) -> int:
-        """Frames of each recording."""
+        """Number of frames of each recording."""
         return max(2, round(60 * self.minutes * self.fps))
 
     def names(self) -> list[tuple[str, str]]:
@@ -73,15 +74,15 @@ def render_corpus(
     out: str | Path, face_model: str | Path, settings: Settings | None = None, *, workers: int = 1,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Render a corpus into the folder `out`, or go on with one that was interrupted; returns its manifest.
+    """Render a corpus into the folder `out`, or continue an interrupted run; returns its manifest.
 
-    `face_model` is ``ict_face.npz`` or a clone of ICT-FaceKit. Raises `UsageError` for settings out of range or a
-    folder that holds something else, `CorpusError` for a face model with missing parts, `OutputError`.
+    `face_model` is ``ict_face.npz`` or a clone of ICT-FaceKit. Raises `UsageError` if a setting is out of range or the
+    folder has other contents, `CorpusError` if the face model lacks parts, `OutputError` if a file cannot be written.
     """
     settings = settings or Settings()
     if not 1 <= workers <= 256:
         raise UsageError(f"workers must be from 1 to 256, not {workers}")
-    load_face_model(face_model, needed_expressions())  # a mistake leaves no folder behind
+    load_face_model(face_model, needed_expressions())  # an error here leaves no folder
     folder = Path(out)
     _claim(folder, settings, face_model)
     jobs = [(folder, face_model, settings, i, name) for i, (_, name) in enumerate(settings.names())]
@@ -102,16 +103,16 @@ def render_corpus(
 
 
 def _claim(folder: Path, settings: Settings, face_model: str | Path) -> None:
-    """Make the folder, or see that what it holds is the same corpus, unfinished or whole."""
+    """Create the folder, or check that it has the same corpus, complete or not."""
     claim = {"version": RENDER_VERSION, **asdict(settings), "face_model_sha256": _face_model_digest(face_model)}
     path = folder / SETTINGS
     try:
         if path.exists():
             if json.loads(path.read_text()) != claim:
-                raise UsageError(f"{folder} holds a corpus of other settings: name another folder")
+                raise UsageError(f"{folder} has a corpus with other settings; name another folder")
             return
         if folder.exists() and any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty: name another folder")
+            raise UsageError(f"{folder} is not empty; name another folder")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         if isinstance(error, UsageError):
@@ -137,7 +138,7 @@ def _files(folder: Path, settings: Settings) -> Iterator[Path]:
 
 
 def _render(job: tuple[Path, str | Path, Settings, int, str]) -> dict[str, dict[str, Any]]:
-    """Render one recording, unless it is there; what the manifest says of it."""
+    """Render one recording unless it exists; returns its properties for the manifest."""
     folder, face_model, settings, index, name = job
     paths = _paths(folder, name)
     model = load_face_model(face_model)
@@ -148,7 +149,7 @@ def _render(job: tuple[Path, str | Path, Settings, int, str]) -> dict[str, dict[
                 path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written: {reason(error)}") from error
-        with whole_file(paths["video"]) as beside:  # it appears last: what was interrupted is made again
+        with whole_file(paths["video"]) as beside:  # it appears last: without it the job is repeated
             boxes = _write_video(talker, beside, settings)
             _write_labels(paths, name, talker.affect, boxes, settings.fps)
     return {name: talker.about()}
@@ -163,7 +164,7 @@ def _write_video(talker: Talker, path: Path, settings: Settings) -> list[Box]:
         stream.width = stream.height = settings.size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.color_range = ColorRange.JPEG
-        stream.codec_context.thread_count = 1  # with more, the bytes depend on how many
+        stream.codec_context.thread_count = 1  # with more, the bytes depend on their number
         for index, shot in enumerate(talker.shots()):
             picture = _grey_frame(shot.picture)
             picture.pts, picture.time_base = index, 1 / rate
@@ -200,7 +201,7 @@ def _digest(path: Path) -> str:
 
 
 def _face_model_digest(path: str | Path) -> str:
-    """Of the file; of a clone, of all its meshes."""
+    """SHA-256 of the file, or of all meshes of a clone."""
     source = Path(path)
     if not source.is_dir():
         return _digest(source)
