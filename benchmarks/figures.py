@@ -33,6 +33,7 @@ from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.restore import DEFAULT_RESTORER, RESTORERS
@@ -71,11 +72,7 @@ def _load(path: Path) -> Any:
 def card_table(results: dict[str, Any]) -> str:
     """Everything about the shipped model, at each scale."""
     headings = ["s", "px"]
-    keys = [
-        (v, m)
-        for v in ("valence", "arousal")
-        for m in ("rmse", "cc", "ccc", "mean_std", "within_1_std", "within_2_std")
-    ]
+    keys = [(v, m) for v in AFFECT_NAMES for m in ("rmse", "cc", "ccc", "mean_std", "within_1_std", "within_2_std")]
     headings += [f"{v[0].upper()} {m.replace('_', ' ')}" for v, m in keys]
     scored = next(value for system, value in results["systems"].items() if system.startswith("lowbeam"))
     rows = [[str(s), str(side_of(s)), *(f"{scored[str(s)][v][m]:.3f}" for v, m in keys)] for s in SCALES]

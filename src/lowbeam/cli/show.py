@@ -15,10 +15,11 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from lowbeam.errors import UsageError
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
 
 MOST_COLUMNS = 400  # of a table
-AFFECT, METRICS = ("valence", "arousal"), ("rmse", "cc", "ccc")
+METRICS = ("rmse", "cc", "ccc")
 FEW_RECORDINGS = 12  # that are printed without being asked for, where there are several
 RECORDING_SCALES = (1, 4, 8)  # that a recording's row has room for
 
@@ -99,7 +100,7 @@ def print_results(results: dict[str, Any], only: str | None = None, all_recordin
         sure = all("ccc_interval" in scored["valence"] for scored in by_scale.values())
         rows = []
         for scale, scored in by_scale.items():
-            cells = [(*(_figure(scored[v][m]) for m in METRICS), _ends(scored[v])) for v in AFFECT]
+            cells = [(*(_figure(scored[v][m]) for m in METRICS), _ends(scored[v])) for v in AFFECT_NAMES]
             rows.append((scale, f"{side_of(int(scale))}", *(cell for part in cells for cell in part[: 3 + sure])))
         print(f"{_about(results)}, {system}")
         headings = [f"{v} {m}" for v in "VA" for m in (*METRICS, "95 %")[: 3 + sure]]
@@ -113,7 +114,7 @@ def _print_recordings(recordings: list[dict[str, Any]], system: str) -> None:
     rows = []
     for found in recordings:
         name, scored = found["recording"], found["systems"][system]
-        cells = [_figure(scored[str(scale)][v]["ccc"]) for scale in RECORDING_SCALES for v in AFFECT]
+        cells = [_figure(scored[str(scale)][v]["ccc"]) for scale in RECORDING_SCALES for v in AFFECT_NAMES]
         rows.append((name if len(name) <= 20 else f"…{name[-19:]}", f"{found['faces']}", *cells))
     headings = [f"{v} {side_of(scale)} px" for scale in RECORDING_SCALES for v in "VA"]
     print("CCC of each recording")
@@ -141,7 +142,7 @@ def print_followed(results: dict[str, Any]) -> None:
     for system in results["systems"]:
         for row in results["rows"]:
             scored = row["scores"][system]
-            cells = [_figure(scored[v][m]) for m in ("ccc", "within_1_std") for v in ("valence", "arousal")]
+            cells = [_figure(scored[v][m]) for m in ("ccc", "within_1_std") for v in AFFECT_NAMES]
             point = (f"{side_of(row['scale'])}", row["codec"], f"{row['qp']}", f"{row['fps']:g}")
             rows.append((system, *point, *cells))
     print(f"{_about(results)}: CCC, and the share of truths within one standard deviation (0.68 where it is right)")
@@ -150,10 +151,7 @@ def print_followed(results: dict[str, Any]) -> None:
 
 def print_checks(checks: list[dict[str, Any]]) -> None:
     """What `check_corpus` found: CCC of each corpus by a model that was trained on the other."""
-    rows = [
-        (c["trained_on"], c["tested_on"], *(_figure(c["scores"][v]["ccc"]) for v in ("valence", "arousal")))
-        for c in checks
-    ]
+    rows = [(c["trained_on"], c["tested_on"], *(_figure(c["scores"][v]["ccc"]) for v in AFFECT_NAMES)) for c in checks]
     print_table(("trained on", "tested on", "V ccc", "A ccc"), rows, words=2)
 
 

@@ -12,7 +12,7 @@ from lowbeam.corpora.labelled import Affect, LabelledFaces
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer
 from lowbeam.evaluate.paper.bootstrap import Resampling, interval, replicate, resampling
-from lowbeam.metrics import cc, ccc, coverage, rmse, surest
+from lowbeam.metrics import AFFECT_NAMES, cc, ccc, coverage, rmse, surest
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 
@@ -26,7 +26,7 @@ def scores(affect: Affect, std: Affect | None, truth: Affect) -> dict[str, dict[
     """Metrics of valence and arousal; with deviations also the share of truths within one and two of them, and the CCC
     of the surest readings: ``ccc_of_surest`` by the share that is kept."""
     result: dict[str, dict[str, Any]] = {}
-    for index, name in enumerate(("valence", "arousal")):
+    for index, name in enumerate(AFFECT_NAMES):
         p, t = affect[:, index], truth[:, index]
         result[name] = {"rmse": rmse(p, t), "cc": cc(p, t), "ccc": ccc(p, t)}
         if std is not None:

@@ -10,6 +10,7 @@ from lowbeam.corpora.labelled import tracks_of
 from lowbeam.errors import UsageError
 from lowbeam.evaluate.table import scores
 from lowbeam.files import whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.recognize import Recognizer
 from lowbeam.scale import FACE_SIDE, resample
 
@@ -33,7 +34,7 @@ def check_corpus(rendered: str, real: str, of_rendered: str, of_real: str, sheet
             recognizer(resample(np.asarray(faces.pixels[start : start + PART]), FACE_SIDE))
             for start in range(0, len(faces), PART)
         ]
-        affect = np.stack([np.concatenate([getattr(p, name) for p in parts]) for name in ("valence", "arousal")], 1)
+        affect = np.stack([np.concatenate([getattr(p, name) for p in parts]) for name in AFFECT_NAMES], 1)
         checks.append({
             "trained_on": f"{corpus_name(trained_on)} train", "tested_on": f"{corpus_name(corpus)} test",
             "scores": scores(affect, None, faces.affect),

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from lowbeam.errors import UsageError
+from lowbeam.metrics import AFFECT_NAMES
 
 RATE_NAMES = {
     "payload_bps": "video payload", "container_bps": "face stream, container and boxes",
     "rtp_bps": "on the wire, RTP/UDP/IPv4", "tls_bps": "on the wire, TLS/TCP in 1 s batches",
 }  # fmt: skip
-AFFECT = ("valence", "arousal")
 Point = dict[str, Any]
 MIN_CURVE = 4  # points that a BD-rate needs
 MIN_SHARED = 0.25  # of the range of CCC
@@ -19,7 +19,7 @@ MIN_SHARED = 0.25  # of the range of CCC
 def agreement(point: Point, system: str, affect: str = "both") -> float:
     """CCC of `system` at a point: of valence, of arousal, or the mean of both."""
     found = point["scores"][system]
-    names = AFFECT if affect == "both" else (affect,)
+    names = AFFECT_NAMES if affect == "both" else (affect,)
     return float(np.mean([found[name]["ccc"] for name in names]))
 
 

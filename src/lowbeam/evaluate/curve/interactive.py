@@ -6,8 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lowbeam.evaluate.curve.envelope import AFFECT, RATE_NAMES, agreement, front
+from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, front
 from lowbeam.files import whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
 
 CODEC_MARKS = {"hevc": "circle", "avc": "square", "av1": "diamond", "vp9": "cross"}
@@ -116,7 +117,7 @@ def _shown(meta: str, group: str, rate: str, results: dict[str, Any]) -> bool | 
 
 
 def _label(point: dict[str, Any], system: str) -> str:
-    values = ", ".join(f"{name} {point['scores'][system][name]['ccc']:.3f}" for name in AFFECT)
+    values = ", ".join(f"{name} {point['scores'][system][name]['ccc']:.3f}" for name in AFFECT_NAMES)
     rates = "<br>".join(f"{shown}: {point[rate] / 1000:.2f} kbit/s" for rate, shown in RATE_NAMES.items())
     where = f"{point['codec']} s={point['scale']} ({point['side']} px) QP {point['qp']}, {point['fps']:g} fps"
     return f"<b>{system}</b><br>{where}<br>CCC {values}<br>{rates}"

@@ -15,6 +15,7 @@ from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.curve.statements import kept_at, without
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.files import make_folder, whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
 
 TEMPLATE = Path(__file__).with_name("page_template.md")
@@ -90,7 +91,7 @@ def _systems(results: dict[str, Any]) -> str:
     rows = []
     for system in results["systems"]:
         cells = []
-        for affect in ("valence", "arousal"):
+        for affect in AFFECT_NAMES:
             scored = results["uncoded"][system].get("1")
             cells.append(f"{scored[affect]['ccc']:.3f}" if scored else "")
         for scale in (1, 4, 8):
@@ -244,7 +245,7 @@ def _corpus(corpus: dict[str, Any]) -> str:
         [
             check["trained_on"],
             check["tested_on"],
-            *(f"{check['scores'][a][m]:.3f}" for a in ("valence", "arousal") for m in ("ccc", "cc")),
+            *(f"{check['scores'][a][m]:.3f}" for a in AFFECT_NAMES for m in ("ccc", "cc")),
         ]
         for check in corpus["checks"]
     ]

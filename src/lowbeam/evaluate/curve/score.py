@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lowbeam.corpora.labelled import Track
 from lowbeam.evaluate.curve.run import RunResult
 from lowbeam.evaluate.curve.systems import Affect
-from lowbeam.metrics import cc, ccc, rmse
+from lowbeam.metrics import AFFECT_NAMES, cc, ccc, rmse
 
 EARLY_S = 0.002  # faces' times are rounded to milliseconds
 DIGITS = 4
@@ -31,5 +31,5 @@ def score(results: list[RunResult], tracks: list[Track], system: str) -> dict[st
             "rmse": round(rmse(known[:, i], truth[:, i]), DIGITS), "cc": round(cc(known[:, i], truth[:, i]), DIGITS),
             "ccc": round(ccc(known[:, i], truth[:, i]), DIGITS),
         }
-        for i, name in enumerate(("valence", "arousal"))
+        for i, name in enumerate(AFFECT_NAMES)
     }  # fmt: skip

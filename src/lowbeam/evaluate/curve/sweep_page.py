@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from lowbeam.errors import SourceError
-from lowbeam.evaluate.curve.envelope import AFFECT
 from lowbeam.evaluate.curve.interactive import recorded
 from lowbeam.evaluate.curve.page import envelope_table, memory_table, missing_points, what_wins_table, write_page
 from lowbeam.evaluate.curve.plots import plot_envelopes, plot_frame_rates
@@ -13,6 +12,7 @@ from lowbeam.evaluate.curve.results import read_results
 from lowbeam.evaluate.curve.systems import EACH
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.files import make_folder, whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
 
 SWEEP = "results.json"  # what lowbeam curve writes
@@ -82,7 +82,7 @@ def _uncoded(sweep: dict[str, Any], systems: list[str]) -> str:
     scales = list(dict.fromkeys(scale for name in systems for scale in sweep["uncoded"][name]))
     rows = []
     for name in systems:
-        for affect in AFFECT:
+        for affect in AFFECT_NAMES:
             found = (sweep["uncoded"][name].get(scale) for scale in scales)
             rows.append([name, affect, *("" if scored is None else f"{scored[affect]['ccc']:.3f}" for scored in found)])
     return markdown_table(["system", "CCC of", *(f"{side_of(int(scale))} px" for scale in scales)], rows)

@@ -21,10 +21,10 @@ from lowbeam.evaluate.paper.bootstrap import (
     resampling,
 )  # fmt: skip
 from lowbeam.evaluate.paper.claims import ALL, CLAIMS, Cell
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.recipe import Experiment
 
-AFFECT = ("valence", "arousal")
 BySeed = dict[Cell, dict[int, dict[str, Replicates]]]  # of each seed, each metric's
 Terms = Sequence[tuple[float, Cell]]
 
@@ -56,7 +56,7 @@ def collect(
     if recognizers:
         collected["sureness"] = {
             name: _sureness(recognizers, folder, truth[:, index], recording, whole, index)
-            for index, name in enumerate(AFFECT)
+            for index, name in enumerate(AFFECT_NAMES)
         }
     return collected
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lowbeam.evaluate.table import markdown_table
+from lowbeam.metrics import AFFECT_NAMES
 
 
 def handover_section(result: dict[str, Any]) -> str:
@@ -10,7 +11,7 @@ def handover_section(result: dict[str, Any]) -> str:
     rows = [
         [
             run["way"], str(run["scale"]), str(run["seed"]), f"{run['valid_loss']:.4f}",
-            *(f"{run['ccc'][affect]:.3f}" for affect in ("valence", "arousal")),
+            *(f"{run['ccc'][affect]:.3f}" for affect in AFFECT_NAMES),
         ]
         for run in result["runs"]
     ]  # fmt: skip

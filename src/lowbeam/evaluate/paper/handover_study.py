@@ -16,6 +16,7 @@ import torch
 from lowbeam.corpora.choose import corpus_name, load_faces
 from lowbeam.evaluate.table import scores
 from lowbeam.files import make_folder, whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.models.paper import Convolutions
 from lowbeam.train.paper.handover import deviations
 from lowbeam.train.paper.loop import Deadline
@@ -104,7 +105,7 @@ def _run(way: Way, scale: int, seed: int, train: DeviceFaces, valid: DeviceFaces
     measured = scores(affect_of(network, way.experiment, valid.pixels, scale).numpy(), None, valid.affect.numpy())
     run = {
         "way": way.name, "scale": scale, "seed": seed, "valid_loss": cost["valid_loss"], "train_s": cost["train_s"],
-        "ccc": {affect: measured[affect]["ccc"] for affect in ("valence", "arousal")},
+        "ccc": {affect: measured[affect]["ccc"] for affect in AFFECT_NAMES},
     }  # fmt: skip
     print(json.dumps(run), flush=True)
     return run

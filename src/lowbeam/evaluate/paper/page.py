@@ -13,6 +13,7 @@ from lowbeam.evaluate.paper.handover_section import handover_section
 from lowbeam.evaluate.paper.plots import plot_by_scale, plot_contrasts
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.files import whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.train.paper.recipe import LR_SCALES
 
 ORDER = (
@@ -157,7 +158,7 @@ def mean_and_deviation(values: list[float]) -> str:
 
 def _tables(scores: Scores) -> str:
     parts = []
-    for affect in ("valence", "arousal"):
+    for affect in AFFECT_NAMES:
         for metric, shown in METRICS.items():
             rows = []
             for (name, mixture), cells in scores.items():
@@ -200,7 +201,7 @@ def _verdicts(result: dict[str, Any], name: str, folder: Path, beside: Path) -> 
     rows, shown = [], []
     for number, claim in enumerate(CLAIMS):
         cells, evidence = [f"{claim.text} ({claim.whose})"], ""
-        for affect in ("valence", "arousal"):
+        for affect in AFFECT_NAMES:
             found = [c for c in sure[affect]["contrasts"] if c["claim"] == number]
             verdicts: list[Verdict] = []
             for contrast in found:
@@ -244,7 +245,7 @@ def _so_far(found: list[dict[str, Any]], seeds: list[int]) -> str:
 
 def _reliability_row(sure: dict[str, Any]) -> list[str]:
     cells, evidence = ["RMSE is the less reliable metric (paper)"], ""
-    for affect in ("valence", "arousal"):
+    for affect in AFFECT_NAMES:
         found = sure[affect]["reliability"]
         if not found:
             return [*cells, "not measured", "not measured", ""]
