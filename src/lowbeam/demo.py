@@ -21,7 +21,7 @@ from lowbeam.files import make_folder, whole_file
 from lowbeam.media import open_video
 from lowbeam.metrics import AFFECT_NAMES, ccc
 from lowbeam.pipeline import Packed, pack, read
-from lowbeam.pipeline.options import Progress
+from lowbeam.progress import Progress
 from lowbeam.sinks import OverlaySink
 from lowbeam.trace import AFFECT_COLOURS, Trace
 from lowbeam.trace.plot import check_matplotlib, draw_estimate, dress, new_figure, save_figure

@@ -1,7 +1,6 @@
 """How honest deviations are where people are followed: labelled recordings, really coded, each face read in the light
 of those before it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,13 @@ from lowbeam.corpora.labelled import Affect, Track, tracks_of
 from lowbeam.evaluate.curve.grid import Grid
 from lowbeam.evaluate.curve.systems import System
 from lowbeam.evaluate.table import scores
+from lowbeam.progress import Progress
 from lowbeam.recognize import Recognizer
 
 
 def measure_followed(
     corpus: str | Path, grid: Grid, systems: list[System], *, split: str = "test", cache: str | Path | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of `systems` (of ``parse_systems(…, only_with_deviations=True)``) over the faces that are sent of the
     recordings of a corpus at each point of `grid`; a model uses its memory unless ``/each`` follows its name.

@@ -13,6 +13,7 @@ from lowbeam.evaluate.curve.systems import System, reader_of
 from lowbeam.evaluate.table import scores
 from lowbeam.face import Box
 from lowbeam.faces import crop
+from lowbeam.progress import Progress
 from lowbeam.scale import Faces, shrink
 
 SEED = 0
@@ -53,7 +54,7 @@ def cut_again(faces: Faces, off: NDArray[np.float64]) -> Faces:
 
 def measure_framing(
     corpus: str | Path, systems: list[System], scales: tuple[int, ...], *, split: str = "test",
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of `systems` on the stills of a corpus at `scales`, cut by boxes that are off as in `ERRORS`.
 

@@ -14,7 +14,8 @@ from lowbeam.container.returning import ReturningReader
 from lowbeam.face import Face
 from lowbeam.faces import Detector, FaceTracker, FrameFaces, crop
 from lowbeam.media import Frame, PipeInput, StillSource, VideoSource, is_url, open_video, opened
-from lowbeam.pipeline.options import Counted, FacesChoice, Progress, Section
+from lowbeam.pipeline.options import Counted, FacesChoice, Section
+from lowbeam.progress import Progress
 
 INTERVALS = 8  # between faces, of which the median is the usual one
 AWAY_INTERVALS = 2.5  # after which a face is away

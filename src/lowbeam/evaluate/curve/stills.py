@@ -1,6 +1,5 @@
 """What codecs do to readings of real faces: labelled stills, each coded by itself at every scale and QP."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.evaluate.curve.grid import Grid
 from lowbeam.evaluate.curve.systems import System, reader_of
 from lowbeam.evaluate.table import scores
+from lowbeam.progress import Progress
 from lowbeam.scale import Faces, shrink
 
 RUN = 256  # stills in a row that one encoder codes
@@ -18,7 +18,7 @@ RUN = 256  # stills in a row that one encoder codes
 
 def measure_stills(
     corpus: str | Path, grid: Grid, systems: list[System], *, split: str = "test",
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of `systems` on the stills of a corpus, uncoded and coded at every codec, scale and QP of `grid`; each
     face is read by itself.

@@ -1,7 +1,7 @@
 """The sweep: every operating point over every recording, shared among processes, resumable, and gathered."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,9 @@ from lowbeam.evaluate.curve.run import RunCache, RunResult, digest_of
 from lowbeam.evaluate.curve.score import score
 from lowbeam.evaluate.curve.systems import Readers, System
 from lowbeam.pool import shared
+from lowbeam.progress import Progress
 from lowbeam.scale import FACE_SIDE, shrink, side_of
 
-Progress = Callable[[int, int | None], None]
 Points = tuple[OperatingPoint, ...]
 RESULTS_VERSION = 1
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # processes share the cores by themselves

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from lowbeam.evaluate.paper.sheet import write_sheet
 from lowbeam.files import whole_file
 from lowbeam.models.export import export_restorer
 from lowbeam.models.normalised import RestoringNetwork
+from lowbeam.progress import Progress
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.networks import DeviceFaces
 from lowbeam.train.paper.recipe import LR_SCALES, Experiment, load_experiment
@@ -30,7 +31,7 @@ def replicate(
     experiment: str | Path, corpus: str | Path, out: str | Path, *, results: str | Path | None = None,
     systems: Iterable[str] = (), scales: Iterable[int] = (), seeds: Iterable[int] = (), minutes: float | None = None,
     device: str | None = None, cache: str | Path | None = None, say: Say = print,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> bool:  # fmt: skip
     """Carry out an experiment, by its name or YAML file, on a corpus (see `load_faces`), or go on with it.
 
