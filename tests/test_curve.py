@@ -26,7 +26,7 @@ from lowbeam.corpora.choose import load_faces
 from lowbeam.corpora.labelled import tracks_of
 from lowbeam.errors import CorpusError, ModelError, SourceError, UsageError
 from lowbeam.evaluate.curve import run
-from lowbeam.evaluate.curve.envelope import agreement, bd_rate, best_within, front
+from lowbeam.evaluate.curve.envelope import agreement, bd_rate, best_within, ccc_pareto_front
 from lowbeam.evaluate.curve.grid import Grid, by_run, parse_grid
 from lowbeam.evaluate.curve.interactive import write_interactive
 from lowbeam.evaluate.curve.page import write_page
@@ -321,7 +321,7 @@ def made_point(rate: float, ccc: float, **rest: Any) -> dict[str, Any]:
 @given(hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(0.01, 1)))
 def test_no_point_of_the_front_is_beaten(values: np.ndarray) -> None:
     points = [made_point(rate, ccc) for rate, ccc in values]
-    best = front(points, "s", "rtp_bps")
+    best = ccc_pareto_front(points, "s", "rtp_bps")
     for kept in best:
         assert not any(p["rtp_bps"] <= kept["rtp_bps"] and agreement(p, "s") > agreement(kept, "s") for p in points)
     for most in (0.2, 0.6):

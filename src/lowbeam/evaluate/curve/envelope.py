@@ -1,4 +1,4 @@
-"""What can be had for how much: the points that no other beats, what is kept at a rate, and BD-rates."""
+"""CCC against bit rate: the Pareto front of a sweep, the best point within a rate, and BD-rates."""
 
 from typing import Any
 
@@ -23,8 +23,11 @@ def agreement(point: Point, system: str, affect: str = "both") -> float:
     return float(np.mean([found[name]["ccc"] for name in names]))
 
 
-def front(points: list[Point], system: str, rate: str, affect: str = "both", gain: float = 0.0) -> list[Point]:
-    """The points that no other beats: by rising rate, each with a CCC that is higher by more than `gain`."""
+def ccc_pareto_front(
+    points: list[Point], system: str, rate: str, affect: str = "both", gain: float = 0.0
+) -> list[Point]:
+    """The Pareto front of `points` in rate and CCC, by rising `rate` (a key of `RATE_NAMES`): each point's CCC exceeds
+    that of the point before it by more than `gain`. Points at which `system` was not measured are left out."""
     kept: list[Point] = []
     read = [point for point in points if system in point["scores"]]
     for point in sorted(read, key=lambda p: (p[rate], -agreement(p, system, affect))):
@@ -35,7 +38,7 @@ def front(points: list[Point], system: str, rate: str, affect: str = "both", gai
 
 def best_within(points: list[Point], system: str, rate: str, most_bps: float, affect: str = "both") -> Point | None:
     """The point of the highest CCC at no more than `most_bps`; None where none is so cheap."""
-    found = front([p for p in points if p[rate] <= most_bps], system, rate, affect)
+    found = ccc_pareto_front([p for p in points if p[rate] <= most_bps], system, rate, affect)
     return found[-1] if found else None
 
 

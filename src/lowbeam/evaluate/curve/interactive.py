@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, front
+from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, ccc_pareto_front
 from lowbeam.files import whole_file
 from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
@@ -84,7 +84,7 @@ def recorded(results: dict[str, Any]) -> str:
 def _traces(results: dict[str, Any], points: list[dict[str, Any]], system: str, rate: str) -> list[go.Scatter]:
     """All `points` of a system by one way of weighing, and the line of those that no other beats."""
     scales = sorted({point["scale"] for point in results["points"]})
-    best, visible = front(points, system, rate), _shown(rate, system, "rtp_bps", results)
+    best, visible = ccc_pareto_front(points, system, rate), _shown(rate, system, "rtp_bps", results)
     colours = {
         "size": 8, "symbol": [CODEC_MARKS[p["codec"]] for p in points], "opacity": 0.8,
         "color": [scales.index(p["scale"]) for p in points], "colorscale": "Turbo", "cmin": 0,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lowbeam.errors import SourceError, reason
-from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, bd_rate, best_within, front, uncoded
+from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, bd_rate, best_within, ccc_pareto_front, uncoded
 from lowbeam.evaluate.curve.plots import plot_envelopes, plot_frame_rates, plot_systems
 from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.curve.statements import kept_at, without
@@ -140,20 +140,20 @@ def _bd_rates(systems: dict[str, Any], test: dict[str, Any], system: str) -> str
     rows = []
     for rate in ("payload_bps", "rtp_bps"):
         hevc = [p for p in systems["points"] if p["codec"] == "hevc"]
-        anchor = front([p for p in hevc if p["scale"] == 1], ANCHOR, rate)
+        anchor = ccc_pareto_front([p for p in hevc if p["scale"] == 1], ANCHOR, rate)
         for other in systems["systems"]:
             for name, part in (("96 px", [p for p in hevc if p["scale"] == 1]), ("any size", hevc)):
                 if other == ANCHOR and name == "96 px":
                     continue
-                value = bd_rate(anchor, front(part, other, rate), ANCHOR, other, rate)
+                value = bd_rate(anchor, ccc_pareto_front(part, other, rate), ANCHOR, other, rate)
                 rows.append([RATE_NAMES[rate], other, f"hevc, {name}", _percent(value)])
         at_fps = systems["points"][0]["fps"]
         for codec in dict.fromkeys(p["codec"] for p in test["points"]):
             part = [p for p in test["points"] if p["codec"] == codec]
-            same = front([p for p in part if p["fps"] == at_fps], system, rate)
+            same = ccc_pareto_front([p for p in part if p["fps"] == at_fps], system, rate)
             value = bd_rate(anchor, same, ANCHOR, system, rate)
             rows.append([RATE_NAMES[rate], system, f"{codec}, any size, {at_fps:g} fps", _percent(value)])
-            value = bd_rate(anchor, front(part, system, rate), ANCHOR, system, rate)
+            value = bd_rate(anchor, ccc_pareto_front(part, system, rate), ANCHOR, system, rate)
             rows.append([RATE_NAMES[rate], system, f"{codec}, any size and frame rate", _percent(value)])
     headings = ["weighed as", "system", "points", "BD-rate"]
     return markdown_table(headings, rows)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, front
+from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, ccc_pareto_front
 from lowbeam.files import whole_file
 from lowbeam.scale import side_of
 
@@ -65,7 +65,7 @@ def plot_envelopes(results: dict[str, Any], path: Path, system: str) -> None:
                 [p[rate] / 1000 for p in points], [agreement(p, system) for p in points], ".", color=colour,
                 markersize=2, alpha=0.35,
             )  # fmt: skip
-            best = front(points, system, rate)
+            best = ccc_pareto_front(points, system, rate)
             axes.step(
                 [p[rate] / 1000 for p in best], [agreement(p, system) for p in best], where="post", color=colour,
                 linewidth=1.5, label=codec,
@@ -88,7 +88,7 @@ def plot_frame_rates(results: dict[str, Any], path: Path, systems: list[str], ra
     for axes, system in zip(panels, systems, strict=True):
         rates_fps = sorted({p["fps"] for p in results["points"]})
         for number, fps in enumerate(rates_fps):
-            best = front([p for p in results["points"] if p["fps"] == fps], system, rate)
+            best = ccc_pareto_front([p for p in results["points"] if p["fps"] == fps], system, rate)
             axes.step(
                 [p[rate] / 1000 for p in best], [agreement(p, system) for p in best], where="post",
                 color=str(np.linspace(0.75, 0, len(rates_fps))[number]), linewidth=1.4, label=f"{fps:g} fps",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbeam.evaluate.curve.envelope import Point, agreement, best_within, front, same_point, uncoded
+from lowbeam.evaluate.curve.envelope import Point, agreement, best_within, ccc_pareto_front, same_point, uncoded
 from lowbeam.scale import FACE_SIDE
 
 RATES_KBPS = (1, 2, 4, 8, 16)
@@ -47,7 +47,7 @@ def operating_table(valid: dict[str, Any], gain: float = 0.002) -> dict[str, Any
     for codec in dict.fromkeys(point["codec"] for point in valid["points"]):
         points = [point for point in valid["points"] if point["codec"] == codec]
         for rate in ("rtp_bps", "payload_bps"):
-            for point in front(points, system, rate, gain=gain):
+            for point in ccc_pareto_front(points, system, rate, gain=gain):
                 settings = {name: point[name] for name in ("codec", "scale", "qp", "fps")}
                 rows[tuple(settings.values())] = settings | {
                     "wire_bps": point["rtp_bps"], "payload_bps": point["payload_bps"],
