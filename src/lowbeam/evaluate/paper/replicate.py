@@ -16,6 +16,7 @@ from lowbeam.evaluate.paper.collect import collect, machine
 from lowbeam.evaluate.paper.kept import bring_back, keep
 from lowbeam.evaluate.paper.run import Say, Splits, load_network, run_experiment
 from lowbeam.evaluate.paper.sheet import write_sheet
+from lowbeam.evaluate.paper.verdicts import verdict_table
 from lowbeam.files import whole_file
 from lowbeam.models.export import export_restorer
 from lowbeam.models.normalised import RestoringNetwork
@@ -37,8 +38,9 @@ def replicate(
 
     Networks, logs and figures go to ``out/NAME``; what is finished is skipped, and several processes may share `out`.
     `systems`, `scales` and `seeds` choose a part; after `minutes` it stops, and goes on when started again. With a
-    folder `results`, all that is finished is gathered in ``results/NAME.json``, from which `write_page` makes the page;
-    where the experiment keeps each network's figures, after each, and they go to ``results/NAME/`` and come from there.
+    folder `results`, all that is finished is gathered in ``results/NAME.json``, and `say` is given the verdicts on the
+    claims in the end; where the experiment keeps each network's figures, it is gathered after each network, and they go
+    to ``results/NAME/`` and come from there.
     `device` is ``cpu`` or ``cuda``, by default what there is. Returns whether all that was chosen is finished.
 
     Raises `UsageError`, `CorpusError` or `OutputError`.
@@ -77,7 +79,9 @@ def replicate(
         budget_s=None if minutes is None else 60 * minutes, say=say, done=done,
     )  # fmt: skip
     if results is not None and _something_is_finished(recipe, folder):
-        _gather(recipe, splits, folder, labelled["test"], about, Path(results))
+        found = _gather(recipe, splits, folder, labelled["test"], about, Path(results))
+        if "sureness" in found and (verdicts := verdict_table(found["sureness"])):
+            say(verdicts)
     return finished
 
 
@@ -144,7 +148,8 @@ def _command(
 
 def _gather(
     experiment: Experiment, splits: Splits, folder: Path, test: LabelledFaces, about: dict[str, Any], results: Path
-) -> None:
+) -> dict[str, Any]:
+    """Write ``results/NAME.json`` and the sheet; returns what the file holds."""
     found = collect(experiment, folder, test.affect, test.recording, about)
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -154,6 +159,7 @@ def _gather(
         beside.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     _export(experiment, folder)
     write_sheet(experiment, folder, splits.test.pixels, results / f"{experiment.name}-faces.png")
+    return found
 
 
 def _export(experiment: Experiment, folder: Path) -> None:
