@@ -28,7 +28,6 @@ from benchmarks.recognizer_figures import (
 )
 from lowbeam import Recognizer
 from lowbeam.demo import ASSETS
-from lowbeam.evaluate.curve.page import kept_table
 from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.faces import FaceTracker, make_detector
@@ -38,6 +37,7 @@ from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.restore import DEFAULT_RESTORER, RESTORERS
 from lowbeam.scale import SCALES, shrink, side_of
+from research.rate_distortion.sweep_tables import budget_table
 
 ROOT = Path(__file__).parents[1]
 REPLICATION = ROOT / "docs" / "replication"
@@ -125,7 +125,7 @@ def restorer_table(one_for_all: dict[str, Any], by_scale: dict[str, Any]) -> str
 def kept_on_the_wire() -> str:
     """What the default model keeps at each rate on the wire, on rendered people."""
     test, valid = (read_sweeps(sorted(CURVE.glob(f"{name}*.json"))) for name in ("test", "valid"))
-    return kept_table(test, valid, DEFAULT_MODEL)
+    return budget_table(test, valid, DEFAULT_MODEL)
 
 
 def ccc_picture(results: dict[str, Any]) -> Figure:

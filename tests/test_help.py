@@ -12,8 +12,8 @@ from lowbeam.cli.app import app
 from lowbeam.corpora.choose import RECORDINGS, STILLS
 from lowbeam.corpora.kinds import KINDS, RECORDING_KINDS, STILL_KINDS
 
-TAKE_ANY = {"table", "replicate", "evaluate stills", "evaluate framing", "evaluate corpus", "train"}
-TAKE_RECORDINGS = {"curve", "evaluate followed", "evaluate corpus", "train"}
+TAKE_ANY = {"table", "replicate", "train"}
+TAKE_RECORDINGS = {"curve", "train"}
 
 
 def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -59,7 +59,7 @@ def test_lists_of_commands_give_whole_descriptions(module: Any) -> None:
     its_own = {command.callback.__doc__ for part in vars(module).values() if isinstance(part, typer.Typer)
                for command in part.registered_commands if command.callback is not None}  # fmt: skip
     found = {path: command for path, command in COMMANDS.items() if command.callback and command.help in its_own}
-    assert len(found) >= 4
+    assert len(found) >= 2
     for path, command in found.items():
         listed = shown(path.rpartition(" ")[0])
         assert all(len(line) <= 80 for line in listed.splitlines())

@@ -1,4 +1,4 @@
-"""What codecs do to readings of real faces: labelled stills, each coded by itself at every scale and QP."""
+"""The effect of codecs on estimates from real faces: labelled stills, each coded separately at every scale and QP."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from lowbeam.evaluate.table import scores
 from lowbeam.progress import Progress
 from lowbeam.scale import Faces, shrink
 
-RUN = 256  # stills in a row that one encoder codes
+RUN = 256  # stills that one encoder codes in succession
 
 
 def measure_stills(
@@ -21,7 +21,7 @@ def measure_stills(
     progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of `systems` on the stills of a corpus, uncoded and coded at every codec, scale and QP of `grid`; each
-    face is read by itself.
+    face is estimated without memory.
 
     Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has codec (None where uncoded), scale, QP and, by
     system, the scores. Raises `UsageError`, `CorpusError` or `ModelError`.
