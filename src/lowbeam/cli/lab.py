@@ -39,10 +39,10 @@ def table(
     threads: Threads = 1,
     out: Annotated[str | None, typer.Option("-o", "--out", help="results as JSON")] = None,
     recordings: Annotated[
-        bool, typer.Option("--recordings", help="print a row for each recording, however many there are")
+        bool, typer.Option("--recordings", help="print a row for each recording, also if there are many")
     ] = False,
 ) -> None:
-    """Measure a model at every scale: RMSE, CC and CCC with its 95 % confidence interval; beside it `fer`, where it is
+    """Measure a model at every scale: RMSE, CC and CCC with its 95 % confidence interval; also of `fer`, if it is
     installed."""
     from lowbeam.evaluate.table import table as measure_table
 
@@ -71,10 +71,12 @@ def curve(
     fps: FrameRates = "25,12.5,5,2.5,1",
     models: Models = DEFAULT_MODELS,
     split: Split = "test",
-    cache: Annotated[Path | None, typer.Option(help="folder for what is coded and read; else ~/.cache/lowbeam")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="processes that share the work")] = 1,
+    cache: Annotated[
+        Path | None, typer.Option(help="folder for coded faces and estimates [default: ~/.cache/lowbeam]")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="number of processes")] = 1,
 ) -> None:
-    """Measure what emotion costs: CCC over bits at every operating point; goes on where it was stopped."""
+    """Measure CCC against bit rate at every operating point; an interrupted run continues."""
     from lowbeam.evaluate.curve.grid import parse_grid
     from lowbeam.evaluate.curve.results import write_results
     from lowbeam.evaluate.curve.sweep import sweep
@@ -99,7 +101,7 @@ def curve(
 
 
 def _command() -> str:
-    """The command that is running, to stand beside what it measures."""
+    """The command that is running, to be stored with its results."""
     return shlex.join(["lowbeam", *sys.argv[1:]])
 
 

@@ -1,4 +1,4 @@
-"""What the commands show: progress, tables and notes."""
+"""Output of the commands: progress bars, tables and notes."""
 
 import logging
 import math
@@ -20,12 +20,12 @@ from lowbeam.scale import side_of
 
 MOST_COLUMNS = 400  # of a table
 METRICS = ("rmse", "cc", "ccc")
-FEW_RECORDINGS = 12  # that are printed without being asked for, where there are several
-RECORDING_SCALES = (1, 4, 8)  # that a recording's row has room for
+FEW_RECORDINGS = 12  # up to which a table of recordings is printed by default
+RECORDING_SCALES = (1, 4, 8)  # shown in the row of a recording
 
 
 class Commands(typer.Typer):
-    """Commands of which lists give the whole description, on as many lines as it takes, not what fits on one."""
+    """Commands whose whole descriptions appear in lists, on several lines if necessary."""
 
     def command(self, *args: Any, **options: Any) -> Any:
         """As of `typer.Typer`."""
@@ -39,7 +39,7 @@ class _Command(TyperCommand):
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Say which extra brings what cannot be imported in this block."""
+    """Raise `UsageError` naming the `extra` to install if an import in this block fails."""
     try:
         yield
     except ImportError as error:
@@ -47,7 +47,7 @@ def needs(extra: str) -> Iterator[None]:
 
 
 class _Rate(ProgressColumn):
-    """How many of a `unit` are done in a second, or in a minute where that is less than one."""
+    """Units done per second, or per minute if that is less than one."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress_bar(doing: str, unit: str = "frames") -> Iterator[Any]:
-    """A progress bar on standard error, which counts `unit` (a plural), as the `progress` argument of `pack` and
-    whatever else takes one; None where that is no terminal."""
+    """A progress bar on standard error that counts `unit` (a plural); yields the callback (see `lowbeam.progress`), or
+    None if standard error is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -74,7 +74,7 @@ def progress_bar(doing: str, unit: str = "frames") -> Iterator[Any]:
 
 
 def say(text: str) -> None:
-    """A note to the user, on standard error, unless only errors are asked for."""
+    """Print a note on standard error, unless only errors are asked for."""
     if not logging.getLogger("lowbeam").isEnabledFor(logging.WARNING):
         return
     with suppress(OSError):
@@ -82,18 +82,18 @@ def say(text: str) -> None:
 
 
 def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], words: int = 1) -> None:
-    """A table on standard output, as wide as it needs to be; the first `words` columns hold words, the rest figures."""
+    """Print a table of any width; the first `words` columns are left-aligned, the others right-aligned."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="left" if index < words else "right", no_wrap=True)
     for row in rows:
         grid.add_row(*row)
-    Console(width=MOST_COLUMNS, highlight=False).print(grid)  # a terminal may break a line, but loses no figure
+    Console(width=MOST_COLUMNS, highlight=False).print(grid)  # a terminal may wrap a line, but no column is cut
 
 
 def print_results(results: dict[str, Any], only: str | None = None, all_recordings: bool = False) -> None:
-    """The table of `lowbeam.evaluate.table.table`, or of the system called `only`; beneath it that of its recordings
-    where they are few, or `all_recordings` are asked for."""
+    """Print results of `lowbeam.evaluate.table.table`, or those of the system called `only`, and a table of recordings
+    if there are few, or if `all_recordings`."""
     for system, by_scale in results["systems"].items():
         if only is not None and system != only:
             continue
@@ -132,6 +132,6 @@ def figure(value: float | None) -> str:
 
 
 def _ends(scored: dict[str, Any]) -> str:
-    """The confidence interval of a CCC; a dash where there is none."""
+    """The confidence interval of a CCC; a dash if there is none."""
     ends = scored.get("ccc_interval")
     return "–" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"

@@ -37,13 +37,13 @@ def ccc_pareto_front(
 
 
 def best_within(points: list[Point], system: str, rate: str, most_bps: float, affect: str = "both") -> Point | None:
-    """The point of the highest CCC at no more than `most_bps`; None where none is so cheap."""
+    """The point with the highest CCC at no more than `most_bps`; None if no point is within it."""
     found = ccc_pareto_front([p for p in points if p[rate] <= most_bps], system, rate, affect)
     return found[-1] if found else None
 
 
 def same_point(points: list[Point], wanted: Point) -> Point:
-    """The point of the same codec, scale, QP and frame rate. Raises `UsageError` where it was not measured."""
+    """The point with the same codec, scale, QP and frame rate. Raises `UsageError` if it was not measured."""
     keys = ("codec", "scale", "qp", "fps")
     for point in points:
         if all(point[key] == wanted[key] for key in keys):
@@ -59,9 +59,9 @@ def uncoded(results: dict[str, Any], system: str, affect: str = "both") -> float
 
 
 def bd_rate(anchor: list[Point], other: list[Point], anchor_system: str, system: str, rate: str) -> float | None:
-    """Bjøntegaard's delta of the rate, in percent, between two fronts (points by rising rate): negative where `other`
-    needs less for the same CCC. None where a front has fewer than four points, or they share less than `MIN_SHARED` of
-    the range of CCC of either."""
+    """Bjøntegaard's delta of the rate, in percent, between two Pareto fronts (points by rising rate): negative if
+    `other` needs less for the same CCC. None if a front has fewer than `MIN_CURVE` points, or the fronts share less
+    than `MIN_SHARED` of the CCC range of either."""
     from bjontegaard import bd_rate as delta
 
     if min(len(anchor), len(other)) < MIN_CURVE:

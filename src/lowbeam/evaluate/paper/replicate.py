@@ -34,14 +34,15 @@ def replicate(
     device: str | None = None, cache: str | Path | None = None, say: Say = print,
     progress: Progress | None = None,
 ) -> bool:  # fmt: skip
-    """Carry out an experiment, by its name or YAML file, on a corpus (see `load_faces`), or go on with it.
+    """Carry out an experiment, by its name or YAML file, on a corpus (see `load_faces`), or continue it.
 
-    Networks, logs and figures go to ``out/NAME``; what is finished is skipped, and several processes may share `out`.
-    `systems`, `scales` and `seeds` choose a part; after `minutes` it stops, and goes on when started again. With a
-    folder `results`, all that is finished is gathered in ``results/NAME.json``, and `say` is given the verdicts on the
-    claims in the end; where the experiment keeps each network's figures, it is gathered after each network, and they go
-    to ``results/NAME/`` and come from there.
-    `device` is ``cpu`` or ``cuda``, by default what there is. Returns whether all that was chosen is finished.
+    Networks, logs and scores are written to ``out/NAME``; finished networks are skipped, and several processes may
+    share `out`. `systems`, `scales` and `seeds` choose a part; after `minutes` it stops, and the next call continues.
+    With a folder `results`, all finished results are gathered in ``results/NAME.json``, and the verdicts on the claims
+    are passed to `say` at the end. For experiments with ``keep_each``, they are gathered after each network, whose
+    results are archived in ``results/NAME/`` and restored from there. `device` is ``cpu`` or ``cuda``; the default is
+    CUDA if it is available. `progress` counts recordings whose faces are cut. Returns whether all chosen networks are
+    finished.
 
     Raises `UsageError`, `CorpusError` or `OutputError`.
     """
@@ -95,7 +96,7 @@ def _device(name: str | None) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise UsageError(f"device {name} is not one of cpu, cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here; leave out --device, or say cpu")
+        raise UsageError("there is no CUDA device here; leave out --device, or use --device cpu")
     return torch.device(name)
 
 
@@ -105,7 +106,7 @@ def _on_device(faces: LabelledFaces, every_nth: int, device: torch.device) -> De
 
 
 def _check_settings(experiment: Experiment, labelled: dict[str, LabelledFaces], corpus: str, folder: Path) -> None:
-    """Results of other settings, or of other faces or labels, are never taken for this experiment's."""
+    """Raise `UsageError` if `folder` holds results with other settings, faces or labels."""
     path = folder / "settings.json"
     faces = {split: _digest(found) for split, found in labelled.items()}
     settings = {"corpus": corpus, "faces": faces, **experiment.model_dump(mode="json", include=set(SETTINGS))}
@@ -127,7 +128,7 @@ def _check_settings(experiment: Experiment, labelled: dict[str, LabelledFaces], 
 
 
 def _digest(faces: LabelledFaces) -> str:
-    """Of how many faces there are, and of what."""
+    """Digest of the number of faces, their labels and recordings."""
     digest = hashlib.sha256(np.array(faces.pixels.shape).tobytes())
     for array in (faces.affect, faces.recording):
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -149,7 +150,7 @@ def _command(
 def _gather(
     experiment: Experiment, splits: Splits, folder: Path, test: LabelledFaces, about: dict[str, Any], results: Path
 ) -> dict[str, Any]:
-    """Write ``results/NAME.json`` and the sheet; returns what the file holds."""
+    """Write ``results/NAME.json`` and the sheet; returns the content of the file."""
     found = collect(experiment, folder, test.affect, test.recording, about)
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -163,7 +164,7 @@ def _gather(
 
 
 def _export(experiment: Experiment, folder: Path) -> None:
-    """The restorer of all scales as ONNX, where the experiment has one."""
+    """Export the restorer of all scales to ONNX, if the experiment has one."""
     for job in jobs_of(experiment, seeds=experiment.seeds[:1]):
         serves_all = job.system.learns_to == "restore" and set(job.mixture) >= set(LR_SCALES)
         if serves_all and (folder / job.name / "result.json").exists():

@@ -1,4 +1,4 @@
-"""A sheet to look at: eight faces, HR, received, interpolated and restored, at every scale."""
+"""A picture with eight faces, HR, received, interpolated and restored, at every scale."""
 
 from pathlib import Path
 
@@ -20,9 +20,9 @@ FEW = (6, 8, 12)  # scales of the short sheet
 
 
 def write_sheet(experiment: Experiment, folder: Path, pixels: Tensor, path: Path) -> None:
-    """Draw it from evenly chosen native faces, uint8 (n, d, d), by the restoring networks in `folder`: at each scale by
-    the one for all scales where there is one, else by that scale's. Nothing is drawn where a scale has none. Of a
-    network for all scales there is a short sheet too, ``-few``."""
+    """Draw the sheet to `path` (PNG) from native faces, uint8 (n, d, d), at even intervals, with the restorers in
+    `folder`: at each scale the one for all scales if there is one, else the one for that scale. Nothing is drawn if a
+    scale has none. For a restorer of all scales, a shorter sheet is drawn too, with ``-few`` after its name."""
     restorers = [
         job for job in jobs_of(experiment)
         if job.system.learns_to == "restore" and (folder / job.name / "weights.pt").exists()
