@@ -28,15 +28,16 @@ from benchmarks.recognizer_figures import (
 )
 from lowbeam import Recognizer
 from lowbeam.demo import ASSETS
-from lowbeam.evaluate.curve.page import kept_table
 from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.restore import DEFAULT_RESTORER, RESTORERS
 from lowbeam.scale import SCALES, shrink, side_of
+from research.rate_distortion.sweep_tables import budget_table
 
 ROOT = Path(__file__).parents[1]
 REPLICATION = ROOT / "docs" / "replication"
@@ -71,11 +72,7 @@ def _load(path: Path) -> Any:
 def card_table(results: dict[str, Any]) -> str:
     """Everything about the shipped model, at each scale."""
     headings = ["s", "px"]
-    keys = [
-        (v, m)
-        for v in ("valence", "arousal")
-        for m in ("rmse", "cc", "ccc", "mean_std", "within_1_std", "within_2_std")
-    ]
+    keys = [(v, m) for v in AFFECT_NAMES for m in ("rmse", "cc", "ccc", "mean_std", "within_1_std", "within_2_std")]
     headings += [f"{v[0].upper()} {m.replace('_', ' ')}" for v, m in keys]
     scored = next(value for system, value in results["systems"].items() if system.startswith("lowbeam"))
     rows = [[str(s), str(side_of(s)), *(f"{scored[str(s)][v][m]:.3f}" for v, m in keys)] for s in SCALES]
@@ -128,7 +125,7 @@ def restorer_table(one_for_all: dict[str, Any], by_scale: dict[str, Any]) -> str
 def kept_on_the_wire() -> str:
     """What the default model keeps at each rate on the wire, on rendered people."""
     test, valid = (read_sweeps(sorted(CURVE.glob(f"{name}*.json"))) for name in ("test", "valid"))
-    return kept_table(test, valid, DEFAULT_MODEL)
+    return budget_table(test, valid, DEFAULT_MODEL)
 
 
 def ccc_picture(results: dict[str, Any]) -> Figure:

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lowbeam.evaluate.table import KEPT_SHARES, markdown_table
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import SCALES, side_of
 
 SHOWN = (1, 3, 4, 6, 8, 12, 16)
-AFFECT = ("valence", "arousal")
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#0f766e", "#a16207", "#be123c", "#52525b")
 
 
@@ -23,7 +23,7 @@ def peers_table(measured: dict[str, Any]) -> str | None:
     for system, scored in accuracy["systems"].items():
         rate = f"{rates[system]:,.0f}"
         ratio = f"{rates[system] / rates['fer']:.2f}" if "fer" in rates else ""
-        for name, cells in zip(AFFECT, ((rate, ratio), ("", "")), strict=True):
+        for name, cells in zip(AFFECT_NAMES, ((rate, ratio), ("", "")), strict=True):
             rows.append([f"{system}, {name}", *(f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN), *cells])
     return markdown_table(headings, rows)
 
@@ -33,7 +33,7 @@ def enlarged_table(measured: dict[str, Any]) -> str:
     headings = ["test faces, CCC", *(f"{side_of(s)} px" for s in SHOWN)]
     rows = [
         [f"{system}, {name}", *(f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN)]
-        for system, scored in measured["systems"].items() for name in AFFECT
+        for system, scored in measured["systems"].items() for name in AFFECT_NAMES
     ]  # fmt: skip
     return markdown_table(headings, rows)
 
@@ -74,7 +74,7 @@ def tries_table(tries: dict[str, dict[str, Any]], described: dict[str, str]) -> 
     rows = []
     for name, what in described.items():
         scored = next(value for system, value in tries[name]["systems"].items() if system != "fer")
-        mean = np.mean([scored[str(s)][affect]["ccc"] for s in SCALES for affect in AFFECT])
+        mean = np.mean([scored[str(s)][affect]["ccc"] for s in SCALES for affect in AFFECT_NAMES])
         cells = [f"{scored[str(s)]['valence']['ccc']:.3f}" for s in (1, 4, 8, 16)]
         rows.append([what, f"{mean:.4f}", *cells])
     return markdown_table(["try", "mean of all", *(f"valence, {side_of(s)} px" for s in (1, 4, 8, 16))], rows)
@@ -83,11 +83,13 @@ def tries_table(tries: dict[str, dict[str, Any]], described: dict[str, str]) -> 
 def coverage_table(stills: dict[str, Any], model: str) -> str:
     """Shares of truths within one and two deviations, uncoded and over all codecs and QPs, at each scale."""
     headings = ["face"]
-    headings += [f"{name}, {where}, within {n}" for name in AFFECT for where in ("uncoded", "coded") for n in (1, 2)]
+    headings += [
+        f"{name}, {where}, within {n}" for name in AFFECT_NAMES for where in ("uncoded", "coded") for n in (1, 2)
+    ]
     rows = []
     for scale in dict.fromkeys(row["scale"] for row in stills["rows"]):
         cells = []
-        for name in AFFECT:
+        for name in AFFECT_NAMES:
             for coded in (False, True):
                 found = [
                     row["scores"][model][name] for row in stills["rows"]
@@ -105,7 +107,7 @@ def coverage_worst(stills: dict[str, Any]) -> str:
     for model in stills["systems"]:
         off = [
             (abs(row["scores"][model][name][f"within_{n}_std"] - share), row, name, n)
-            for row in stills["rows"] for name in AFFECT for n, share in ((1, 0.6827), (2, 0.9545))
+            for row in stills["rows"] for name in AFFECT_NAMES for n, share in ((1, 0.6827), (2, 0.9545))
             if "mean_std" in row["scores"][model][name]
         ]  # fmt: skip
         if not off:
@@ -134,18 +136,20 @@ def followed_table(followed: dict[str, Any], model: str) -> str:
         found.setdefault((row["fps"], row["scale"]), []).append(row["scores"][model])
     rows = []
     for (fps, scale), scored in sorted(found.items(), key=lambda item: (-item[0][0], item[0][1])):
-        cells = [f"{np.mean([s[name][f'within_{n}_std'] for s in scored]):.1%}" for name in AFFECT for n in (1, 2)]
+        cells = [
+            f"{np.mean([s[name][f'within_{n}_std'] for s in scored]):.1%}" for name in AFFECT_NAMES for n in (1, 2)
+        ]
         rows.append([f"{fps:g} fps, {side_of(scale)} px", *cells])
-    return markdown_table(["people followed", *(f"{name}, within {n}" for name in AFFECT for n in (1, 2))], rows)
+    return markdown_table(["people followed", *(f"{name}, within {n}" for name in AFFECT_NAMES for n in (1, 2))], rows)
 
 
 def surest_table(table: dict[str, Any]) -> str:
     """CCC of the surest readings at each scale, by the share that is kept."""
     scored = next(value for system, value in table["systems"].items() if system != "fer")
-    headings = ["kept", *(f"{name}, {side_of(s)} px" for name in AFFECT for s in (1, 4, 8, 16))]
-    rows = [["all", *(f"{scored[str(s)][n]['ccc']:.3f}" for n in AFFECT for s in (1, 4, 8, 16))]]
+    headings = ["kept", *(f"{name}, {side_of(s)} px" for name in AFFECT_NAMES for s in (1, 4, 8, 16))]
+    rows = [["all", *(f"{scored[str(s)][n]['ccc']:.3f}" for n in AFFECT_NAMES for s in (1, 4, 8, 16))]]
     for share in KEPT_SHARES:
-        cells = [f"{scored[str(s)][n]['ccc_of_surest'][f'{share:g}']:.3f}" for n in AFFECT for s in (1, 4, 8, 16)]
+        cells = [f"{scored[str(s)][n]['ccc_of_surest'][f'{share:g}']:.3f}" for n in AFFECT_NAMES for s in (1, 4, 8, 16)]
         rows.append([f"the surest {share:.0%}", *cells])
     return markdown_table(headings, rows)
 
@@ -155,7 +159,7 @@ def framing_table(framing: dict[str, Any], model: str) -> str:
     scales = list(dict.fromkeys(row["scale"] for row in framing["rows"]))
     found: dict[str, list[str]] = {}
     for row in framing["rows"]:
-        values = [f"{row['scores'][model][name]['ccc']:.3f}" for name in AFFECT]
+        values = [f"{row['scores'][model][name]['ccc']:.3f}" for name in AFFECT_NAMES]
         found.setdefault(row["error"], []).append(" / ".join(values))
     headings = ["box, of its side", *(f"{side_of(s)} px, valence / arousal" for s in scales)]
     return markdown_table(headings, [[error, *cells] for error, cells in found.items()])
@@ -166,7 +170,7 @@ def selective_picture(table: dict[str, Any]) -> Figure:
     scored = next(value for system, value in table["systems"].items() if system != "fer")
     figure = Figure(figsize=(10, 4), layout="constrained")
     shares = [1.0, *KEPT_SHARES]
-    for axis, name in zip(figure.subplots(1, 2, sharey=True), AFFECT, strict=True):
+    for axis, name in zip(figure.subplots(1, 2, sharey=True), AFFECT_NAMES, strict=True):
         for scale, colour in zip(SCALES, COLOURS, strict=True):
             found = scored[str(scale)][name]
             values = [found["ccc"], *(found["ccc_of_surest"][f"{share:g}"] for share in KEPT_SHARES)]

@@ -49,7 +49,7 @@ def _demo(folder: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _recognizers(machine: str, ferplus: Path) -> dict[str, Any]:
+def _recognizers(machine: str, ferplus: Path | None) -> dict[str, Any]:
     """Speed and, where there is FER+, accuracy of the models that ship and of their peers, in one run."""
     with ExitStack() as stack:
         peers = {}
@@ -58,16 +58,16 @@ def _recognizers(machine: str, ferplus: Path) -> dict[str, Any]:
                 peers[name] = stack.enter_context(NpmPeer(name))
             except LowbeamError as error:
                 print(f"without a peer: {error}")
-        if not ferplus.is_dir():
-            print(f"without accuracy: there is no FER+ at {ferplus}")
+        if ferplus is None:
+            print("without accuracy: name a FER+ folder with --ferplus")
         return {
             "machine": machine, "faces_per_s": recognizer_speed(peers), "peak_multiply_adds_per_s": peak(),
             "multiply_adds_a_face": {name: size.multiply_adds for name, size in SIZES.items()},
-            "accuracy": accuracy(ferplus, peers) if ferplus.is_dir() else None,
+            "accuracy": accuracy(ferplus, peers) if ferplus is not None else None,
         }  # fmt: skip
 
 
-def _measure(wanted: list[str], ferplus: Path) -> None:
+def _measure(wanted: list[str], ferplus: Path | None) -> None:
     if "load" in wanted:
         _keep("load", load(DEFAULT_MODEL))  # on all cores, and so first
     machine = _machine(keep_to(cores()[0]))  # threads that libraries start for themselves share it
@@ -76,7 +76,7 @@ def _measure(wanted: list[str], ferplus: Path) -> None:
         "speed": lambda: {"machine": machine, "video_frames_per_s": video_speed(), "street": street_speed()},
         "memory_mib": memory, "demo": lambda: _demo(Path("demo-out")),
     }  # fmt: skip
-    if ferplus.is_dir() and fer_model_path() is not None:
+    if ferplus is not None and fer_model_path() is not None:
         measures["enlarged"] = lambda: enlarged(ferplus)
     for name in [name for name in measures if name in wanted]:
         _keep(name, measures[name]())
@@ -92,9 +92,11 @@ def _keep(name: str, found: Any) -> None:
 def main() -> None:
     """Measure, part by part."""
     options = argparse.ArgumentParser()
-    options.add_argument("--ferplus", type=Path, default=Path("../shared/data/ferplus"))
+    options.add_argument("--ferplus", type=Path, metavar="FOLDER", help="FER+; without it, accuracy is not measured")
     options.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     given = options.parse_args()
+    if given.ferplus is not None and not given.ferplus.is_dir():
+        options.error(f"--ferplus {given.ferplus}: no such folder")
     if unknown := set(given.parts) - set(PARTS):
         options.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(PARTS)}")
     try:

@@ -1,10 +1,12 @@
 """Real parts that tests share: the clip that ships, faces cut from it, a face stream made of it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 import lowbeam
 from lowbeam.demo import ASSETS
+from lowbeam.evaluate.curve.grid import parse_grid
 from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline.sources import find_faces
@@ -23,7 +26,8 @@ from lowbeam.scale import Faces
 settings.register_profile("lowbeam", deadline=None)
 settings.load_profile("lowbeam")
 
-SHARED = Path(__file__).parents[2] / "shared"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
 Images = Iterable[NDArray[np.uint8]]
 VideoWriter = Callable[..., Path]
 
@@ -100,3 +104,52 @@ def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_research() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``python -m research`` of this checkout."""
+
+    def run(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        env = options.pop("env", os.environ)
+        paths = [str(ROOT), *filter(None, [env.get("PYTHONPATH")])]
+        command = [sys.executable, "-m", "research", *map(str, args)]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=False,
+            env=env | {"PYTHONPATH": os.pathsep.join(paths)}, **options,
+        )  # fmt: skip
+
+    return run
+
+
+SWEEP_GRID = parse_grid("hevc,avc", "2,8", "22,32,42,47", "25,5")
+SWEEP_SYSTEMS = "accurate,accurate/each,HR-trained=fast"
+SWEEP_ROWS = [("a.mp4", "test"), ("b.mp4", "test"), ("a2.mp4", "valid"), ("b2.mp4", "valid")]
+
+
+@pytest.fixture(scope="session")
+def sweep_corpus(short_frames: list, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Four recordings of two seconds with varying labels."""
+    folder = tmp_path_factory.mktemp("corpus")
+    lines = ["recording,split,time_s,valence,arousal"]
+    for number, (name, split) in enumerate(SWEEP_ROWS):
+        write_video(folder / name, short_frames if number % 2 else short_frames[::-1], options={"crf": "20"})
+        times = np.arange(0, 1.96, 0.04)
+        values = np.stack([np.sin(times + number), np.cos(2 * times)], 1) / 2
+        lines += [f"{name},{split},{t:.2f},{v:.3f},{a:.3f}" for t, (v, a) in zip(times, values, strict=True)]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return f"manifest:{folder / 'labels.csv'}"
+
+
+@pytest.fixture(scope="session")
+def sweep_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def sweep_results(sweep_corpus: str, sweep_cache: Path) -> dict[str, Any]:
+    """The sweep of `SWEEP_GRID` by `SWEEP_SYSTEMS` over the test recordings."""
+    from lowbeam.evaluate.curve.sweep import sweep
+    from lowbeam.evaluate.curve.systems import parse_systems
+
+    return sweep(sweep_corpus, SWEEP_GRID, parse_systems(SWEEP_SYSTEMS), cache=sweep_cache, workers=2)

@@ -23,6 +23,7 @@ from lowbeam.evaluate.paper.bootstrap import (
 )
 from lowbeam.evaluate.paper.claims import CLAIMS, Contrast, verdict_of
 from lowbeam.evaluate.paper.collect import collect
+from lowbeam.evaluate.paper.verdicts import measured_contrasts, verdict_table
 from lowbeam.metrics import cc, ccc, rmse
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.recipe import load_experiment
@@ -139,15 +140,23 @@ def test_verdicts_follow_from_predictions_that_are_known(tmp_path: Path) -> None
     found = collect(experiment, tmp_path, truth, np.arange(800, dtype=np.int32), {})
     assert found["seeds_whole"] == [0, 1, 2]
     for affect in ("valence", "arousal"):
-        verdicts: dict[str, list[str]] = {}
-        for contrast in found["sureness"][affect]["contrasts"]:
-            claim = CLAIMS[contrast["claim"]]
-            said = claim.contrasts[contrast["contrast"]].verdict(contrast["low"], contrast["high"])
-            verdicts.setdefault(claim.text, []).append(said)
-        decided = {text: verdict_of(said) for text, said in verdicts.items()}  # type: ignore[arg-type]
+        measured = [measured_contrasts(found["sureness"], number, affect) for number in range(len(CLAIMS))]
+        decided = {contrasts.claim.text: contrasts.verdict for contrasts in measured}
         assert decided["LR-S degrades as S grows"] == "holds"
         assert decided["Joint-S beats LR-S and Non-Joint-S at every S"] == "holds"
         assert decided["Joint-OA, tuned on the released mixture {3, 4, 6}, beats Joint-S at each S of it"] == "fails"
-        assert decided["the handed-over convolutions add to the mix: Joint-OA beats LR-OA"] == "fails"
+        assert decided["transferred convolutions add to the mixture: Joint-OA beats LR-OA"] == "fails"
         assert decided["Non-Joint-S gains less than 0.05 CCC over LR-S at every S (both forms)"] == "holds"
     assert json.dumps(found, allow_nan=False)
+    heading, *lines = verdict_table(found["sureness"]).splitlines()
+    assert heading.split() == ["valence", "arousal", "claim"]
+    assert len(lines) == len(CLAIMS)
+    assert lines[0].split(maxsplit=2) == ["holds", "holds", "LR-S degrades as S grows"]
+
+
+def test_a_claim_is_not_decided_by_a_part_of_its_contrasts() -> None:
+    contrast = {"claim": 0, "contrast": 0, "low": 0.1, "high": 0.2}
+    sureness = {affect: {"contrasts": [contrast]} for affect in ("valence", "arousal")}
+    assert measured_contrasts(sureness, 0, "valence").verdicts == ["holds"]
+    assert measured_contrasts(sureness, 0, "valence").verdict is None
+    assert verdict_table(sureness) == ""

@@ -1,5 +1,6 @@
 """What the commands say of themselves."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,8 @@ from lowbeam.cli.app import app
 from lowbeam.corpora.choose import RECORDINGS, STILLS
 from lowbeam.corpora.kinds import KINDS, RECORDING_KINDS, STILL_KINDS
 
-TAKE_ANY = {"table", "replicate", "evaluate stills", "evaluate framing", "evaluate corpus", "train"}
-TAKE_RECORDINGS = {"curve", "evaluate followed", "evaluate corpus", "train"}
+TAKE_ANY = {"table", "replicate", "train"}
+TAKE_RECORDINGS = {"curve", "train"}
 
 
 def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -56,10 +57,11 @@ def test_no_description_of_an_option_is_cut(path: str) -> None:
 
 @pytest.mark.parametrize("module", [lab, school])
 def test_lists_of_commands_give_whole_descriptions(module: Any) -> None:
-    its_own = {command.callback.__doc__ for part in vars(module).values() if isinstance(part, typer.Typer)
-               for command in part.registered_commands if command.callback is not None}  # fmt: skip
+    parts = [part for part in vars(module).values() if isinstance(part, typer.Typer)]
+    callbacks = [command.callback for part in parts for command in part.registered_commands]
+    its_own = {inspect.cleandoc(callback.__doc__ or "") for callback in callbacks if callback is not None}
     found = {path: command for path, command in COMMANDS.items() if command.callback and command.help in its_own}
-    assert len(found) >= 4
+    assert len(found) >= 2
     for path, command in found.items():
         listed = shown(path.rpartition(" ")[0])
         assert all(len(line) <= 80 for line in listed.splitlines())

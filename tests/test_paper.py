@@ -15,7 +15,6 @@ from test_evaluate import write_ferplus  # noqa: E402
 
 from lowbeam.errors import CorpusError, UsageError  # noqa: E402
 from lowbeam.evaluate.paper import run as running  # noqa: E402
-from lowbeam.evaluate.paper.page import write_page  # noqa: E402
 from lowbeam.evaluate.paper.replicate import replicate  # noqa: E402
 from lowbeam.models.paper import CnnD, SrFcn, parameter_count  # noqa: E402
 from lowbeam.scale import Faces, resample, side_of  # noqa: E402
@@ -26,6 +25,7 @@ from lowbeam.train.paper.jobs import jobs_of  # noqa: E402
 from lowbeam.train.paper.networks import interpolated, make_cnn_d, make_sr_fcn, mixed  # noqa: E402
 from lowbeam.train.paper.recipe import EXPERIMENTS, SYSTEMS, Experiment, load_experiment, load_system  # noqa: E402
 from lowbeam.train.schedule import DivideOnPlateau  # noqa: E402
+from research.paper.replication_page import write_replication_page  # noqa: E402
 
 SHIPPED = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 
@@ -334,7 +334,7 @@ def test_only_restoration_is_learned_from_faces_without_labels(hr_faces: Faces, 
             assert 10 < measured["psnr_db"] < 60 or scale == "1"
             assert 0 < measured["ssim"] <= 1
     assert (tmp_path / "results" / "restorer-faces.png").stat().st_size > 10_000
-    assert "lowbeam's restorer, PSNR" in write_page(tmp_path / "results", tmp_path / "page.md").read_text()
+    assert "lowbeam's restorer, PSNR" in write_replication_page(tmp_path / "results", tmp_path / "page.md").read_text()
 
 
 def test_bicubic_s_psnr_is_what_numpy_says(whole: tuple[Path, Path], corpus: Path) -> None:
@@ -348,7 +348,7 @@ def test_bicubic_s_psnr_is_what_numpy_says(whole: tuple[Path, Path], corpus: Pat
 
 
 def test_the_page_says_only_what_the_result_files_say(whole: tuple[Path, Path]) -> None:
-    page = write_page(whole[1], whole[1].parent / "page.md").read_text()
+    page = write_replication_page(whole[1], whole[1].parent / "page.md").read_text()
     result = json.loads((whole[1] / "reduced.json").read_text())
     values = [
         job["scores"]["8"]["valence"]["ccc"]
@@ -367,9 +367,9 @@ def test_the_page_says_only_what_the_result_files_say(whole: tuple[Path, Path]) 
 def test_a_damaged_result_file_is_an_error(content: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(UsageError, match=r"x\.json is damaged"):
-        write_page(tmp_path, tmp_path / "page.md")
+        write_replication_page(tmp_path, tmp_path / "page.md")
     with pytest.raises(UsageError, match="holds no results"):
-        write_page(tmp_path / "nothing", tmp_path / "page.md")
+        write_replication_page(tmp_path / "nothing", tmp_path / "page.md")
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,6 @@ def test_options_out_of_range_are_refused(options: dict, message: str, corpus: P
         (("replicate", "best", "--corpus", "{corpus}", "-o", "runs"), "there is no experiment best"),
         (("replicate", "full", "--corpus", "sewa:x", "-o", "runs"), "corpus sewa is not one of"),
         (("replicate", "full", "--corpus", "gone", "-o", "runs"), "is missing"),
-        (("evaluate", "paper", "--results", "gone", "-o", "page.md"), "holds no results"),
     ],
 )
 def test_mistakes_on_the_command_line_are_one_line(

@@ -14,11 +14,11 @@ from test_evaluate import write_ferplus  # noqa: E402
 from test_paper import tiny, write_recipe  # noqa: E402
 
 from lowbeam.errors import UsageError  # noqa: E402
-from lowbeam.evaluate.paper.page import write_page  # noqa: E402
 from lowbeam.evaluate.paper.replicate import replicate  # noqa: E402
 from lowbeam.scale import Faces  # noqa: E402
 from lowbeam.train.paper.jobs import jobs_of  # noqa: E402
 from lowbeam.train.paper.recipe import load_experiment  # noqa: E402
+from research.paper.replication_page import write_replication_page  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def run(recipe: Path, corpus: Path, folder: Path, **choice: object) -> list[str]
     """Go on with a recipe. Returns the jobs that were trained."""
     said: list[str] = []
     assert replicate(recipe, corpus, folder / "runs", results=folder / "results", say=said.append, **choice)  # type: ignore[arg-type]
-    return [line.partition(":")[0] for line in said]
+    return [name for name in (line.partition(":")[0] for line in said) if "-seed" in name]
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,8 @@ def test_the_page_tells_what_is_finished_and_of_which_seeds_a_verdict_is(finishe
     shutil.copytree(finished / "results", tmp_path / "results")
     result = json.loads((tmp_path / "results" / "converged.json").read_text())
     assert {(c["claim"], tuple(c["seeds"])) for c in result["sureness"]["valence"]["contrasts"]} == {(0, (0,))}
-    page = write_page(tmp_path / "results", tmp_path / "page.md").read_text()
-    assert "- **Not finished**: Of seed 0: sr-fcn 3, 4, 6, 12, 16; joint 3, 4, 6, 12, 16; joint-oa 3.4.6, " in page
-    assert ". Of seed 1: lr 3, 4, 6, 8, 12, 16; " in page
-    assert "; so far of seed 0 alone" in page
+    page = write_replication_page(tmp_path / "results", tmp_path / "page.md").read_text()
+    assert "- **Not finished**: seed 0: sr-fcn 3, 4, 6, 12, 16; joint 3, 4, 6, 12, 16; joint-oa 3.4.6, " in page
+    assert ". Seed 1: lr 3, 4, 6, 8, 12, 16; " in page
+    assert "; so far only seed 0" in page
     assert "not measured" in page

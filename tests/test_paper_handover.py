@@ -11,12 +11,12 @@ pytest.importorskip("torchmetrics", reason="torchmetrics comes with the train ex
 from test_evaluate import write_ferplus  # noqa: E402
 from test_paper import tiny  # noqa: E402
 
-from lowbeam.evaluate.paper import handover_study  # noqa: E402
-from lowbeam.evaluate.paper.page import write_page  # noqa: E402
 from lowbeam.models.normalised import normalise  # noqa: E402
 from lowbeam.scale import Faces  # noqa: E402
 from lowbeam.train.paper.handover import deviations, scale_as  # noqa: E402
 from lowbeam.train.paper.networks import make_cnn_d, make_sr_fcn  # noqa: E402
+from research.paper import handover_study  # noqa: E402
+from research.paper.replication_page import write_replication_page  # noqa: E402
 
 
 def test_features_scaled_as_fresh_ones_see_the_same(hr_faces: Faces) -> None:
@@ -46,6 +46,6 @@ def test_the_study_of_the_hand_over_never_reads_the_test_faces(
     handover_study.study(f"ferplus:{tmp_path / 'ferplus'}", tmp_path / "runs", path)
     result = json.loads(path.read_text())
     assert [run["way"] for run in result["runs"]] == [way.name for way in handover_study.COMPARED]
-    page = write_page(path.parent, tmp_path / "page.md").read_text()
+    page = write_replication_page(path.parent, tmp_path / "page.md").read_text()
     for run_ in result["runs"]:
         assert f"| {run_['way']} | 6 | 0 | {run_['valid_loss']:.4f} |" in page

@@ -1,4 +1,4 @@
-"""How recognizers are measured: how honest their deviations are, and what boxes cost that are off."""
+"""How recognizers are measured: the calibration of standard deviations, and the effect of box errors."""
 
 import json
 import subprocess
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbeam.evaluate.curve.systems import parse_systems
-from lowbeam.evaluate.framing import ERRORS, cut_again, measure_framing
 from lowbeam.evaluate.table import KEPT_SHARES, scores
 from lowbeam.metrics import surest
 from lowbeam.scale import Faces, resample
+from research.recognizer.framing import ERRORS, cut_again, measure_framing
 
 
 @given(n=st.integers(1, 50), share=st.floats(0, 1), seed=st.integers(0, 99))
@@ -77,7 +77,7 @@ def test_framing_is_measured_for_each_error_scale_and_system(hr_faces: Faces, tm
 
 
 def test_framing_and_stills_print_ccc_by_side(
-    hr_faces: Faces, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+    hr_faces: Faces, tmp_path: Path, run_research: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     votes = np.zeros((16, 10), np.uint8)
     votes[np.arange(16), np.arange(16) % 8] = 10
@@ -87,7 +87,7 @@ def test_framing_and_stills_print_ccc_by_side(
     for command, more, conditions in (
         ("framing", (), [*ERRORS]), ("stills", coded, ["nothing", "avc QP 20", "avc QP 50"]),
     ):  # fmt: skip
-        done = run_cli("evaluate", command, *options, *more, "-o", tmp_path / "out.json")
+        done = run_research(command, *options, *more, "-o", tmp_path / "out.json")
         about, heading, *lines = done.stdout.splitlines()
         assert about == "FER+ test, 16 faces: CCC, mean of valence and arousal"
         assert heading.split()[-4:] == ["96", "px", "12", "px"]

@@ -19,9 +19,9 @@ from lowbeam.container import FaceStreamReader, count_bytes
 from lowbeam.faces import FrameFaces
 from lowbeam.files import make_folder, whole_file
 from lowbeam.media import open_video
-from lowbeam.metrics import ccc
+from lowbeam.metrics import AFFECT_NAMES, ccc
 from lowbeam.pipeline import Packed, pack, read
-from lowbeam.pipeline.options import Progress
+from lowbeam.progress import Progress
 from lowbeam.sinks import OverlaySink
 from lowbeam.trace import AFFECT_COLOURS, Trace
 from lowbeam.trace.plot import check_matplotlib, draw_estimate, dress, new_figure, save_figure
@@ -35,7 +35,6 @@ POINTS = (
     OperatingPoint("hevc", scale=4, qp=27, fps=12.5),
     OperatingPoint(),
 )
-AFFECT = tuple(AFFECT_COLOURS)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _truth(path: Path) -> Reference:
 
 def _uncompressed(source: str, progress: Progress | None) -> Reference:
     trace = read(source, progress=progress)
-    return Reference("uncompressed face", trace.time_s, np.stack([trace.columns[name] for name in AFFECT], 1))
+    return Reference("uncompressed face", trace.time_s, np.stack([trace.columns[name] for name in AFFECT_NAMES], 1))
 
 
 def _run(source: str, point: OperatingPoint, stem: Path, reference: Reference, progress: Progress | None) -> Result:
@@ -132,7 +131,7 @@ def _run(source: str, point: OperatingPoint, stem: Path, reference: Reference, p
     done = time.perf_counter()
     trace.save(stem.with_suffix(".csv"))
     wanted = reference.at(trace.time_s)
-    agreement = [ccc(trace.columns[name], wanted[:, i]) for i, name in enumerate(AFFECT)]
+    agreement = [ccc(trace.columns[name], wanted[:, i]) for i, name in enumerate(AFFECT_NAMES)]
     wire_bps = 8 * count_bytes(stream).rtp / packed.duration_s
     return Result(
         packed, wire_bps, trace, (agreement[0], agreement[1]), frames / (sent - begun), len(trace) / (done - sent)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+AFFECT_NAMES = ("valence", "arousal")  # in the order of the columns of every affect array (n, 2)
+
 
 def rmse(predicted: ArrayLike, truth: ArrayLike) -> float:
     """Root mean squared error."""

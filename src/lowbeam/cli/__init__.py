@@ -6,6 +6,7 @@ Signal handling is set up first; everything else is imported after that.
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 INTERRUPTED = 128 + signal.SIGINT  # exit status after Ctrl-C: 128 and the signal's number
 PIPE_CLOSED = 128 + 13  # as after SIGPIPE
@@ -15,13 +16,18 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
-def main() -> None:
-    """Entry point: every error is one line on standard error and exit status 2. Ctrl-C exits 130, SIGTERM 143."""
+def main(run: Callable[[list[str]], int] | None = None) -> None:
+    """Entry point: every error is one line on standard error and exit status 2. Ctrl-C exits 130, SIGTERM 143. `run`
+    takes the arguments and returns the exit status; by default it is `lowbeam.cli.app.run`."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115  (open until the program ends)
-    from lowbeam.cli.app import run
     from lowbeam.errors import LowbeamError, Terminated
+
+    if run is None:
+        from lowbeam.cli import app
+
+        run = app.run
 
     try:
         _answer_signals()

@@ -19,7 +19,6 @@ app = typer.Typer(
 )  # fmt: skip
 for part in (street, lab, school):
     app.add_typer(part.app)
-app.add_typer(lab.evaluate, name="evaluate")
 app.add_typer(school.corpus_app, name="corpus")
 
 

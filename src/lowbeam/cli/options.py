@@ -27,3 +27,17 @@ ANY_CORPUS = f"KIND:PATH, of kind {_listed(KINDS)}; a bare path is FER+"
 RECORDED = f"KIND:PATH, of kind {_listed(RECORDING_KINDS)}"
 Corpus = Annotated[str, typer.Option("--corpus", help=ANY_CORPUS)]
 Recordings = Annotated[str, typer.Argument(help=f"recordings with labels, {RECORDED}")]
+
+# Of sweeps, which take lists.
+ALL_SCALES, ALL_QPS = "1,2,3,4,6,8,12,16", "22,27,32,37,42,47"
+Codecs = Annotated[str, typer.Option(help="comma-separated")]
+Scales = Annotated[str, typer.Option(help="comma-separated")]
+Qps = Annotated[str, typer.Option(help="comma-separated; each on its codec's own scale")]
+FrameRates = Annotated[str, typer.Option(help="comma-separated, in frames per second")]
+Models = Annotated[
+    str, typer.Option(help="comma-separated, each MODEL or NAME=MODEL: a name, MODEL/each, an ONNX file, fer")
+]
+OnnxModels = Annotated[
+    str, typer.Option("--models", help="comma-separated, each MODEL or NAME=MODEL: a name, MODEL/each, an ONNX file")
+]
+Split = Annotated[str, typer.Option(help="test for reporting; valid for choosing")]

@@ -1,1 +1,1 @@
-"""The lab: how good the shipped weights are, by measurement."""
+"""Measurements of models on labelled corpora: scores by scale, rate and distortion, the replication."""

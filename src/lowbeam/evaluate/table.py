@@ -1,4 +1,4 @@
-"""RMSE, CC and CCC at every scale, of what ships and of its peers, on the same faces in the same run."""
+"""RMSE, CC and CCC at every scale, of a model and of its peers, on the same faces in the same run."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,21 +12,22 @@ from lowbeam.corpora.labelled import Affect, LabelledFaces
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.evaluate.fer_peer import FerPeer
 from lowbeam.evaluate.paper.bootstrap import Resampling, interval, replicate, resampling
-from lowbeam.metrics import cc, ccc, coverage, rmse, surest
+from lowbeam.metrics import AFFECT_NAMES, cc, ccc, coverage, rmse, surest
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 
-KEPT_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)  # of the readings, the surest first
+KEPT_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5)  # of the estimates, those with the smallest deviations
 DRAWS = 1000  # of the bootstrap
 PART = 1024  # faces in memory at a time
-Reader = Callable[[Faces], tuple[Affect, Affect | None]]  # LR faces to affect and, where there is one, its deviation
+Reader = Callable[[Faces], tuple[Affect, Affect | None]]  # LR faces to affect and its standard deviation, or None
 
 
 def scores(affect: Affect, std: Affect | None, truth: Affect) -> dict[str, dict[str, Any]]:
-    """Metrics of valence and arousal; with deviations also the share of truths within one and two of them, and the CCC
-    of the surest readings: ``ccc_of_surest`` by the share that is kept."""
+    """RMSE, CC and CCC of valence and arousal from `affect` and `truth`, float32 (n, 2). With standard deviations
+    `std`, also the share of labels within one and two of them, and ``ccc_of_surest``: the CCC of the estimates with the
+    smallest deviations, by the share that is kept."""
     result: dict[str, dict[str, Any]] = {}
-    for index, name in enumerate(("valence", "arousal")):
+    for index, name in enumerate(AFFECT_NAMES):
         p, t = affect[:, index], truth[:, index]
         result[name] = {"rmse": rmse(p, t), "cc": cc(p, t), "ccc": ccc(p, t)}
         if std is not None:
@@ -39,7 +40,7 @@ def scores(affect: Affect, std: Affect | None, truth: Affect) -> dict[str, dict[
 
 
 def lowbeam_reader(recognizer: Recognizer) -> Reader:
-    """A shipped ONNX model as a system of the table."""
+    """A recognizer as a system of the table."""
 
     def read(faces: Faces) -> tuple[Affect, Affect]:
         reading = recognizer(faces)
@@ -60,7 +61,7 @@ def measure(
 def _measure(
     labelled: LabelledFaces, systems: dict[str, Reader], progress: Callable[[], None] | None
 ) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
-    """`measure`, and the same metrics of each recording by its number; no recordings where the faces are stills."""
+    """`measure`, and the same metrics of each recording by its number; no recordings if the faces are stills."""
     results: dict[str, Any] = {name: {} for name in systems}
     numbers = [] if labelled.time_s is None else np.unique(labelled.recording).tolist()
     by_recording: dict[int, dict[str, Any]] = {number: {name: {} for name in systems} for number in numbers}
@@ -81,9 +82,9 @@ def _measure(
 
 
 def confidence(affect: Affect, truth: Affect, draws: Resampling) -> list[list[float] | None]:
-    """The ends of the 95 % percentile intervals of the CCC of valence and of arousal, by the bootstrap: recordings are
-    drawn with replacement, or stills where each is its own (Efron & Tibshirani 1993, ch. 13). None where there is one
-    recording alone, which tells nothing of others, or where a CCC has no value."""
+    """The ends of the 95 % percentile intervals of the CCC of valence and of arousal, by the bootstrap: recordings, or
+    single stills, are drawn with replacement (Efron & Tibshirani 1993, ch. 13). None if there is only one recording,
+    or a CCC is undefined."""
     found: list[list[float] | None] = []
     for p, t in zip(affect.T, truth.T, strict=True):
         replicates = replicate(p, t, draws)["ccc"]
@@ -93,7 +94,7 @@ def confidence(affect: Affect, truth: Affect, draws: Resampling) -> list[list[fl
 
 
 def _defined(scored: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """With None in place of what has no value, such as the CC of a constant: JSON knows no nan."""
+    """`scored` with None for undefined values, such as the CC of a constant: JSON has no nan."""
     return {
         affect: {metric: value if np.isfinite(value) else None for metric, value in metrics.items()}
         for affect, metrics in scored.items()
@@ -101,7 +102,7 @@ def _defined(scored: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _read_all(read: Reader, pixels: Faces, scale: int) -> tuple[Affect, Affect | None]:
-    """Read native faces after a trip at `scale`, a part at a time: a corpus may be larger than the memory."""
+    """Estimates from native faces downsampled by `scale`, a part at a time: a corpus may be larger than memory."""
     parts = [
         read(shrink(resample(np.asarray(pixels[start : start + PART]), FACE_SIDE), scale))
         for start in range(0, len(pixels), PART)
@@ -114,12 +115,12 @@ def table(
     corpus: str | Path, *, model: str | Path = DEFAULT_MODEL, split: str = "test", threads: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure `model`, from its ONNX file, on a corpus (see `load_labelled`); beside it `fer`, where that and LiteRT
-    are installed.
+    """Measure `model`, the name of a shipped model or an ONNX file, on a corpus (see `load_labelled`), and also `fer`
+    if it and LiteRT are installed. `progress` is called after each scale of each system.
 
-    Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON, ``systems`` as of `measure`; of a corpus of
-    recordings also ``recordings``, a list of ``{"recording", "faces", "systems"}`` with RMSE, CC and CCC of each by
-    itself. Raises `UsageError`, `CorpusError` or `ModelError`.
+    Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON, ``systems`` as of `measure`; for a corpus of
+    recordings also ``recordings``, a list of ``{"recording", "faces", "systems"}`` with RMSE, CC and CCC of each
+    recording. Raises `UsageError`, `CorpusError` or `ModelError`.
     """
     labelled = load_labelled(corpus, split)
     systems = {f"lowbeam {Path(model).stem}": lowbeam_reader(Recognizer(model, threads))}

@@ -1,15 +1,15 @@
 """Options that `pack` and `read` share."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar, get_args
 
 from lowbeam.codec.operating_point import MAX_FPS, FrameRateLimiter
 from lowbeam.errors import UsageError
+from lowbeam.progress import Progress
 
 FacesChoice = Literal["primary", "all"]
-Progress = Callable[[int, int | None], None]  # frames done, and their total number or None
 
 
 class Timed(Protocol):

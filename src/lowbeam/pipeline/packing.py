@@ -17,9 +17,10 @@ from lowbeam.faces import FaceTracker, make_detector
 from lowbeam.files import Pipe, binary_output, check_outputs
 from lowbeam.media import open_video, opened
 from lowbeam.media.stopping import raise_stop
-from lowbeam.pipeline.options import Counted, FacesChoice, Progress, check_faces
+from lowbeam.pipeline.options import Counted, FacesChoice, check_faces
 from lowbeam.pipeline.outputs import AllFacesOutput, PrimaryOutput
 from lowbeam.pipeline.sources import find_faces
+from lowbeam.progress import Progress
 
 NOT_MATROSKA = {".avi", ".flv", ".gif", ".m4v", ".mov", ".mp4", ".mpg", ".ts", ".webm"}
 MAX_LATENCY_S = 60.0

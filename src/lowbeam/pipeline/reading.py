@@ -11,8 +11,9 @@ from lowbeam.faces import Detector, FrameFaces, make_detector
 from lowbeam.files import check_outputs, is_device
 from lowbeam.media.stopping import raise_stop
 from lowbeam.pipeline.estimate import BATCH, LIVE_BATCH, OVERLAY_BATCH, estimates_of
-from lowbeam.pipeline.options import FacesChoice, Progress, Section, check_faces
+from lowbeam.pipeline.options import FacesChoice, Section, check_faces
 from lowbeam.pipeline.sources import FaceSource, open_faces
+from lowbeam.progress import Progress
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.restore import Restorer
 from lowbeam.sinks import OverlaySink, PlotSink, Sink, TraceSink, check_overlay_format, trace_sink

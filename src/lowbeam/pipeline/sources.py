@@ -14,7 +14,8 @@ from lowbeam.container.returning import ReturningReader
 from lowbeam.face import Face
 from lowbeam.faces import Detector, FaceTracker, FrameFaces, crop
 from lowbeam.media import Frame, PipeInput, StillSource, VideoSource, is_url, open_video, opened
-from lowbeam.pipeline.options import Counted, FacesChoice, Progress, Section
+from lowbeam.pipeline.options import Counted, FacesChoice, Section
+from lowbeam.progress import Progress
 
 INTERVALS = 8  # between faces, whose median is the usual interval
 AWAY_INTERVALS = 2.5  # usual intervals after which a face counts as absent

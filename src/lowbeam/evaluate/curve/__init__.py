@@ -1,1 +1,1 @@
-"""Rate and distortion: what emotion costs in bits, over codecs, scales, QPs and frame rates."""
+"""Rate and distortion: CCC against bit rate over codecs, scales, QPs and frame rates."""

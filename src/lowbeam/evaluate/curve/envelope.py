@@ -1,16 +1,16 @@
-"""What can be had for how much: the points that no other beats, what is kept at a rate, and BD-rates."""
+"""CCC against bit rate: the Pareto front of a sweep, the best point within a rate, and BD-rates."""
 
 from typing import Any
 
 import numpy as np
 
 from lowbeam.errors import UsageError
+from lowbeam.metrics import AFFECT_NAMES
 
 RATE_NAMES = {
     "payload_bps": "video payload", "container_bps": "face stream, container and boxes",
     "rtp_bps": "on the wire, RTP/UDP/IPv4", "tls_bps": "on the wire, TLS/TCP in 1 s batches",
 }  # fmt: skip
-AFFECT = ("valence", "arousal")
 Point = dict[str, Any]
 MIN_CURVE = 4  # points that a BD-rate needs
 MIN_SHARED = 0.25  # of the range of CCC
@@ -19,12 +19,15 @@ MIN_SHARED = 0.25  # of the range of CCC
 def agreement(point: Point, system: str, affect: str = "both") -> float:
     """CCC of `system` at a point: of valence, of arousal, or the mean of both."""
     found = point["scores"][system]
-    names = AFFECT if affect == "both" else (affect,)
+    names = AFFECT_NAMES if affect == "both" else (affect,)
     return float(np.mean([found[name]["ccc"] for name in names]))
 
 
-def front(points: list[Point], system: str, rate: str, affect: str = "both", gain: float = 0.0) -> list[Point]:
-    """The points that no other beats: by rising rate, each with a CCC that is higher by more than `gain`."""
+def ccc_pareto_front(
+    points: list[Point], system: str, rate: str, affect: str = "both", gain: float = 0.0
+) -> list[Point]:
+    """The Pareto front of `points` in rate and CCC, by rising `rate` (a key of `RATE_NAMES`): each point's CCC exceeds
+    that of the point before it by more than `gain`. Points at which `system` was not measured are left out."""
     kept: list[Point] = []
     read = [point for point in points if system in point["scores"]]
     for point in sorted(read, key=lambda p: (p[rate], -agreement(p, system, affect))):
@@ -34,13 +37,13 @@ def front(points: list[Point], system: str, rate: str, affect: str = "both", gai
 
 
 def best_within(points: list[Point], system: str, rate: str, most_bps: float, affect: str = "both") -> Point | None:
-    """The point of the highest CCC at no more than `most_bps`; None where none is so cheap."""
-    found = front([p for p in points if p[rate] <= most_bps], system, rate, affect)
+    """The point with the highest CCC at no more than `most_bps`; None if no point is within it."""
+    found = ccc_pareto_front([p for p in points if p[rate] <= most_bps], system, rate, affect)
     return found[-1] if found else None
 
 
 def same_point(points: list[Point], wanted: Point) -> Point:
-    """The point of the same codec, scale, QP and frame rate. Raises `UsageError` where it was not measured."""
+    """The point with the same codec, scale, QP and frame rate. Raises `UsageError` if it was not measured."""
     keys = ("codec", "scale", "qp", "fps")
     for point in points:
         if all(point[key] == wanted[key] for key in keys):
@@ -56,9 +59,9 @@ def uncoded(results: dict[str, Any], system: str, affect: str = "both") -> float
 
 
 def bd_rate(anchor: list[Point], other: list[Point], anchor_system: str, system: str, rate: str) -> float | None:
-    """Bjøntegaard's delta of the rate, in percent, between two fronts (points by rising rate): negative where `other`
-    needs less for the same CCC. None where a front has fewer than four points, or they share less than `MIN_SHARED` of
-    the range of CCC of either."""
+    """Bjøntegaard's delta of the rate, in percent, between two Pareto fronts (points by rising rate): negative if
+    `other` needs less for the same CCC. None if a front has fewer than `MIN_CURVE` points, or the fronts share less
+    than `MIN_SHARED` of the CCC range of either."""
     from bjontegaard import bd_rate as delta
 
     if min(len(anchor), len(other)) < MIN_CURVE:

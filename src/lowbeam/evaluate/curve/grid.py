@@ -1,4 +1,4 @@
-"""Which operating points a sweep visits."""
+"""The operating points of a sweep."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Grid:
     fps: tuple[float, ...] = (25.0, 12.5, 5.0, 2.5, 1.0)
 
     def points(self) -> list[OperatingPoint]:
-        """All of them. Raises `UsageError` where one is out of range."""
+        """All points. Raises `UsageError` if one is out of range."""
         return [
             OperatingPoint(codec, scale, qp, fps)
             for codec in self.codecs for scale in self.scales for qp in self.qps for fps in self.fps
@@ -29,9 +29,9 @@ class Grid:
 
 
 def parse_grid(codecs: str, scales: str, qps: str, fps: str) -> Grid:
-    """A grid from lists with commas between: ``"hevc,avc"``, ``"1,2,4"``, ``"22,32"``, ``"25,5"``.
+    """A grid from comma-separated lists: ``"hevc,avc"``, ``"1,2,4"``, ``"22,32"``, ``"25,5"``.
 
-    Raises `UsageError` naming what is no number, out of range, or given twice.
+    Raises `UsageError` for values that are not numbers, out of range, or repeated.
     """
     grid = Grid(
         _list("codecs", codecs, str), _list("scales", scales, int), _list("qps", qps, int),
@@ -45,14 +45,14 @@ def _list(name: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
     try:
         values = tuple(kind(word.strip()) for word in text.split(",") if word.strip())
     except ValueError as error:
-        raise UsageError(f"--{name} {text} is not a list of numbers with commas between") from error
+        raise UsageError(f"--{name} {text} is not a comma-separated list of numbers") from error
     if not values or len(set(values)) < len(values):
         raise UsageError(f"--{name} {text} is empty or names one twice")
     return values
 
 
 def by_run(points: Iterable[OperatingPoint]) -> list[tuple[OperatingPoint, ...]]:
-    """Points that differ in their frame rate alone, together: a process takes them at once."""
+    """Group points that differ only in their frame rate; one process measures a group."""
     runs: dict[tuple[str, int, int], list[OperatingPoint]] = {}
     for point in points:
         runs.setdefault((point.codec, point.scale, point.qp), []).append(point)

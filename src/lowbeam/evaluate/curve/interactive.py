@@ -1,4 +1,4 @@
-"""All points of a sweep on a page of their own, to look at with the mouse."""
+"""The interactive page of a sweep, with all its points."""
 
 from html import escape
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lowbeam.evaluate.curve.envelope import AFFECT, RATE_NAMES, agreement, front
+from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, ccc_pareto_front
 from lowbeam.files import whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
 
 CODEC_MARKS = {"hevc": "circle", "avc": "square", "av1": "diamond", "vp9": "cross"}
@@ -29,9 +30,8 @@ p {{ margin: 0 0 .6em; }}
 <body>
 <h1>CCC over bit rate</h1>
 <p>{of}</p>
-<p>Each mark is an operating point: its colour is the side of the face, its shape the codec ({marks}). The line joins
-the points that no other beats. Choose above the plot what the rate counts; touch a name below it to show or hide a
-system.</p>
+<p>Each mark is an operating point; its colour shows the side of the face, its shape the codec ({marks}). The line is
+the Pareto front. Select above the plot what the rate counts; select a name below it to show or hide a system.</p>
 {plot}
 </body>
 </html>
@@ -39,8 +39,8 @@ system.</p>
 
 
 def write_interactive(results: dict[str, Any], path: Path) -> None:
-    """Write one HTML file that needs nothing else, and fits screens from 400 px: CCC over bit rate, a mark for each
-    operating point, by system; the way of weighing is chosen above. Raises `OutputError`."""
+    """Write a self-contained HTML file for screens from 400 px: CCC over bit rate, with a mark for each operating point
+    of each system, and a menu for what the rate counts. Raises `OutputError`."""
     figure = go.Figure()
     for system in results["systems"]:
         points = [point for point in results["points"] if system in point["scores"]]
@@ -73,7 +73,7 @@ def write_interactive(results: dict[str, Any], path: Path) -> None:
 
 
 def recorded(results: dict[str, Any]) -> str:
-    """What a sweep is of: corpus, split, recordings and their length."""
+    """The corpus, split, recordings and duration of a sweep."""
     count, minutes = results["recordings"], results["seconds"] / 60
     return (
         f"{results['corpus']} {results['split']}: {count} recording{'s' * (count != 1)}, {round(minutes, 1):g} minutes"
@@ -81,9 +81,9 @@ def recorded(results: dict[str, Any]) -> str:
 
 
 def _traces(results: dict[str, Any], points: list[dict[str, Any]], system: str, rate: str) -> list[go.Scatter]:
-    """All `points` of a system by one way of weighing, and the line of those that no other beats."""
+    """All `points` of a system by one definition of the rate, and their Pareto front."""
     scales = sorted({point["scale"] for point in results["points"]})
-    best, visible = front(points, system, rate), _shown(rate, system, "rtp_bps", results)
+    best, visible = ccc_pareto_front(points, system, rate), _shown(rate, system, "rtp_bps", results)
     colours = {
         "size": 8, "symbol": [CODEC_MARKS[p["codec"]] for p in points], "opacity": 0.8,
         "color": [scales.index(p["scale"]) for p in points], "colorscale": "Turbo", "cmin": 0,
@@ -109,14 +109,14 @@ def _traces(results: dict[str, Any], points: list[dict[str, Any]], system: str, 
 
 
 def _shown(meta: str, group: str, rate: str, results: dict[str, Any]) -> bool | str:
-    """Whether a trace that weighs by `meta` is shown where `rate` is chosen: of the first system, unless asked for."""
+    """Whether a trace for the rate `meta` is shown when `rate` is selected: that of the first system, at first."""
     if meta != rate:
         return False
     return True if group == next(iter(results["systems"])) else "legendonly"
 
 
 def _label(point: dict[str, Any], system: str) -> str:
-    values = ", ".join(f"{name} {point['scores'][system][name]['ccc']:.3f}" for name in AFFECT)
+    values = ", ".join(f"{name} {point['scores'][system][name]['ccc']:.3f}" for name in AFFECT_NAMES)
     rates = "<br>".join(f"{shown}: {point[rate] / 1000:.2f} kbit/s" for rate, shown in RATE_NAMES.items())
     where = f"{point['codec']} s={point['scale']} ({point['side']} px) QP {point['qp']}, {point['fps']:g} fps"
     return f"<b>{system}</b><br>{where}<br>CCC {values}<br>{rates}"

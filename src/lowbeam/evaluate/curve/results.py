@@ -1,4 +1,4 @@
-"""Results of a sweep as a file: JSON with a point on each line, so that a change of one is seen as such."""
+"""Result files of sweeps: JSON with one point per line, which keeps differences between versions readable."""
 
 import json
 from pathlib import Path
@@ -26,14 +26,14 @@ def read_results(path: Path) -> dict[str, Any]:
         if not results["systems"] or not results["uncoded"] or not results["points"][0]["scores"]:
             raise KeyError("systems")
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it lacks what a sweep writes"
+        why = reason(error) if isinstance(error, OSError) else "entries are missing or malformed"
         raise SourceError(f"{path} is no result of lowbeam curve: {why}") from error
     return results
 
 
 def read_sweeps(paths: list[Path]) -> dict[str, Any]:
-    """Several sweeps of the same systems over the same recordings as one. Raises `SourceError` where one is damaged, of
-    other systems or recordings, or there is none."""
+    """Merge sweeps of the same systems over the same recordings. Raises `SourceError` if a file is damaged, or is of
+    other systems or recordings, or if there is none."""
     if not paths:
         raise SourceError("there is no result of lowbeam curve")
     first, *rest = (read_results(path) for path in paths)

@@ -1,4 +1,5 @@
-"""One recording at one operating point: coded, weighed, decoded and read; kept by the content of all that goes in."""
+"""One recording at one operating point: coded, its bytes counted, decoded and estimated. Results are cached under a
+digest of all inputs."""
 
 import hashlib
 import json
@@ -23,15 +24,14 @@ from lowbeam.face import Box
 from lowbeam.files import Pipe, make_folder, whole_file
 from lowbeam.scale import FACE_SIDE, Faces
 
-KEPT_VERSION = 1  # of what is kept of a run
-PERSON = 1  # the id in a run's face stream
+KEPT_VERSION = 1  # of the cached files
+PERSON = 1  # the track id in the face stream of a run
 
 
 @dataclass(frozen=True)
 class Weight:
-    """Bytes of a run of `faces` over `duration_s`: of the video alone; in a face stream as it goes into a pipe in
-    clusters of 2 s, container and boxes and all (a file has an index besides); on the wire by RTP and by TLS, boxes
-    with them."""
+    """Bytes of a run of `faces` over `duration_s` seconds: of the video `payload`; of the face stream as written to a
+    pipe in clusters of 2 s (`container`; a file also has an index); on the wire by `rtp` and by `tls`, with boxes."""
 
     faces: int
     duration_s: float
@@ -43,7 +43,8 @@ class Weight:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run's weight, and what each system read of the faces at `time_s`: affect (n, 2) by name."""
+    """The weight of a run and, by system, the estimates for the faces at `time_s`, float64 (n,) in seconds: valence and
+    arousal, float32 (n, 2)."""
 
     weight: Weight
     time_s: NDArray[np.float64]
@@ -51,14 +52,14 @@ class RunResult:
 
 
 def digest_of(track: Track) -> str:
-    """Changes with a recording's faces, times and boxes."""
+    """SHA-256 of a recording's faces, times and boxes."""
     digest = hashlib.sha256(np.ascontiguousarray(track.pixels).data)
     digest.update(track.time_s.tobytes() + track.box.tobytes())
     return digest.hexdigest()
 
 
 class RunCache:
-    """Runs in a folder: coded once, whichever systems read them, and read once by each system."""
+    """Runs cached in a folder: each is coded once for all systems, and estimated once by each system."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -67,8 +68,8 @@ class RunCache:
         self, track: Track, digest: str, point: OperatingPoint | None, scale: int, lr: Faces, readers: Readers,
         systems: list[System],
     ) -> RunResult:  # fmt: skip
-        """The result of `track` (whose `digest_of` is given) at `point`, or uncoded at `scale` and full frame rate
-        where that is None; `lr` are its faces at that scale. What is not kept yet is made."""
+        """The result of `track` (with its `digest_of`) at `point`, or without a codec at `scale` and full frame rate if
+        `point` is None; `lr` are its faces at that scale. Results that are not cached are computed and cached."""
         rows = _rows(track, point)
         key = _key(digest, point, scale)
         place = self._folder / key[:2] / key
@@ -92,7 +93,7 @@ class RunCache:
         self, place: Path, track: Track, rows: NDArray[np.int64], point: OperatingPoint | None, lr: Faces,
         need_faces: bool,
     ) -> tuple[Weight, Faces | None]:  # fmt: skip
-        """The weight of a run, and where they are needed its faces as the far side sees them."""
+        """The weight of a run and, if `need_faces`, its faces as decoded."""
         if point is None:
             make_folder(place)
             return Weight(len(rows), _duration_s(track)), lr[rows] if need_faces else None
@@ -112,12 +113,12 @@ def _rows(track: Track, point: OperatingPoint | None) -> NDArray[np.int64]:
 
 
 def _duration_s(track: Track) -> float:
-    """Of the recording: to its last face, which is shown for as long as those before it."""
+    """Duration of the recording in seconds, including the last face, which lasts the median interval."""
     return float(track.time_s[-1] - track.time_s[0] + np.median(np.diff(track.time_s)))
 
 
 def _key(digest: str, point: OperatingPoint | None, scale: int) -> str:
-    """Of all that decides what the far side sees: faces, operating point, and the codecs' versions."""
+    """Digest of all that determines the decoded faces: the faces, operating point, and versions of the codecs."""
     about = [KEPT_VERSION, digest, str(point), scale, sorted(av.library_versions.items())]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
@@ -130,7 +131,7 @@ def _save(run: CodedRun, path: Path) -> None:
 
 
 def _load(path: Path, point: OperatingPoint) -> CodedRun | None:
-    """A kept run; None where there is none, or it is damaged."""
+    """A cached run; None if there is none, or it is damaged."""
     try:
         with np.load(path) as kept:
             data, header = kept["data"].tobytes(), kept["header"].tobytes()
@@ -146,7 +147,7 @@ def _load(path: Path, point: OperatingPoint) -> CodedRun | None:
 
 
 def weigh(run: CodedRun, boxes: NDArray[np.float32], duration_s: float) -> Weight:
-    """What `run` weighs with its `boxes` (n, 3); as in a face stream, a box is sent with a face when it has moved."""
+    """The weight of `run` with its `boxes`, float32 (n, 3); as in a face stream, a box is sent when it has moved."""
     header, counter = run.header, ByteCounter()
     cues = CueChooser(header.scale, header.padding)
     target = Pipe(BytesIO())

@@ -1,7 +1,7 @@
-"""The sweep: every operating point over every recording, shared among processes, resumable, and gathered."""
+"""The sweep: every operating point over every recording, in several processes, with results cached."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +19,17 @@ from lowbeam.evaluate.curve.run import RunCache, RunResult, digest_of
 from lowbeam.evaluate.curve.score import score
 from lowbeam.evaluate.curve.systems import Readers, System
 from lowbeam.pool import shared
+from lowbeam.progress import Progress
 from lowbeam.scale import FACE_SIDE, shrink, side_of
 
-Progress = Callable[[int, int | None], None]
 Points = tuple[OperatingPoint, ...]
 RESULTS_VERSION = 1
-ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # processes share the cores by themselves
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # each process uses one core
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One recording at points that differ in frame rate alone; without points, uncoded at `scale`."""
+    """One recording at points that differ only in frame rate; without points, uncoded at `scale`."""
 
     recording: int
     scale: int
@@ -38,7 +38,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Work:
-    """What a process needs."""
+    """What each process is given."""
 
     corpus: str
     split: str
@@ -53,9 +53,11 @@ def sweep(
 ) -> dict[str, Any]:  # fmt: skip
     """Measure `systems` at every point of `grid` on the recordings of a split of `corpus` (``KIND:PATH``).
 
-    What is coded and read is kept in `cache`, and not made again. Returns results ready for JSON: ``points``, each with
-    its rates and, by system, its scores; ``uncoded``, scores by system and scale without a codec; ``failed``, points
-    that could not be measured, with the reason. Raises `UsageError`, `CorpusError`, `ModelError` or `OutputError`.
+    Coded faces and estimates are cached in the folder `cache` (default: ``~/.cache/lowbeam``). `progress` counts
+    recordings, then jobs (a recording at the points that differ in frame rate). Returns results ready for JSON:
+    ``points``, each with its rates in bits per second and, by system, its scores; ``uncoded``, scores by system and
+    scale without a codec; ``failed``, points that could not be measured, with the reason. Raises `UsageError`,
+    `CorpusError`, `ModelError` or `OutputError`.
     """
     tracks = _labelled_tracks(corpus, split, cache, progress)
     runs = (Path(cache) if cache is not None else default_cache()) / "curve"
@@ -64,7 +66,7 @@ def sweep(
     coded = [points for points in by_run(grid.points()) if points[0].codec not in missing]
     jobs = [_Job(n, points[0].scale, points) for points in coded for n in range(len(tracks))]
     jobs += [_Job(n, scale) for scale in dict.fromkeys((1, *grid.scales)) for n in range(len(tracks))]
-    # Largest faces first: at the end no process waits long for another.
+    # Largest faces first, so that no process has much left when the others finish.
     jobs.sort(key=lambda job: (job.scale, not job.points))
     done, failed = _run(jobs, work, workers, progress)
     failed |= {point: "this FFmpeg lacks the codec" for point in grid.points() if point.codec in missing}
@@ -91,7 +93,7 @@ def sweep(
 def _labelled_tracks(corpus: str, split: str, cache: str | Path | None, progress: Progress | None) -> list[Track]:
     tracks = tracks_of(load_labelled(corpus, split, cache=cache, progress=progress))
     if any(len(track) < 2 for track in tracks):
-        raise CorpusError(f"{corpus} has a recording of a single face")
+        raise CorpusError(f"{corpus} has a recording with a single face; a sweep needs two or more")
     return tracks
 
 
@@ -130,7 +132,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 class _Worker:
-    """What a process holds while it works."""
+    """The state of a process."""
 
     def __init__(self, work: _Work) -> None:
         self.tracks = tracks_of(load_faces(work.corpus, work.split, cache=work.faces_cache))
@@ -146,7 +148,7 @@ def _begin(work: _Work) -> None:
 
 
 def _do(job: _Job) -> list[RunResult | str]:
-    """The job's results, in the order of its points; the reason where a codec refuses."""
+    """The results of the job, in the order of its points; for a point that the codec refuses, the reason."""
     worker = _worker[0]
     track, digest = worker.tracks[job.recording], worker.digests[job.recording]
     lr = shrink(np.asarray(track.pixels), job.scale)
@@ -154,7 +156,7 @@ def _do(job: _Job) -> list[RunResult | str]:
     for point in job.points or (None,):
         try:
             results.append(worker.cache.result(track, digest, point, job.scale, lr, worker.readers, worker.systems))
-        except (CodecError, StreamError) as error:  # of this point; whatever else is wrong is wrong for all
+        except (CodecError, StreamError) as error:  # this point only; other errors concern all points
             results.append(str(error))
     return results
 

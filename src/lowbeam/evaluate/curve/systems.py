@@ -1,4 +1,4 @@
-"""Who reads the faces: the models that ship, each way that they read, networks of your own, and `fer`."""
+"""The systems of a sweep: shipped models with and without memory, ONNX files, and `fer`."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from lowbeam.evaluate.table import Reader, lowbeam_reader
 from lowbeam.recognize import Estimates, Recognizer, model_path
 from lowbeam.scale import SCALES, Faces
 
-EACH = "/each"  # after a model that remembers: each face is read by itself
+EACH = "/each"  # after the name of a model: estimate each face without memory
 Affect = NDArray[np.float32]  # (n, 2)
 
 
 @dataclass(frozen=True)
 class System:
-    """What reads, by the `name` that tables show and the `model` that it is given by: a model that ships, an ONNX file,
-    ``fer``; with ``{scale}`` in a file's name, a network for each scale."""
+    """A `model` and the `name` that tables show for it. A model is the name of a shipped model, an ONNX file, or
+    ``fer``; ``{scale}`` in a file's name stands for one network per scale."""
 
     name: str
     model: str
 
     def at(self, scale: int) -> Path | None:
-        """The file that reads at `scale`; None where this system has no network for it."""
+        """The model file for `scale`; None if this system has none for it."""
         each = self.model.removesuffix(EACH)
         if each == "fer":
             return fer_model_path()
@@ -38,7 +38,7 @@ class System:
         return model_path(each)
 
     def digest(self, scale: int) -> str | None:
-        """Changes with the weights, and the way that they are read; None where there are none for `scale`."""
+        """A digest of the weights and of the `way` they are used; None if there are none for `scale`."""
         path = self.at(scale)
         if path is None:
             return None
@@ -46,23 +46,23 @@ class System:
 
     @property
     def way(self) -> bytes:
-        """How the model reads, where it can do so in several ways."""
+        """A mark of how the model is used, for models that can be used in several ways."""
         if self.model == "fer":
-            return b"bilinear"  # how its faces are resized; they once were otherwise
+            return b"bilinear"  # how faces are resized for it; earlier versions did otherwise
         return EACH.encode() if self.model.endswith(EACH) else b""
 
 
 @cache
 def _digest(path: Path, mtime_ns: int, way: bytes) -> str:
-    """Of a file as it was at `mtime_ns`."""
+    """Digest of a file, cached by its modification time."""
     return hashlib.sha256(path.read_bytes() + way).hexdigest()[:16]
 
 
 def parse_systems(models: str, *, only_with_deviations: bool = False) -> list[System]:
-    """Systems from a list with commas between, each ``MODEL`` or ``NAME=MODEL``.
+    """Systems from a comma-separated list, each ``MODEL`` or ``NAME=MODEL``.
 
-    Raises `UsageError` where one is named twice, or is ``fer`` where `only_with_deviations` are asked for, and
-    `ModelError` where one cannot be had.
+    Raises `UsageError` if a name occurs twice, or a system is ``fer`` although `only_with_deviations`, and `ModelError`
+    if a model is missing or cannot be loaded.
     """
     found = []
     for word in (word.strip() for word in models.split(",")):
@@ -76,7 +76,7 @@ def parse_systems(models: str, *, only_with_deviations: bool = False) -> list[Sy
         if not files:
             raise ModelError(f"{system.model} is no model: fer is not installed, or no such file is there")
         for path in files if system.model != "fer" else ():
-            Recognizer(path)  # does it load?
+            Recognizer(path)  # raises ModelError where it cannot be loaded
         found.append(system)
     if len({system.name for system in found}) < len(found):
         raise UsageError(f"--models {models} names one twice")
@@ -84,7 +84,8 @@ def parse_systems(models: str, *, only_with_deviations: bool = False) -> list[Sy
 
 
 def reader_of(system: System) -> Callable[[Faces, int], tuple[Affect, Affect | None]]:
-    """From LR faces and their scale to affect and, where the system knows one, its deviation."""
+    """A function from LR faces, uint8 (n, d, d), and their scale to affect (n, 2) and standard deviations (n, 2), which
+    are None for systems without them."""
     if system.model == "fer":
         peer = FerPeer()
         return lambda faces, scale: (peer(faces), None)
@@ -102,7 +103,7 @@ def reader_of(system: System) -> Callable[[Faces, int], tuple[Affect, Affect | N
 
 
 class Readers:
-    """Reads runs of faces by any of `systems`; a model is loaded once, and run once where two systems need it."""
+    """Estimates from runs of faces by any of `systems`; each model is loaded once, and run once for all its systems."""
 
     def __init__(self, systems: list[System]) -> None:
         self._systems = systems
@@ -110,7 +111,7 @@ class Readers:
         self._fer: FerPeer | None = None
 
     def read(self, names: set[str], scale: int, faces: Faces, time_s: NDArray[np.float64]) -> dict[str, Affect]:
-        """What the systems called `names` read of one person's `faces` at `time_s`: affect (n, 2) by name."""
+        """Estimates of the systems called `names` from one person's `faces` at `time_s`: affect (n, 2) by name."""
         wanted: dict[Path, list[System]] = {}
         for system in self._systems:
             path = system.at(scale)

@@ -1,1 +1,1 @@
-"""The paper's experiment carried out: trained, tested, its claims judged, and a page written of it."""
+"""The experiment of Cheng et al. 2017: networks trained and tested, and a verdict on each claim."""

@@ -1,5 +1,5 @@
-"""How sure a figure is: test recordings drawn again and again (Efron & Tibshirani 1993, ch. 6 and 13), and the spread
-of the seeds under Student's t, since three seeds are too few to be drawn from."""
+"""Confidence intervals: the bootstrap over test recordings (Efron & Tibshirani 1993, ch. 6 and 13), and the variance
+between seeds under Student's t, because three seeds are too few for a bootstrap."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,16 @@ Replicates = NDArray[np.float64]  # (b,), the first of the data as they are
 
 @dataclass(frozen=True)
 class Resampling:
-    """The same draws for every system, so that differences are of pairs. `recording` (n,): which of the test
-    recordings, from 0, each face is of; `counts` (b, recordings): how often each is drawn."""
+    """Bootstrap draws, the same for every system, so that differences are paired. `recording` (n,) is the number of the
+    recording of each face, from 0; `counts` (b, recordings) is how often each recording is drawn."""
 
     recording: NDArray[np.int64]
     counts: NDArray[np.float64]
 
 
 def resampling(recording: NDArray[np.int32], replicates: int = REPLICATES) -> Resampling:
-    """Draw whole recordings with replacement, since the frames of one are alike (a still is its own). The first draw is
-    the data as they are."""
+    """Draw whole recordings with replacement, because the frames of a recording are correlated; a still is a recording
+    of its own. The first draw is the original data."""
     generator = np.random.default_rng(0)
     _, number = np.unique(recording, return_inverse=True)
     count = int(number.max()) + 1
@@ -34,7 +34,7 @@ def resampling(recording: NDArray[np.int32], replicates: int = REPLICATES) -> Re
 
 
 def replicate(predicted: NDArray, truth: NDArray, draws: Resampling) -> dict[str, Replicates]:
-    """RMSE, CC and CCC of `predicted` and `truth` (n,) in every draw. CC is nan where one of the two is constant."""
+    """RMSE, CC and CCC of `predicted` and `truth` (n,) in every draw. CC is nan if one of the two is constant."""
     p, t = predicted.astype(np.float64), truth.astype(np.float64)
     moments = (np.ones_like(p), p, t, p * p, t * t, p * t)
     recordings = draws.counts.shape[1]
@@ -51,9 +51,9 @@ def replicate(predicted: NDArray, truth: NDArray, draws: Resampling) -> dict[str
 
 
 def means_over_seeds(alike: list[NDArray[np.float64]]) -> list[Replicates]:
-    """The mean over seeds of each of several `alike` contrasts, (seeds, b), with how far another set of seeds might lie
-    from it: Student's t, with the variance between seeds pooled over the contrasts, as three seeds alone tell little
-    of it. With one seed there is no such noise, and the interval is that of these networks."""
+    """The mean over seeds of each of several `alike` contrasts, (seeds, b), with noise for the choice of seeds:
+    Student's t, with the variance between seeds pooled over the contrasts, because three seeds estimate it poorly. With
+    one seed no noise is added, and the interval applies to these networks only."""
     seeds, replicates = alike[0].shape
     if seeds == 1:
         return [by_seed[0] for by_seed in alike]
@@ -64,16 +64,16 @@ def means_over_seeds(alike: list[NDArray[np.float64]]) -> list[Replicates]:
 
 
 def interval(replicates: Replicates, contrasts: int = 1) -> tuple[float, float, float]:
-    """The value of the data as they are, and the ends of its percentile interval; of each of several `contrasts`, so
-    wide that all hold together (Bonferroni)."""
+    """The value for the original data, and the ends of its percentile interval; with several `contrasts`, the interval
+    is simultaneous (Bonferroni)."""
     outside = (1 - LEVEL) / contrasts
     low, high = np.quantile(replicates, [outside / 2, 1 - outside / 2])
     return float(replicates[0]), float(low), float(high)
 
 
 def reliability(by_seed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How well a metric tells systems apart from seeds: the intraclass correlation ICC(1) (Shrout & Fleiss 1979) of
-    `by_seed` (systems, seeds, b), (b,). 1: the seed does not matter; 0: nothing but the seed does."""
+    """The intraclass correlation ICC(1) (Shrout & Fleiss 1979) of a metric `by_seed` (systems, seeds, b); returns (b,).
+    It is 1 if the metric depends only on the system, and 0 if it depends only on the seed."""
     systems, seeds = by_seed.shape[:2]
     means = by_seed.mean(axis=1)
     between = seeds * means.var(axis=0, ddof=1)
@@ -83,7 +83,8 @@ def reliability(by_seed: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def resampled_reliability(by_seed: NDArray[np.float64]) -> Replicates:
-    """`reliability` with the systems, each with its seeds, drawn again in every draw: the noise of seeds is in it."""
+    """`reliability` with the systems, each with its seeds, resampled in every draw, which includes the noise of
+    seeds."""
     systems, _, replicates = by_seed.shape
     chosen = np.random.default_rng(1).integers(0, systems, (systems, replicates))
     chosen[:, 0] = np.arange(systems)

@@ -1,4 +1,4 @@
-"""What Cheng et al. 2017 claim, each as contrasts of figures that decide it."""
+"""The claims of Cheng et al. 2017, and two of our own, each as contrasts of CCCs that decide it."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +23,7 @@ class Contrast:
     below: float | None = None
 
     def verdict(self, low: float, high: float) -> Verdict:
-        """By the interval of the sum alone."""
+        """The verdict from the ends of the interval of the sum."""
         if self.below is not None:
             return "holds" if high < self.below else "fails" if low > self.below else "undecided"
         assert self.above is not None
@@ -32,7 +32,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that holds where all its contrasts do, and fails where one does."""
+    """A statement that holds if all its contrasts hold, and fails if one fails."""
 
     text: str
     whose: Literal["paper", "ours"]
@@ -40,7 +40,7 @@ class Claim:
 
 
 def verdict_of(verdicts: list[Verdict]) -> Verdict:
-    """Of a claim, from those of its contrasts."""
+    """The verdict on a claim, from those on its contrasts."""
     if "fails" in verdicts:
         return "fails"
     return "holds" if all(verdict == "holds" for verdict in verdicts) else "undecided"
@@ -108,17 +108,17 @@ CLAIMS = (
         ),),
     ),
     Claim(
-        "Joint-OA at S = 3 beats even HR", "paper",
+        "Joint-OA at S = 3 beats HR", "paper",
         (_minus("Joint-OA {3, 4, 6} at 3 − HR at HR", ("joint-oa", RELEASED, 3), HR),
          _minus("Joint-OA {3, …, 16} at 3 − HR at HR", ("joint-oa", ALL, 3), HR)),
     ),
     Claim(
-        "mixing very small faces into the tuning hurts at the larger faces (mean of S = 3, 4, 6)", "paper",
+        "very small faces in the mixture lower the CCC at larger faces (mean of S = 3, 4, 6)", "paper",
         (_mean_minus("Joint-OA {3, 4, 6} − {3, 4, 6, 8}", RELEASED, (3, 4, 6, 8), RELEASED),
          _mean_minus("Joint-OA {3, 4, 6} − {3, …, 16}", RELEASED, ALL, RELEASED)),
     ),
     Claim(
-        "the handed-over convolutions add to the mix: Joint-OA beats LR-OA", "ours",
+        "transferred convolutions add to the mixture: Joint-OA beats LR-OA", "ours",
         tuple(
             _minus(f"Joint-OA − LR-OA, {name}, S={s}", ("joint-oa", mixture, s), ("lr-oa", mixture, s))
             for mixture, name in ((RELEASED, "{3, 4, 6}"), (ALL, "{3, …, 16}"))
@@ -126,7 +126,7 @@ CLAIMS = (
         ),
     ),
     Claim(
-        "the mix alone helps: LR-OA {3, …, 16} beats LR-S at every S", "ours",
+        "the mixture alone helps: LR-OA {3, …, 16} beats LR-S at every S", "ours",
         tuple(_minus(f"LR-OA {{3, …, 16}} − LR-S, S={s}", ("lr-oa", ALL, s), _one("lr", s)) for s in ALL),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The finished jobs of an experiment in one: their figures, what they cost, and how sure the claims' contrasts are."""
+"""The results of all finished jobs of an experiment in one: scores, training times, and intervals of the contrasts."""
 
 import json
 import platform
@@ -21,10 +21,10 @@ from lowbeam.evaluate.paper.bootstrap import (
     resampling,
 )  # fmt: skip
 from lowbeam.evaluate.paper.claims import ALL, CLAIMS, Cell
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.recipe import Experiment
 
-AFFECT = ("valence", "arousal")
 BySeed = dict[Cell, dict[int, dict[str, Replicates]]]  # of each seed, each metric's
 Terms = Sequence[tuple[float, Cell]]
 
@@ -33,10 +33,10 @@ def collect(
     experiment: Experiment, folder: Path, truth: NDArray[np.float32], recording: NDArray[np.int32],
     about: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """What the jobs in `folder` measured; `truth` (n, 2) and `recording` (n,) are those of the test faces, and `about`
-    what else is to be said. A claim is judged by the seeds of which all that it speaks of is finished.
+    """The results of the jobs in `folder`, ready for JSON. `truth` (n, 2) and `recording` (n,) are those of the test
+    faces; `about` are further entries. A claim is judged by the seeds for which all its networks are finished.
 
-    Raises `UsageError` where nothing is finished.
+    Raises `UsageError` if no job is finished.
     """
     jobs = [job for job in jobs_of(experiment) if (folder / job.name / "result.json").exists()]
     if not jobs:
@@ -56,13 +56,13 @@ def collect(
     if recognizers:
         collected["sureness"] = {
             name: _sureness(recognizers, folder, truth[:, index], recording, whole, index)
-            for index, name in enumerate(AFFECT)
+            for index, name in enumerate(AFFECT_NAMES)
         }
     return collected
 
 
 def machine() -> dict[str, Any]:
-    """What the training ran on."""
+    """The machine that trains: GPU, CPU, threads and PyTorch's version."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {"gpu": gpu, "cpu": _cpu(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 

@@ -1,4 +1,4 @@
-"""A network of the paper's experiment as an ONNX file, so that it reads whatever the shipped models read."""
+"""A network of the paper's experiment as an ONNX file with the interface of the shipped models."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from lowbeam.train.checkpoint import NETWORK, UNREADABLE, load_checkpoint
 def export_job(job: str | Path, out: str | Path) -> None:
     """Write the recognizer of a finished job of `lowbeam replicate`, by its folder, to the ONNX file `out`.
 
-    Raises `UsageError` where the folder holds no finished recognizer, or `OutputError`.
+    Raises `UsageError` if the folder holds no finished recognizer, or `OutputError`.
     """
     folder = Path(job)
     try:

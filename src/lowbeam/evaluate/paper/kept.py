@@ -1,5 +1,5 @@
-"""What a finished network leaves for good: its figures and its readings of the test faces, in one small file beside the
-results. Folders of networks come and go; a network whose file is there is never trained again."""
+"""Archived results of a network: its scores and its estimates for the test faces, in one small file beside the results.
+A network with such a file is not trained again, even if its folder is gone."""
 
 import base64
 import json
@@ -20,8 +20,8 @@ STEP = 0.01  # of the readings kept, which end at ±1.27: a thousandth of the fa
 
 
 def keep(job: Job, folder: Path, kept: Path) -> None:
-    """Write ``kept/JOB.json`` of a finished job in `folder`, if it is not there. What is in `folder` becomes what was
-    kept, so that no figure changes when it is brought back."""
+    """Write ``kept/JOB.json`` for a finished job in `folder`, unless it exists. The results in `folder` are replaced by
+    the archived ones, whose estimates are rounded, so that both give the same scores."""
     place, path = folder / job.name, kept / f"{job.name}.json"
     if not path.exists():
         _pack(job, place, path)
@@ -40,10 +40,10 @@ def _pack(job: Job, place: Path, path: Path) -> None:
 
 
 def bring_back(every: Iterable[Job], chosen: Iterable[Job], folder: Path, kept: Path) -> None:
-    """Make each of `every` job that was kept count as finished in `folder`, and keep what was finished but not kept. An
-    SR-FCN whose weights are gone is left to be trained again where one of the `chosen` that is not finished needs it.
+    """Restore the archived results of `every` job to `folder`, and archive finished jobs that are not. An SR-FCN
+    without weights is marked unfinished if an unfinished job among the `chosen` needs it.
 
-    Raises `UsageError` where a file that was kept is damaged.
+    Raises `UsageError` if an archived file is damaged.
     """
     for job in every:
         if (kept / f"{job.name}.json").exists() or (folder / job.name / "result.json").exists():

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from lowbeam.evaluate.paper.collect import collect, machine
 from lowbeam.evaluate.paper.kept import bring_back, keep
 from lowbeam.evaluate.paper.run import Say, Splits, load_network, run_experiment
 from lowbeam.evaluate.paper.sheet import write_sheet
+from lowbeam.evaluate.paper.verdicts import verdict_table
 from lowbeam.files import whole_file
 from lowbeam.models.export import export_restorer
 from lowbeam.models.normalised import RestorationNetwork
+from lowbeam.progress import Progress
 from lowbeam.train.device import choose_device
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.networks import DeviceFaces
@@ -31,15 +33,17 @@ def replicate(
     experiment: str | Path, corpus: str | Path, out: str | Path, *, results: str | Path | None = None,
     systems: Iterable[str] = (), scales: Iterable[int] = (), seeds: Iterable[int] = (), minutes: float | None = None,
     device: str | None = None, cache: str | Path | None = None, say: Say = print,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> bool:  # fmt: skip
-    """Carry out an experiment, by its name or YAML file, on a corpus (see `load_faces`), or go on with it.
+    """Carry out an experiment, by its name or YAML file, on a corpus (see `load_faces`), or continue it.
 
-    Networks, logs and figures go to ``out/NAME``; what is finished is skipped, and several processes may share `out`.
-    `systems`, `scales` and `seeds` choose a part; after `minutes` it stops, and goes on when started again. With a
-    folder `results`, all that is finished is gathered in ``results/NAME.json``, from which `write_page` makes the page;
-    where the experiment keeps each network's figures, after each, and they go to ``results/NAME/`` and come from there.
-    `device` is ``cpu`` or ``cuda``, by default what there is. Returns whether all that was chosen is finished.
+    Networks, logs and scores are written to ``out/NAME``; finished networks are skipped, and several processes may
+    share `out`. `systems`, `scales` and `seeds` choose a part; after `minutes` it stops, and the next call continues.
+    With a folder `results`, all finished results are gathered in ``results/NAME.json``, and the verdicts on the claims
+    are passed to `say` at the end. For experiments with ``keep_each``, they are gathered after each network, whose
+    results are archived in ``results/NAME/`` and restored from there. `device` is ``cpu`` or ``cuda``; the default is
+    CUDA if it is available. `progress` counts recordings whose faces are cut. Returns whether all chosen networks are
+    finished.
 
     Raises `UsageError`, `CorpusError` or `OutputError`.
     """
@@ -77,7 +81,9 @@ def replicate(
         budget_s=None if minutes is None else 60 * minutes, say=say, done=done,
     )  # fmt: skip
     if results is not None and _something_is_finished(recipe, folder):
-        _gather(recipe, splits, folder, labelled["test"], about, Path(results))
+        found = _gather(recipe, splits, folder, labelled["test"], about, Path(results))
+        if "sureness" in found and (verdicts := verdict_table(found["sureness"])):
+            say(verdicts)
     return finished
 
 
@@ -91,7 +97,7 @@ def _on_device(faces: LabelledFaces, every_nth: int, device: torch.device) -> De
 
 
 def _check_settings(experiment: Experiment, labelled: dict[str, LabelledFaces], corpus: str, folder: Path) -> None:
-    """Results of other settings, or of other faces or labels, are never taken for this experiment's."""
+    """Raise `UsageError` if `folder` holds results with other settings, faces or labels."""
     path = folder / "settings.json"
     faces = {split: _digest(found) for split, found in labelled.items()}
     settings = {"corpus": corpus, "faces": faces, **experiment.model_dump(mode="json", include=set(SETTINGS))}
@@ -113,7 +119,7 @@ def _check_settings(experiment: Experiment, labelled: dict[str, LabelledFaces], 
 
 
 def _digest(faces: LabelledFaces) -> str:
-    """Of how many faces there are, and of what."""
+    """Digest of the number of faces, their labels and recordings."""
     digest = hashlib.sha256(np.array(faces.pixels.shape).tobytes())
     for array in (faces.affect, faces.recording):
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -134,7 +140,8 @@ def _command(
 
 def _gather(
     experiment: Experiment, splits: Splits, folder: Path, test: LabelledFaces, about: dict[str, Any], results: Path
-) -> None:
+) -> dict[str, Any]:
+    """Write ``results/NAME.json`` and the sheet; returns the content of the file."""
     found = collect(experiment, folder, test.affect, test.recording, about)
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -144,10 +151,11 @@ def _gather(
         beside.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     _export(experiment, folder)
     write_sheet(experiment, folder, splits.test.pixels, results / f"{experiment.name}-faces.png")
+    return found
 
 
 def _export(experiment: Experiment, folder: Path) -> None:
-    """The restorer of all scales as ONNX, where the experiment has one."""
+    """Export the restorer of all scales to ONNX, if the experiment has one."""
     for job in jobs_of(experiment, seeds=experiment.seeds[:1]):
         serves_all = job.system.learns_to == "restore" and set(job.mixture) >= set(LR_SCALES)
         if serves_all and (folder / job.name / "result.json").exists():

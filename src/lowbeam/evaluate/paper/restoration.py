@@ -1,4 +1,4 @@
-"""How much of a face a network gives back: PSNR and SSIM against the HR face, beside bicubic interpolation."""
+"""The quality of restored faces: PSNR and SSIM against the HR face, also for bicubic interpolation."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ def measure_restoration(
     network: RestorationNetwork, experiment: Experiment, pixels: Tensor, scales: tuple[int, ...]
 ) -> Measured:
     """PSNR (dB) and SSIM of the whole restored faces, and of the interpolated ones, each the mean over faces. `pixels`
-    are native faces uint8 (n, d, d), of which at most `MOST_FACES` are used."""
+    are native faces, uint8 (n, d, d), of which at most `MOST_FACES` are used."""
     pixels = pixels[:: -(-len(pixels) // MOST_FACES)]
     hr = native_to_hr(pixels)
     measured = {}

@@ -1,4 +1,4 @@
-"""Train and test the jobs of an experiment: any of them, in any number of sittings, by any number of processes."""
+"""Train and test the jobs of an experiment: any part of it, with interruptions, in one or several processes."""
 
 import json
 import time
@@ -50,12 +50,12 @@ def run_experiment(
     scales: Iterable[int] = (), seeds: Iterable[int] = (), budget_s: float | None = None, say: Say = print,
     done: Done = lambda job: None,
 ) -> bool:  # fmt: skip
-    """Train and test what is not finished yet of the experiment, or of the `systems`, `scales` and `seeds` chosen.
-    Each job leaves ``result.json``, ``predictions.npy``, ``network.pt`` and ``log.csv`` in a folder of its own, and is
-    then told to `done`.
+    """Train and test the unfinished jobs of the experiment, or of the chosen `systems`, `scales` and `seeds`. Each job
+    writes ``result.json``, ``predictions.npy``, ``network.pt`` and ``log.csv`` into a folder of its own, and is then
+    passed to `done`.
 
-    Several processes may work on the same `folder`. After `budget_s` seconds what is under way is kept, and goes on
-    when started again. Returns whether all of it is finished.
+    Several processes may work on the same `folder`. After `budget_s` seconds the state is saved, and the next call
+    continues from it. Returns whether all chosen jobs are finished.
     """
     deadline = Deadline(time.monotonic() + budget_s) if budget_s is not None else Deadline()
     waiting = jobs_of(experiment, systems, scales, seeds)
@@ -67,12 +67,12 @@ def run_experiment(
             if not finished:
                 deadline.check()
                 if not told:
-                    say(f"waiting for another process, which is at what {waiting[0].name} needs, or at it")
+                    say(f"waiting for another process, which trains {waiting[0].name} or a network that it needs")
                     told = True
-                time.sleep(WAIT_S)  # another process is at what the rest needs
+                time.sleep(WAIT_S)  # another process trains what the remaining jobs need
     except OutOfTime:
         left = sum(not (folder / job.name / "result.json").exists() for job in waiting)
-        say(f"the time budget is spent: {left} of {every} are not finished; the same command goes on")
+        say(f"the time budget is used up: {left} of {every} networks are not finished; the same command continues")
         return False
     return True
 
@@ -80,7 +80,7 @@ def run_experiment(
 def _try(
     job: Job, experiment: Experiment, splits: Splits, folder: Path, deadline: Deadline, say: Say, done: Done
 ) -> bool:  # fmt: skip
-    """Finish `job` where that is possible now. Returns whether it is finished."""
+    """Train and test `job` if that is possible now. Returns whether it is finished."""
     place = folder / job.name
     if (place / "result.json").exists():
         return True
@@ -101,7 +101,7 @@ def _try(
 
 
 def summary(result: dict[str, Any]) -> str:
-    """The valence CCC, or the PSNR, of each scale in one line."""
+    """The CCC of valence, or the PSNR, at each scale, in one line."""
     if "restoration" in result:
         parts = {s: f"{r['psnr_db']:.2f} dB ({r['bicubic_psnr_db']:.2f})" for s, r in result["restoration"].items()}
     else:
@@ -148,7 +148,7 @@ def _save(network: RestorationNetwork | CnnD, job: Job, place: Path) -> None:
 def _train_recognizer(
     job: Job, experiment: Experiment, splits: Splits, folder: Path, generator: torch.Generator, deadline: Deadline
 ) -> tuple[CnnD, dict[str, float], Splits]:
-    """Returns the network, what its training took, and the faces as it reads them."""
+    """Returns the network, the figures of its training, and the faces as it receives them."""
     mixture, convolutions = job.mixture, None
     if job.needs is not None:
         handed = make_sr_fcn(experiment).to(splits.train.pixels.device)
@@ -170,7 +170,7 @@ def _train_recognizer(
 
 
 def load_network(job: Job, experiment: Experiment, folder: Path) -> RestorationNetwork | CnnD:
-    """The trained network of a finished job. Raises `UsageError` where it is not finished."""
+    """The trained network of a finished job. Raises `UsageError` if it is not finished."""
     path = folder / job.name / NETWORK
     if not path.is_file():
         raise UsageError(f"{job.name} is not finished: run the experiment first")

@@ -1,10 +1,9 @@
-"""Pictures of the experiment, drawn from its results."""
+"""Plots of the page on the replication, drawn from its result files."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lowbeam.files import whole_file
 
@@ -13,7 +12,7 @@ WIDTH_IN, HEIGHT_IN = 8.0, 4.2
 
 
 def plot_by_scale(path: Path, curves: dict[str, dict[int, list[float]]], label: str) -> None:
-    """One line a system over S: each point the mean of its seeds, with their deviation. 1 is HR."""
+    """One line per system over S, where 1 is HR: each point is the mean over seeds, with its standard deviation."""
     figure, axes = _axes()
     places = {scale: place for place, scale in enumerate(sorted({s for points in curves.values() for s in points}))}
     for number, (name, points) in enumerate(curves.items()):
@@ -51,24 +50,6 @@ def plot_contrasts(path: Path, contrasts: list[dict[str, Any]], title: str) -> N
     axes.set_yticks(range(len(contrasts)), [found["label"] for found in reversed(contrasts)], fontsize=7)
     axes.set_xlabel(title)
     axes.grid(axis="x", alpha=0.25)
-    _save(figure, path)
-
-
-def plot_faces(path: Path, rows: list[tuple[str, list[NDArray[np.uint8]]]]) -> None:
-    """A sheet of faces: each row a name and as many faces, uint8 (d, d), shown alike in size."""
-    from matplotlib.figure import Figure
-
-    columns = len(rows[0][1])
-    figure = Figure(figsize=(0.95 * columns + 1.1, 0.95 * len(rows)))
-    for axes, (name, faces) in zip(figure.subplots(len(rows), columns), rows, strict=True):
-        for column, face in enumerate(faces):
-            axes[column].imshow(face, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes[column].set_xticks([])
-            axes[column].set_yticks([])
-        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-    figure.subplots_adjust(
-        left=0.9 / (0.95 * columns + 1.1), right=0.998, bottom=0.002, top=0.998, wspace=0.03, hspace=0.03
-    )
     _save(figure, path)
 
 

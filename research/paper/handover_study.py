@@ -1,11 +1,10 @@
-"""What a recognizer makes of SR-FCN's convolutions, by how they are handed over: short runs, judged by the validation
-faces. The test faces are never read.
+"""The effect of how SR-FCN's convolutions are transferred to a recognizer: short training runs, evaluated on the
+validation faces. The test faces are never read.
 
-    python -m lowbeam.evaluate.paper.handover_study ferplus:PATH runs/handover docs/replication/handover.json
+    python -m research handover ferplus:PATH runs/handover -o docs/replication/handover.json
 """
 
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from lowbeam.corpora.choose import corpus_name, load_faces
 from lowbeam.evaluate.table import scores
 from lowbeam.files import make_folder, whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.models.paper import Convolutions
 from lowbeam.train.loop import Deadline
 from lowbeam.train.paper.handover import deviations
@@ -30,16 +30,16 @@ from lowbeam.train.paper.networks import (
 )  # fmt: skip
 from lowbeam.train.paper.recipe import Experiment, load_experiment
 
-SHORT = {"epochs": 4, "divide_at": (0.75,)}  # of recognizing; the rest is the reduced table's
-SEEN_AT = (6, 0)  # S and seed of which the strength of features is told
+SHORT = {"epochs": 4, "divide_at": (0.75,)}  # for the recognizer; all else is as in the reduced table
+SEEN_AT = (6, 0)  # S and seed for which the deviations of features are reported
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to hand over: what it changes in the recipe of the reduced table."""
+    """One way to transfer convolutions: its changes to the recipe of the reduced table."""
 
     name: str
-    restore: dict[str, Any] | None = field(default_factory=dict)  # None: nothing is handed over
+    restore: dict[str, Any] | None = field(default_factory=dict)  # None: nothing is transferred
     recognize: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -57,29 +57,29 @@ class Way:
 SCALED = {"transferred_scale": "xavier"}
 COMPARED = (
     Way("from scratch", None),
-    Way("as SR-FCN leaves them"),
-    Way("scaled as fresh ones", {}, SCALED),
+    Way("transferred unchanged"),
+    Way("rescaled", {}, SCALED),
 )
 WAYS = (
     *COMPARED,
-    Way("as SR-FCN leaves them, a tenth of the rate", {}, {"transferred_rate": 0.1}),
-    Way("scaled, SR-FCN of one epoch", {"epochs": 1, "divide_at": ()}, SCALED),
-    Way("scaled, SR-FCN learns the face itself", {"learns": "face"}, SCALED),
+    Way("transferred unchanged, a tenth of the learning rate", {}, {"transferred_rate": 0.1}),
+    Way("rescaled, SR-FCN trained for one epoch", {"epochs": 1, "divide_at": ()}, SCALED),
+    Way("rescaled, SR-FCN predicts the face itself", {"learns": "face"}, SCALED),
 )
 RUNS = (
     *((way, 6, 0) for way in WAYS),
     *((way, 6, 1) for way in COMPARED),
-    *((way, 16, 0) for way in COMPARED if way.name != "as SR-FCN leaves them"),
+    *((way, 16, 0) for way in COMPARED if way.name != "transferred unchanged"),
 )  # way, S, seed
 
 
 def study(corpus: str, folder: Path, path: Path) -> None:
-    """Carry out the runs, or go on with them, in `folder`, and write what was measured to the JSON file `path`."""
+    """Carry out the runs, or continue them, in `folder`, and write the results to the JSON file `path`."""
     train, valid = (_faces(corpus, split) for split in ("train", "valid"))
     found = {
-        "title": "How SR-FCN's convolutions are handed over, tried",
+        "title": "How SR-FCN's convolutions are transferred",
         "corpus": corpus_name(corpus), "train_faces": len(train), "valid_faces": len(valid), **SHORT,
-        "command": f"python -m {__spec__.name} ferplus:PATH runs/handover docs/replication/handover.json",
+        "command": "python -m research handover ferplus:PATH runs/handover -o docs/replication/handover.json",
         "runs": [_run(way, scale, seed, train, valid, folder) for way, scale, seed in RUNS],
         "deviations": _strengths(train, valid, folder),
     }  # fmt: skip
@@ -104,14 +104,14 @@ def _run(way: Way, scale: int, seed: int, train: DeviceFaces, valid: DeviceFaces
     measured = scores(affect_of(network, way.experiment, valid.pixels, scale).numpy(), None, valid.affect.numpy())
     run = {
         "way": way.name, "scale": scale, "seed": seed, "valid_loss": cost["valid_loss"], "train_s": cost["train_s"],
-        "ccc": {affect: measured[affect]["ccc"] for affect in ("valence", "arousal")},
+        "ccc": {affect: measured[affect]["ccc"] for affect in AFFECT_NAMES},
     }  # fmt: skip
     print(json.dumps(run), flush=True)
     return run
 
 
 def _handed(way: Way, scale: int, seed: int, train: DeviceFaces, valid: DeviceFaces, folder: Path) -> Convolutions:
-    """SR-FCN's, trained as the way says; of ways that say the same, once."""
+    """Those of SR-FCN, trained as `way` says; ways with the same settings share one network."""
     assert way.restore is not None
     asked = "-".join(str(value) for key, value in way.restore.items() if key != "divide_at")
     place = make_folder(folder / f"sr-fcn{asked and '-'}{asked}-{scale}-seed{seed}")
@@ -123,19 +123,14 @@ def _handed(way: Way, scale: int, seed: int, train: DeviceFaces, valid: DeviceFa
 
 
 def _strengths(train: DeviceFaces, valid: DeviceFaces, folder: Path) -> dict[str, tuple[float, ...]]:
-    """How far the features of each of the three layers deviate, SR-FCN's and fresh ones."""
+    """Standard deviation of the features of each of the three layers, with SR-FCN's weights and freshly initialised."""
     scale, seed = SEEN_AT
     way = COMPARED[1]
     faces = some_faces(train, (scale,))
     torch.manual_seed(seed)
     return {
-        "SR-FCN's": deviations(
+        "SR-FCN": deviations(
             make_cnn_d(way.experiment, _handed(way, scale, seed, train, valid, folder)), faces
         ),
-        "Xavier's": deviations(make_cnn_d(way.experiment), faces),
+        "Xavier initialisation": deviations(make_cnn_d(way.experiment), faces),
     }  # fmt: skip
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    study(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

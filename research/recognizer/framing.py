@@ -1,4 +1,4 @@
-"""What a loose or shifted box costs: labelled stills, cut again by boxes that are off."""
+"""The effect of shifted and resized face boxes: labelled stills, cropped again with boxes that are in error."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +13,7 @@ from lowbeam.evaluate.curve.systems import System, reader_of
 from lowbeam.evaluate.table import scores
 from lowbeam.face import Box
 from lowbeam.faces import crop
+from lowbeam.progress import Progress
 from lowbeam.scale import Faces, shrink
 
 SEED = 0
@@ -20,8 +21,8 @@ Boxes = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
 
 def _off(moved: float, sized: float) -> Boxes:
-    """Boxes (n, 3) by how far they are off, in sides of the face: right, down, and longer; each drawn evenly from
-    within these bounds."""
+    """Errors of n boxes, float64 (n, 3), in sides of the face: to the right, down, and in size; drawn uniformly within
+    ± `moved`, `moved` and `sized`."""
 
     def draw(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         return rng.uniform(-1, 1, (n, 3)) * (moved, moved, sized)
@@ -33,7 +34,7 @@ def _all(right: float, down: float, longer: float) -> Boxes:
     return lambda rng, n: np.tile((right, down, longer), (n, 1))
 
 
-# A box is off by a tenth of its side at most: all in one way, or each in its own.
+# The error is at most a tenth of the box's side: the same for all boxes, or drawn for each.
 ERRORS: dict[str, Boxes] = {
     "none": _all(0, 0, 0),
     "10 % to the left": _all(-0.1, 0, 0), "10 % to the right": _all(0.1, 0, 0),
@@ -44,8 +45,8 @@ ERRORS: dict[str, Boxes] = {
 
 
 def cut_again(faces: Faces, off: NDArray[np.float64]) -> Faces:
-    """`faces` uint8 (n, d, d) as boxes would cut them that are `off` (n, 3): right, down and longer, in sides about the
-    face's centre; uint8 (n, 96, 96). What lies outside the picture repeats its border."""
+    """Crop `faces`, uint8 (n, d, d), with boxes whose errors are `off` (n, 3): to the right, down and in size, in sides
+    of the face. Returns uint8 (n, 96, 96); pixels outside the picture repeat its border."""
     side = faces.shape[1]
     boxes = [Box.around(side * (0.5 + right), side * (0.5 + down), side * (1 + longer)) for right, down, longer in off]
     return np.stack([crop(face, box) for face, box in zip(faces, boxes, strict=True)])
@@ -53,9 +54,9 @@ def cut_again(faces: Faces, off: NDArray[np.float64]) -> Faces:
 
 def measure_framing(
     corpus: str | Path, systems: list[System], scales: tuple[int, ...], *, split: str = "test",
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores of `systems` on the stills of a corpus at `scales`, cut by boxes that are off as in `ERRORS`.
+    """Scores of `systems` on the stills of a corpus at `scales`, cropped with each of the box errors in `ERRORS`.
 
     Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has the error's name, the scale and, by system,
     the scores. Raises `UsageError`, `CorpusError` or `ModelError`.

@@ -1,11 +1,11 @@
-"""Pictures of a sweep, drawn from its results."""
+"""Plots of a sweep of `lowbeam curve`, drawn from its results."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, front
+from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, ccc_pareto_front
 from lowbeam.files import whole_file
 from lowbeam.scale import side_of
 
@@ -15,7 +15,7 @@ WIDTH_IN = 10.0
 
 
 def plot_systems(results: dict[str, Any], path: Path, codec: str, fps: float) -> None:
-    """The paper's figure: valence CCC over bits per pixel, a panel for each scale, a line for each system."""
+    """The paper's figure: CCC of valence over bits per pixel, one panel per scale, one line per system."""
     from matplotlib.figure import Figure
 
     points = [p for p in results["points"] if p["codec"] == codec and p["fps"] == fps]
@@ -51,7 +51,7 @@ def plot_systems(results: dict[str, Any], path: Path, codec: str, fps: float) ->
 
 
 def plot_envelopes(results: dict[str, Any], path: Path, system: str) -> None:
-    """Every point of a system, and for each codec the best that can be had: a panel for each way of weighing."""
+    """Every point of `system`, and the Pareto front of each codec: one panel per definition of the rate."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_IN, 6.4), layout="constrained")
@@ -65,7 +65,7 @@ def plot_envelopes(results: dict[str, Any], path: Path, system: str) -> None:
                 [p[rate] / 1000 for p in points], [agreement(p, system) for p in points], ".", color=colour,
                 markersize=2, alpha=0.35,
             )  # fmt: skip
-            best = front(points, system, rate)
+            best = ccc_pareto_front(points, system, rate)
             axes.step(
                 [p[rate] / 1000 for p in best], [agreement(p, system) for p in best], where="post", color=colour,
                 linewidth=1.5, label=codec,
@@ -80,7 +80,7 @@ def plot_envelopes(results: dict[str, Any], path: Path, system: str) -> None:
 
 
 def plot_frame_rates(results: dict[str, Any], path: Path, systems: list[str], rate: str) -> None:
-    """For each frame rate the best that can be had at a bit rate."""
+    """The Pareto front for each frame rate: one panel per system."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_IN, 3.6), layout="constrained")
@@ -88,7 +88,7 @@ def plot_frame_rates(results: dict[str, Any], path: Path, systems: list[str], ra
     for axes, system in zip(panels, systems, strict=True):
         rates_fps = sorted({p["fps"] for p in results["points"]})
         for number, fps in enumerate(rates_fps):
-            best = front([p for p in results["points"] if p["fps"] == fps], system, rate)
+            best = ccc_pareto_front([p for p in results["points"] if p["fps"] == fps], system, rate)
             axes.step(
                 [p[rate] / 1000 for p in best], [agreement(p, system) for p in best], where="post",
                 color=str(np.linspace(0.75, 0, len(rates_fps))[number]), linewidth=1.4, label=f"{fps:g} fps",
@@ -103,7 +103,7 @@ def plot_frame_rates(results: dict[str, Any], path: Path, systems: list[str], ra
 
 
 def _log_rates(axes: Any) -> None:
-    """A logarithmic axis with plain numbers on it."""
+    """A logarithmic axis labelled with plain numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")

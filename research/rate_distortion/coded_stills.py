@@ -1,6 +1,5 @@
-"""What codecs do to readings of real faces: labelled stills, each coded by itself at every scale and QP."""
+"""The effect of codecs on estimates from real faces: labelled stills, each coded separately at every scale and QP."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,18 @@ from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.evaluate.curve.grid import Grid
 from lowbeam.evaluate.curve.systems import System, reader_of
 from lowbeam.evaluate.table import scores
+from lowbeam.progress import Progress
 from lowbeam.scale import Faces, shrink
 
-RUN = 256  # stills in a row that one encoder codes
+RUN = 256  # stills that one encoder codes in succession
 
 
 def measure_stills(
     corpus: str | Path, grid: Grid, systems: list[System], *, split: str = "test",
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of `systems` on the stills of a corpus, uncoded and coded at every codec, scale and QP of `grid`; each
-    face is read by itself.
+    face is estimated without memory.
 
     Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has codec (None where uncoded), scale, QP and, by
     system, the scores. Raises `UsageError`, `CorpusError` or `ModelError`.

@@ -1,4 +1,4 @@
-"""Whether rendered people are any good: what real faces teach must read them, and the other way round."""
+"""The validity of the rendered corpus: a model trained on real faces is tested on rendered ones, and vice versa."""
 
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,24 @@ from lowbeam.corpora.labelled import tracks_of
 from lowbeam.errors import UsageError
 from lowbeam.evaluate.table import scores
 from lowbeam.files import whole_file
+from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.recognize import Recognizer
 from lowbeam.scale import FACE_SIDE, resample
 
-EVERY_S = 10.0  # between the faces of a row of the sheet
+EVERY_S = 10.0  # seconds between the faces in a row of the sheet
 PART = 1024  # faces in memory at a time
 
 
 def check_corpus(rendered: str, real: str, of_rendered: str, of_real: str, sheet: Path) -> dict[str, Any]:
-    """Scores on the test splits of two corpora, each by a model that was trained on the other alone, every face by
-    itself at full size; and a `sheet` of the rendered people (PNG).
+    """Scores on the test splits of two corpora, each with a model trained on the other corpus only, without memory and
+    at full size; draws a `sheet` of the rendered faces (PNG).
 
-    `of_rendered` and `of_real` are models that were trained on rendered people and on real faces. Returns
-    ``{"checks": [{"trained_on", "tested_on", "scores"}]}``. Raises `CorpusError`, `ModelError` or `OutputError`.
+    `of_rendered` and `of_real` are the models trained on rendered and on real faces. Returns
+    ``{"checks": [{"trained_on", "tested_on", "scores"}]}``. Raises `UsageError` if `sheet` is not a .png file,
+    `CorpusError`, `ModelError` or `OutputError`.
     """
     if sheet.suffix.lower() != ".png":
-        raise UsageError(f"{sheet}: a sheet is written as .png")
+        raise UsageError(f"--sheet {sheet} must end in .png")
     checks = []
     for model, corpus, trained_on in ((of_real, rendered, real), (of_rendered, real, rendered)):
         faces, recognizer = load_faces(corpus, "test"), Recognizer(model)
@@ -33,7 +35,7 @@ def check_corpus(rendered: str, real: str, of_rendered: str, of_real: str, sheet
             recognizer(resample(np.asarray(faces.pixels[start : start + PART]), FACE_SIDE))
             for start in range(0, len(faces), PART)
         ]
-        affect = np.stack([np.concatenate([getattr(p, name) for p in parts]) for name in ("valence", "arousal")], 1)
+        affect = np.stack([np.concatenate([getattr(p, name) for p in parts]) for name in AFFECT_NAMES], 1)
         checks.append({
             "trained_on": f"{corpus_name(trained_on)} train", "tested_on": f"{corpus_name(corpus)} test",
             "scores": scores(affect, None, faces.affect),

@@ -1,7 +1,5 @@
-"""How honest deviations are where people are followed: labelled recordings, really coded, each face read in the light
-of those before it."""
+"""Calibration of standard deviations on tracked faces: labelled recordings, coded, and estimated with memory."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,16 @@ from lowbeam.corpora.labelled import Affect, Track, tracks_of
 from lowbeam.evaluate.curve.grid import Grid
 from lowbeam.evaluate.curve.systems import System
 from lowbeam.evaluate.table import scores
+from lowbeam.progress import Progress
 from lowbeam.recognize import Recognizer
 
 
 def measure_followed(
     corpus: str | Path, grid: Grid, systems: list[System], *, split: str = "test", cache: str | Path | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores of `systems` (of ``parse_systems(…, only_with_deviations=True)``) over the faces that are sent of the
-    recordings of a corpus at each point of `grid`; a model uses its memory unless ``/each`` follows its name.
+    """Scores of `systems` (from ``parse_systems(…, only_with_deviations=True)``) over the faces sent at each point of
+    `grid`, from the recordings of a corpus; a model uses its memory unless ``/each`` follows its name.
 
     Returns ``{"corpus", "split", "faces", "systems", "rows"}``; a row has codec, scale, QP, frame rate and, by system,
     the scores. Raises `UsageError`, `CorpusError`, `CodecError` or `ModelError`.
@@ -50,8 +49,8 @@ def measure_followed(
 def _follow(
     track: Track, point: OperatingPoint, recognizers: dict[str, Recognizer], each: set[str]
 ) -> tuple[dict[str, tuple[Affect, Affect]], Affect]:
-    """What the `recognizers` estimate in a recording, affect and deviation (n, 2) by name, and the truth; those named
-    in `each` use no memory."""
+    """Affect and standard deviation, float32 (n, 2), estimated in a recording by each of the `recognizers`, by name,
+    and the truth (n, 2); those named in `each` use no memory."""
     sent = trip(point, np.asarray(track.pixels), track.time_s)
     found = {}
     for name, recognizer in recognizers.items():

@@ -1,0 +1,196 @@
+"""``python -m research``: measure what the documentation reports, and write its generated pages."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from lowbeam.cli import main
+from lowbeam.cli.options import (
+    ALL_QPS,
+    ANY_CORPUS,
+    RECORDED,
+    Codecs,
+    Corpus,
+    FrameRates,
+    Models,
+    OnnxModels,
+    Qps,
+    Recordings,
+    Scales,
+    Split,
+)
+from lowbeam.cli.show import Commands, needs
+from lowbeam.errors import UsageError
+from lowbeam.files import check_outputs, make_folder
+from lowbeam.recognize import DEFAULT_MODEL
+from research.result_files import command_line, measure_into, write_json
+from research.show import operating_table_line, print_by_side, print_checks, print_followed
+
+app = Commands(
+    name="python -m research", rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False, help="Measure what the documentation reports, and write its generated pages.",
+)  # fmt: skip
+
+Results = Annotated[Path, typer.Option("-o", "--out", help="results as JSON")]
+Page = Annotated[Path, typer.Option("-o", "--out", help="the page (Markdown)")]
+Plots = Annotated[bool, typer.Option("--plots/--no-plots", help="draw the plots into the results folder")]
+
+
+@app.command(epilog="Example: python -m research stills --corpus ferplus -o stills.json")
+def stills(
+    corpus: Corpus,
+    out: Results,
+    codecs: Codecs = "hevc",
+    scales: Scales = "1,4,8,16",
+    qps: Qps = ALL_QPS,
+    models: Models = DEFAULT_MODEL,
+    split: Split = "test",
+) -> None:
+    """Measure estimates from single coded faces at every scale and QP."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.systems import parse_systems
+    from research.rate_distortion.coded_stills import measure_stills
+
+    check_outputs(corpus, out)
+    grid, systems = parse_grid(codecs, scales, qps, "1"), parse_systems(models)
+    results = measure_into(out, partial(measure_stills, corpus, grid, systems, split=split), "points")
+    print_by_side(
+        results, "coded by", lambda row: "nothing" if row["codec"] is None else f"{row['codec']} QP {row['qp']}"
+    )
+
+
+@app.command(epilog="Example: python -m research framing --corpus ferplus -o framing.json")
+def framing(
+    corpus: Corpus,
+    out: Results,
+    scales: Scales = "1,4,8,16",
+    models: Models = DEFAULT_MODEL,
+    split: Split = "test",
+) -> None:
+    """Measure the effect of face boxes that are shifted or resized by up to 10 %."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.systems import parse_systems
+    from research.recognizer.framing import measure_framing
+
+    check_outputs(corpus, out)
+    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
+    measure = partial(measure_framing, corpus, systems, grid.scales, split=split)
+    print_by_side(measure_into(out, measure, "measurements"), "box is off by", lambda row: row["error"])
+
+
+@app.command(epilog="Example: python -m research followed avec2016:people -o followed.json")
+def followed(
+    corpus: Recordings,
+    out: Results,
+    codecs: Codecs = "hevc",
+    scales: Scales = "1,4,8",
+    qps: Qps = "27,37",
+    fps: FrameRates = "12.5,5,1",
+    models: OnnxModels = DEFAULT_MODEL,
+    split: Split = "test",
+) -> None:
+    """Measure the calibration of standard deviations on tracked faces in coded video."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.systems import parse_systems
+    from research.recognizer.followed import measure_followed
+
+    check_outputs(corpus, out)
+    grid, systems = parse_grid(codecs, scales, qps, fps), parse_systems(models, only_with_deviations=True)
+    print_followed(measure_into(out, partial(measure_followed, corpus, grid, systems, split=split), "points"))
+
+
+@app.command(
+    epilog="Example: python -m research corpus avec2016:people --real ferplus "
+    "--of-rendered runs/rendered-only/rendered-only.onnx --of-real runs/one-for-all/one-for-all.onnx -o corpus.json",
+)
+def corpus(
+    rendered: Annotated[str, typer.Argument(help=f"rendered recordings, {RECORDED}")],
+    real: Annotated[str, typer.Option(help=f"real faces, {ANY_CORPUS}")],
+    of_rendered: Annotated[str, typer.Option(help="a model trained on rendered faces only")],
+    of_real: Annotated[str, typer.Option(help="a model trained on real faces only")],
+    out: Results,
+    sheet: Annotated[Path, typer.Option(help="picture of the rendered faces: .png")] = Path("people.png"),
+) -> None:
+    """Measure how models trained on rendered faces generalise to real faces, and vice versa."""
+    from research.rate_distortion.corpus_check import check_corpus
+
+    check_outputs(rendered, out, sheet)
+    results = check_corpus(rendered, real, of_rendered, of_real, sheet)
+    write_json(out, results | {"command": command_line()})
+    print_checks(results["checks"])
+
+
+@app.command("operating-table", epilog="Example: python -m research operating-table valid/results.json -o table.json")
+def operating_table(
+    results: Annotated[Path, typer.Argument(help="results.json of lowbeam curve --split valid")], out: Results
+) -> None:
+    """Write the operating table of `lowbeam pack --budget`: the Pareto front of a sweep."""
+    from lowbeam.evaluate.curve.results import read_results
+    from research.rate_distortion.operating_table import make_operating_table
+
+    check_outputs(results, out)
+    table = make_operating_table(read_results(results))
+    write_json(out, table)
+    print(operating_table_line(table))
+
+
+@app.command(
+    "curve-page",
+    epilog="Example: python -m research curve-page --results docs/rate-distortion -o docs/rate-distortion.md",
+)
+def curve_page(
+    results: Annotated[Path, typer.Option(help="folder written by lowbeam curve, or with all files of the page")],
+    out: Page,
+    plots: Plots = True,
+) -> None:
+    """Write the page on rate and distortion from result files."""
+    with needs("curve"):
+        from research.rate_distortion.sweep_page import write_curve_page
+    print(write_curve_page(results, out, plots=plots))
+
+
+@app.command(
+    "paper-page", epilog="Example: python -m research paper-page --results docs/replication -o docs/replication.md"
+)
+def paper_page(
+    results: Annotated[Path, typer.Option(help="folder of results written by lowbeam replicate")],
+    out: Page,
+    plots: Plots = True,
+) -> None:
+    """Write the page on the replication of Cheng et al. 2017, with a verdict on each claim."""
+    with needs("train"):
+        from research.paper.replication_page import write_replication_page
+    print(write_replication_page(results, out, plots=plots))
+
+
+@app.command(epilog="Example: python -m research handover ferplus:PATH runs/handover -o handover.json")
+def handover(
+    faces: Annotated[str, typer.Argument(metavar="CORPUS", help=f"labelled faces, {ANY_CORPUS}")],
+    runs: Annotated[Path, typer.Argument(help="folder for networks; an interrupted study continues from it")],
+    out: Results,
+) -> None:
+    """Compare ways to transfer SR-FCN's convolutions to a recognizer."""
+    with needs("train"):
+        import torch
+
+        from research.paper.handover_study import study
+    torch.set_num_threads(1)
+    make_folder(out.parent)
+    study(faces, runs, out)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; returns the exit status. Raises `LowbeamError`."""
+    try:
+        command = typer.main.get_command(app)
+        status = command.main(arguments or ["--help"], prog_name="python -m research", standalone_mode=False)
+    except TyperException as error:
+        raise UsageError(getattr(error, "format_message", error.__str__)()) from error
+    return int(status or 0)
+
+
+if __name__ == "__main__":
+    main(run)

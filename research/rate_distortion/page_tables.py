@@ -1,0 +1,129 @@
+"""Tables in Markdown that only the page on rate and distortion has."""
+
+from typing import Any
+
+import numpy as np
+
+from lowbeam.evaluate.curve.envelope import RATE_NAMES, agreement, bd_rate, ccc_pareto_front
+from lowbeam.evaluate.table import markdown_table
+from lowbeam.metrics import AFFECT_NAMES
+from lowbeam.scale import side_of
+
+ANCHOR = "HR-trained"  # the system that BD-rates are against, at 96 px in HEVC
+
+
+def systems_table(results: dict[str, Any]) -> str:
+    """CCC of each system without a codec and, for valence, at points of the HEVC sweep `results`."""
+    rows = []
+    for system in results["systems"]:
+        cells = []
+        for affect in AFFECT_NAMES:
+            scored = results["uncoded"][system].get("1")
+            cells.append(f"{scored[affect]['ccc']:.3f}" if scored else "")
+        for scale in (1, 4, 8):
+            for qp in (27, 37, 47):
+                found = [
+                    p for p in results["points"]
+                    if (p["scale"], p["qp"], p["codec"]) == (scale, qp, "hevc") and system in p["scores"]
+                ]  # fmt: skip
+                cells.append(f"{agreement(found[0], system, 'valence'):.3f}" if found else "")
+        rows.append([system, *cells])
+    at = [f"{side_of(scale)} px, QP {qp}" for scale in (1, 4, 8) for qp in (27, 37, 47)]
+    headings = ["system", "uncoded, valence", "uncoded, arousal", *(f"valence, {where}" for where in at)]
+    return markdown_table(headings, rows)
+
+
+def measured_points(test: dict[str, Any]) -> str:
+    """Sentences that list the frame rates measured for each codec."""
+    rates = {
+        codec: sorted({p["fps"] for p in test["points"] if p["codec"] == codec}, reverse=True)
+        for codec in dict.fromkeys(p["codec"] for p in test["points"])
+    }
+    listed = "; ".join(f"{codec} at {', '.join(f'{fps:g}' for fps in found)} fps" for codec, found in rates.items())
+    if len(set(map(tuple, rates.values()))) == 1:
+        return f"{listed}; each at every scale and QP."
+    return f"{listed}; each at every scale and QP. Higher frame rates of the other codecs were omitted to save time."
+
+
+def bd_rate_table(systems: dict[str, Any], test: dict[str, Any], system: str) -> str:
+    """BD-rates of each system and codec against `ANCHOR` at 96 px in HEVC."""
+    rows = []
+    for rate in ("payload_bps", "rtp_bps"):
+        hevc = [p for p in systems["points"] if p["codec"] == "hevc"]
+        anchor = ccc_pareto_front([p for p in hevc if p["scale"] == 1], ANCHOR, rate)
+        for other in systems["systems"]:
+            for name, part in (("96 px", [p for p in hevc if p["scale"] == 1]), ("any size", hevc)):
+                if other == ANCHOR and name == "96 px":
+                    continue
+                value = bd_rate(anchor, ccc_pareto_front(part, other, rate), ANCHOR, other, rate)
+                rows.append([RATE_NAMES[rate], other, f"hevc, {name}", _percent(value)])
+        at_fps = systems["points"][0]["fps"]
+        for codec in dict.fromkeys(p["codec"] for p in test["points"]):
+            part = [p for p in test["points"] if p["codec"] == codec]
+            same = ccc_pareto_front([p for p in part if p["fps"] == at_fps], system, rate)
+            value = bd_rate(anchor, same, ANCHOR, system, rate)
+            rows.append([RATE_NAMES[rate], system, f"{codec}, any size, {at_fps:g} fps", _percent(value)])
+            value = bd_rate(anchor, ccc_pareto_front(part, system, rate), ANCHOR, system, rate)
+            rows.append([RATE_NAMES[rate], system, f"{codec}, any size and frame rate", _percent(value)])
+    headings = ["rate", "system", "points", "BD-rate"]
+    return markdown_table(headings, rows)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:+.0f} %"
+
+
+def memory_of_others_table(sweeps: list[dict[str, Any]]) -> str:
+    """The effect of memory on recordings of other corpora: the mean over the points of each sweep."""
+    if not sweeps:
+        return "Other recordings were not measured."
+    names, rows = list(sweeps[0]["systems"])[:2], []
+    for found in sweeps:
+        means = [float(np.mean([agreement(point, name) for point in found["points"]])) for name in names]
+        who = f"{found['recordings']} {found['split']} recordings, {found['seconds'] / 60:.0f} minutes"
+        cells = [f"{mean:.3f}" for mean in means]
+        rows.append([who, str(len(found["points"])), *cells, f"{means[0] - means[1]:+.3f}"])
+    return markdown_table(["recordings", "points", *names, "difference"], rows)
+
+
+def losses_table(runs: list[dict[str, Any]]) -> str:
+    """CCC on valid without memory and with it, by the loss that the temporal head was trained with; `runs` are the
+    ``NAME-valid.json`` of training runs."""
+    rates = sorted((float(fps) for fps in runs[0]["ccc"]["with memory"]), reverse=True)
+    rows = [["without memory", *(f"{_at(runs[0]['ccc']['each frame by itself'], fps):.3f}" for fps in rates)]]
+    rows += [
+        [f"with memory, {run['loss'].upper()} loss", *(f"{_at(run['ccc']['with memory'], fps):.3f}" for fps in rates)]
+        for run in runs
+    ]
+    return markdown_table(["on valid", *(f"{fps:g} fps" for fps in rates)], rows)
+
+
+def _at(by_fps: dict[str, float], fps: float) -> float:
+    return next(value for key, value in by_fps.items() if float(key) == fps)
+
+
+def stills_table(stills: dict[str, Any]) -> str:
+    """CCC of valence on single coded faces, by side and QP."""
+    systems = list(stills["systems"])
+    rows = []
+    for scale in (1, 4, 8, 16):
+        for qp in dict.fromkeys(row["qp"] for row in stills["rows"]):
+            found = [row for row in stills["rows"] if (row["scale"], row["qp"]) == (scale, qp)]
+            if found:
+                values = [f"{found[0]['scores'][name]['valence']['ccc']:.3f}" for name in systems]
+                rows.append([f"{side_of(scale)} px", "uncoded" if qp is None else f"QP {qp}", *values])
+    return markdown_table(["face", "", *systems], rows)
+
+
+def corpus_table(corpus: dict[str, Any]) -> str:
+    """CCC and CC on each corpus of a model trained on the other."""
+    rows = [
+        [
+            check["trained_on"],
+            check["tested_on"],
+            *(f"{check['scores'][a][m]:.3f}" for a in AFFECT_NAMES for m in ("ccc", "cc")),
+        ]
+        for check in corpus["checks"]
+    ]
+    headings = ["trained on", "tested on", "valence CCC", "CC", "arousal CCC", "CC"]
+    return markdown_table(headings, rows)

@@ -1,0 +1,88 @@
+"""The page ``docs/rate-distortion.md``, written from its result files: tables, and plots beside the results."""
+
+import json
+import os
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from lowbeam.codec.wire import BATCH_S, FACE_HEADER, IP_TCP, IP_UDP_RTP, TLS_RECORD
+from lowbeam.errors import SourceError, reason
+from lowbeam.evaluate.curve.envelope import uncoded
+from lowbeam.evaluate.curve.results import read_sweeps
+from lowbeam.files import make_folder, whole_file
+from research.rate_distortion.page_tables import (
+    ANCHOR,
+    bd_rate_table,
+    corpus_table,
+    losses_table,
+    measured_points,
+    memory_of_others_table,
+    stills_table,
+    systems_table,
+)
+from research.rate_distortion.sweep_plots import plot_envelopes, plot_frame_rates, plot_systems
+from research.rate_distortion.sweep_tables import (
+    budget_table,
+    envelope_table,
+    memory_table,
+    missing_points,
+    what_wins_table,
+)
+from research.result_files import shown_command
+
+TEMPLATE = Path(__file__).with_name("rate_distortion_page_template.md")
+
+
+def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: bool = True) -> Path:
+    """Write `page` (Markdown) from the folder `results`, into which the plots are drawn unless `plots` is False.
+
+    The folder holds sweeps of the default model, ``valid.json`` and ``test.json`` (or several, ``test-*.json``, with
+    different points); ``systems.json``, a sweep of the compared systems; ``stills.json`` and ``corpus.json`` of
+    ``python -m research stills`` and ``corpus``; ``losses.json``, a list of the ``NAME-valid.json`` of training runs;
+    and optionally sweeps on other corpora, ``memory-*.json``. Raises `SourceError` where a file is missing or damaged,
+    and `OutputError`.
+    """
+    folder, page = Path(results), Path(page)
+    test, valid, systems = (read_sweeps(sorted(folder.glob(f"{name}*.json"))) for name in ("test", "valid", "systems"))
+    others = [read_sweeps([path]) for path in sorted(folder.glob("memory-*.json"))]
+    stills, corpus, losses = (_read(folder / f"{name}.json") for name in ("stills", "corpus", "losses"))
+    system = next(iter(test["systems"]))
+    if plots:
+        plot_systems(systems, folder / "systems.png", "hevc", systems["points"][0]["fps"])
+        plot_envelopes(test, folder / "envelope.png", system)
+        plot_frame_rates(test, folder / "frame-rates.png", list(test["systems"])[:2], "rtp_bps")
+    try:
+        text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+            system=system, anchor=ANCHOR, link=Path(os.path.relpath(folder, page.parent)).as_posix(),
+            rtp_overhead=IP_UDP_RTP, tls_overhead=IP_TCP + TLS_RECORD, face_header=FACE_HEADER, batch_s=f"{BATCH_S:g}",
+            uncoded_valence=f"{uncoded(test, system, 'valence'):.3f}", recordings=test["recordings"],
+            uncoded_arousal=f"{uncoded(test, system, 'arousal'):.3f}", minutes=f"{test['seconds'] / 60:.0f}",
+            budgets=budget_table(test, valid, system), systems_fps=f"{systems['points'][0]['fps']:g}",
+            systems=systems_table(systems), envelope=envelope_table(test, system),
+            bd_rates=bd_rate_table(systems, test, system), measured=measured_points(test),
+            what_wins=what_wins_table(test, system), memory=memory_table(test),
+            memory_of_others=memory_of_others_table(others), losses=losses_table(losses),
+            stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
+            stills=stills_table(stills), corpus=corpus_table(corpus),
+            commands=_commands(corpus, valid, test, systems, stills, *others),
+            missing=missing_points(test, valid, systems),
+        )  # fmt: skip
+    except (KeyError, TypeError, IndexError, StopIteration) as error:
+        raise SourceError(f"{folder} lacks what the page needs: {error}; run research/scripts/curve.sh") from error
+    make_folder(page.parent)
+    with whole_file(page) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return page
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _commands(*results: dict[str, Any]) -> str:
+    lines = [line for found in results for line in found.get("commands", [found["command"]])]
+    return "\n".join(f"    {shown_command(line)}" for line in lines)

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Train the models that ship, and measure what docs/recognizer.md and the model cards report. Takes three hours on two
+# cores; an interrupted run continues. `make figures` then writes the figures into the documentation.
+#
+#   FERPLUS  FER+ folder with train.npz, valid.npz and test.npz
+#   PEOPLE   folder with the rendered corpora (research/scripts/people.sh)
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+require FERPLUS "the FER+ folder"
+require PEOPLE "the folder with the rendered corpora"
+
+WEIGHTS=src/lowbeam/weights
+RESULTS=docs/recognizer
+STILLS=(--corpus "ferplus:$FERPLUS")
+RECORDINGS=(
+    --corpus "avec2016:$PEOPLE/people"
+    --corpus "avec2016:$PEOPLE/people-more"
+    --corpus "avec2016:$PEOPLE/people-many"
+)
+
+# one-for-all is the teacher of both models, and the starting point of the accurate one.
+training lowbeam train one-for-all "${STILLS[@]}" -o runs/one-for-all
+training lowbeam train accurate "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all --teacher runs/one-for-all -o runs/accurate
+training lowbeam train fast "${STILLS[@]}" "${RECORDINGS[@]}" --teacher runs/one-for-all -o runs/fast
+
+for model in accurate fast; do
+    cp "runs/$model/$model.onnx" "$WEIGHTS/"
+    lowbeam table "${STILLS[@]}" --model "$model" -o "$WEIGHTS/$model.json"
+done
+
+# Calibration of the standard deviations under codecs, sensitivity to box errors, calibration on tracked faces.
+python -m research stills "${STILLS[@]}" --models accurate,fast --codecs hevc,avc,av1,vp9 \
+    --scales 1,2,3,4,6,8,12,16 --qps 27,37,47 -o "$RESULTS/uncertainty.json"
+python -m research framing "${STILLS[@]}" --models accurate,fast -o "$RESULTS/framing.json"
+python -m research followed "avec2016:$PEOPLE/people" --models accurate,fast -o "$RESULTS/followed.json"

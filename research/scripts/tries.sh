@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Train and measure the ablations that docs/recognizer.md compares. Takes an hour on two cores; an interrupted run
+# continues. Needs runs/one-for-all, which research/scripts/recognizer.sh trains.
+#
+#   FERPLUS  FER+ folder with train.npz, valid.npz and test.npz
+#   PEOPLE   folder with the rendered corpora (research/scripts/people.sh)
+#   FACES96  faces96.npz, unlabelled faces
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+require FERPLUS "the FER+ folder"
+require PEOPLE "the folder with the rendered corpora"
+require FACES96 "faces96.npz"
+
+RESULTS=docs/recognizer/tries
+CORPORA=(--corpus "ferplus:$FERPLUS" --corpus "avec2016:$PEOPLE/people")
+
+# In every ablation: the small network without its temporal head, 2,500 steps, real still images only.
+COMMON=(
+    --set temporal=null
+    --set mixture.steps=2500
+    --set mixture.shares.stills=1
+    --set mixture.shares.coded_stills=0
+    --set mixture.shares.tracks=0
+    --set mixture.shares.coded_tracks=0
+    --set mixture.average_decay=0.997
+)
+LABELS_ONLY=(--set mixture.teacher_share=0 --set mixture.feature_weight=0)
+DISTILLED=(--teacher runs/one-for-all)
+
+# measure NAME MODEL: the scores of a model on the validation split.
+measure() {
+    lowbeam table --corpus "ferplus:$FERPLUS" --split valid --model "$2" -o "$RESULTS/$1.json"
+}
+
+# ablation NAME OPTION...: train with these options, and measure.
+ablation() {
+    local name=$1
+    shift
+    training lowbeam train fast "${CORPORA[@]}" "${COMMON[@]}" "$@" -o "runs/tries/$name"
+    measure "$name" "runs/tries/$name/fast.onnx"
+}
+
+mkdir -p "$RESULTS"
+ablation labels "${LABELS_ONLY[@]}"
+ablation readings "${DISTILLED[@]}" --set mixture.feature_weight=0
+ablation features "${DISTILLED[@]}"
+ablation teacher-only "${DISTILLED[@]}" --set mixture.teacher_share=1
+ablation unlabelled "${DISTILLED[@]}" --unlabelled "faces96:$FACES96" --set mixture.shares.unlabelled=0.2
+ablation not-averaged "${LABELS_ONLY[@]}" --set mixture.average_decay=0.01
+ablation no-ccc "${LABELS_ONLY[@]}" --set mixture.ccc_weight=0
+ablation loose-boxes "${LABELS_ONLY[@]}" --set augmentation.shift=0.1 --set augmentation.zoom=0.2
+ablation small-faces "${LABELS_ONLY[@]}" --set 'mixture.scales=[1,2,3,4,6,8,8,12,12,16,16]'
+ablation coarse-grid "${LABELS_ONLY[@]}" --set 'network={patch: 4, stages: [[64, 1], [128, 1]]}'
+
+# The effect of 8-bit integers: the teacher, the accurate model in floating point, and as it ships.
+measure teacher runs/one-for-all/one-for-all.onnx
+training lowbeam train accurate --corpus "ferplus:$FERPLUS" --corpus "avec2016:$PEOPLE/people" \
+    --corpus "avec2016:$PEOPLE/people-more" --corpus "avec2016:$PEOPLE/people-many" \
+    --start runs/one-for-all --teacher runs/one-for-all \
+    --set int8=false --set temporal=null --set name=accurate-float -o runs/accurate
+measure accurate-float runs/accurate/accurate-float.onnx
+measure accurate-int8 accurate

@@ -1,0 +1,54 @@
+"""Results of ``python -m research``, printed as tables."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lowbeam.cli.show import describe_faces, figure, print_table
+from lowbeam.metrics import AFFECT_NAMES
+from lowbeam.scale import side_of
+
+
+def print_by_side(results: dict[str, Any], heading: str, condition: Callable[[dict[str, Any]], str]) -> None:
+    """Print results of `measure_stills` or `measure_framing`: the mean CCC of valence and arousal, by system and
+    `condition` of a row (under `heading`), with a column for each side of the face."""
+    scales = list(dict.fromkeys(row["scale"] for row in results["rows"]))
+    found: dict[tuple[str, str], dict[int, str]] = {}
+    for row in results["rows"]:
+        for system, scored in row["scores"].items():
+            mean = (scored["valence"]["ccc"] + scored["arousal"]["ccc"]) / 2
+            found.setdefault((system, condition(row)), {})[row["scale"]] = figure(mean)
+    print(f"{describe_faces(results)}: CCC, mean of valence and arousal")
+    ordered = sorted(found, key=lambda key: list(results["systems"]).index(key[0]))
+    rows = [(*key, *(found[key].get(scale, "") for scale in scales)) for key in ordered]
+    print_table(("system", heading, *(f"{side_of(scale)} px" for scale in scales)), rows, words=2)
+
+
+def print_followed(results: dict[str, Any]) -> None:
+    """Print results of `measure_followed`: CCC, and the share of labels within one standard deviation, by point."""
+    rows = []
+    for system in results["systems"]:
+        for row in results["rows"]:
+            scored = row["scores"][system]
+            cells = [figure(scored[v][m]) for m in ("ccc", "within_1_std") for v in AFFECT_NAMES]
+            point = (f"{side_of(row['scale'])}", row["codec"], f"{row['qp']}", f"{row['fps']:g}")
+            rows.append((system, *point, *cells))
+    print(f"{describe_faces(results)}: CCC, and the share of labels within one standard deviation (nominal: 0.68)")
+    print_table(("system", "px", "codec", "QP", "fps", "V ccc", "A ccc", "V within", "A within"), rows)
+
+
+def print_checks(checks: list[dict[str, Any]]) -> None:
+    """Print results of `check_corpus`: CCC on each corpus of a model trained on the other."""
+    rows = [(c["trained_on"], c["tested_on"], *(figure(c["scores"][v]["ccc"]) for v in AFFECT_NAMES)) for c in checks]
+    print_table(("trained on", "tested on", "V ccc", "A ccc"), rows, words=2)
+
+
+def operating_table_line(table: dict[str, Any]) -> str:
+    """A summary of an operating table (see `make_operating_table`) in one line."""
+    points = table["points"]
+    rates = [point["wire_bps"] / 1000 for point in points]
+    cccs = [point["ccc"] for point in points]
+    codecs = ", ".join(dict.fromkeys(point["codec"] for point in points))
+    return (
+        f"{len(points)} points ({codecs}), {min(rates):.2f} to {max(rates):.1f} kbit/s on the wire: "
+        f"{table['system']} has a CCC of {min(cccs):.3f} to {max(cccs):.3f}, uncoded {table['uncoded_ccc']:.3f}"
+    )
