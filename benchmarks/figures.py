@@ -101,11 +101,12 @@ def features_list(measured: dict[str, Any], speed: dict[str, Any], memory: dict[
     """What a user gets: share of the CCC at some bit rates, speed and size."""
     rates, street = measured["faces_per_s"], speed["street"]
     kept = {round(k.kbps): k for k in kept_at(*_test_and_valid(), DEFAULT_MODEL, "rtp_bps")}
-    shares = ", ".join(f"{kept[kbps].share:.0%} at {kbps} kbit/s" for kbps in (2, 4, 8))
+    shares = ", ".join(f"{kept[kbps].share:.0%} within {kbps} kbit/s" for kbps in (2, 4, 8))
     sizes = " and ".join(f"{(WEIGHTS / f'{name}.onnx').stat().st_size / 1e6:.1f} MB" for name in shipped_models())
     peak = max(value for row in memory.values() for key, value in row.items() if key != "ratio")
     return "\n".join([
-        f"- **Few bits**: on rendered people the CCC within a rate on the wire is {shares} of the uncoded one.",
+        "- **Few bits**: on rendered people, estimates keep this share of the CCC of uncoded video, with packet "
+        f"headers counted: {shares}.",
         f"- **Fast**: one core packs {street['pack']['frames_per_s']:.0f} frames/s of video and estimates from "
         f"{street['read a face stream']['frames_per_s']:,.0f} received faces/s. The model alone processes "
         f"{rates['lowbeam accurate']:,.0f} faces/s, or {rates['lowbeam fast']:,.0f} with `--model fast`.",

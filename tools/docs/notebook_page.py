@@ -17,6 +17,9 @@ def notebook_page(notebook: Path, uri: str) -> dict[str, str | bytes]:
             parts.append(source)
             continue
         parts.append(f"```python\n{source}\n```")
+        printed = "".join("".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream")
+        if printed:
+            parts.append(f"```text\n{printed.rstrip()}\n```")
         for output in cell["outputs"]:
             picture = f"{posixpath.splitext(uri)[0]}-{number}.png"
             text, data = _output(output)
@@ -32,4 +35,4 @@ def _output(output: dict[str, Any]) -> tuple[str, bytes | None]:
     data = output.get("data", {})
     if "image/png" in data:
         return "", base64.b64decode("".join(data["image/png"]))
-    return "".join(output.get("text", data.get("text/plain", ""))), None
+    return "".join(data.get("text/plain", "")), None
