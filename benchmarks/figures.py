@@ -84,6 +84,8 @@ def headline_table(measured: dict[str, Any], rendered: dict[str, Any]) -> str | 
         return None
     rows = []
     for system in HEADLINE_SYSTEMS:
+        if system not in measured["accuracy"]["systems"]:
+            continue
         rate = f"{measured['faces_per_s'][system]:,.0f}"
         rows.append([system, "real", *_both(measured["accuracy"]["systems"][system]), rate])
         if (found := rendered["uncoded"].get(system.removeprefix("lowbeam "))) is not None:

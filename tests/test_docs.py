@@ -14,6 +14,7 @@ import pytest
 import typer
 
 import lowbeam
+from benchmarks.figures import HEADLINE_SCALES, headline_table
 from lowbeam.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +105,17 @@ def test_the_readme_is_short_and_has_the_two_commands() -> None:
     assert "    make test " in text
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_headline_figures_are_of_real_and_of_rendered_people() -> None:
+    scored = {str(s): {"valence": {"ccc": 0.5}, "arousal": {"ccc": -0.001}} for s in HEADLINE_SCALES}
+    measured = {"accuracy": {"systems": {"lowbeam accurate": scored}}, "faces_per_s": {"lowbeam accurate": 6000.0}}
+    table = headline_table(measured, {"uncoded": {"accurate": scored}})
+    assert table is not None
+    cells = " | ".join(["0.50 / 0.00"] * len(HEADLINE_SCALES))
+    assert f"| lowbeam accurate | real | {cells} | 6,000 |" in table
+    assert f"| lowbeam accurate | rendered | {cells} |  |" in table
+    assert headline_table({"accuracy": None}, {}) is None
 
 
 def console() -> ModuleType:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import venv
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -47,7 +46,7 @@ def test_the_metadata_have_the_project_urls(built: Path) -> None:
 @pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"], ids=["wheel", "sdist"])
 def test_it_installs_into_a_clean_environment_and_reads_the_clip(built: Path, kind: str, tmp_path: Path) -> None:
     (package,) = built.glob(kind)
-    venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
+    run(sys.executable, ROOT / "tools" / "make_venv.py", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
     pip = (python, "-m", "pip", "--disable-pip-version-check")
     run(*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", package, cwd=tmp_path)
