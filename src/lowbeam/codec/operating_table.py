@@ -1,5 +1,5 @@
 """The shipped operating table: the Pareto-optimal operating points on the ``valid`` split of the rendered corpus, with
-their rates and CCC. ``lowbeam evaluate operating-table`` writes it from a sweep."""
+their rates and CCC. ``python -m research operating-table`` writes it from a sweep."""
 
 import json
 from collections.abc import Iterable

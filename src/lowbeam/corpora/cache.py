@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lowbeam.corpora.labelled import LabelledFaces, Recording
 from lowbeam.errors import CorpusError, OutputError, reason
 from lowbeam.face import FRAMING_VERSION
 from lowbeam.files import exclusive
+from lowbeam.progress import Progress
 from lowbeam.scale import FACE_SIDE
 
 CACHE_VERSION = 2  # of the layout of the files
@@ -28,7 +28,7 @@ def default_cache() -> Path:
 
 
 def cached_faces(
-    name: str, recordings: list[Recording], cache: Path, progress: Callable[[int, int | None], None] | None = None
+    name: str, recordings: list[Recording], cache: Path, progress: Progress | None = None
 ) -> LabelledFaces:
     """The faces of `recordings` from the folder ``cache/name``, which is made first if it is missing or out of date.
 
@@ -83,9 +83,7 @@ def _fingerprint(recordings: list[Recording]) -> str:
     return digest.hexdigest()
 
 
-def _build(
-    recordings: list[Recording], folder: Path, fingerprint: str, progress: Callable[[int, int | None], None] | None
-) -> None:
+def _build(recordings: list[Recording], folder: Path, fingerprint: str, progress: Progress | None) -> None:
     parts: list[CutFaces] = []
     with (folder / "faces.raw").open("wb") as raw:  # a corpus may be larger than memory
         for number, recording in enumerate(recordings):

@@ -12,6 +12,7 @@ from lowbeam.corpora.cache import cached_faces, default_cache
 from lowbeam.corpora.kinds import KINDS
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces, Recording
 from lowbeam.errors import CorpusError, UsageError
+from lowbeam.progress import Progress
 
 RECORDINGS: dict[str, Callable[[Path, str], list[Recording]]] = {
     "avec2016": avec2016.recordings, "afew-va": afew_va.recordings, "aff-wild2": aff_wild2.recordings,
@@ -64,7 +65,7 @@ def corpus_name(corpus: str | Path) -> str:
 
 def load_faces(
     corpus: str | Path, split: str, *, cache: str | Path | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> LabelledFaces:  # fmt: skip
     """The faces of one of `SPLITS` of a corpus, ``KIND:PATH``, whose kind is one of `KINDS`.
 
@@ -109,7 +110,7 @@ def recording_names(corpus: str | Path, split: str) -> list[str]:
 
 def load_labelled(
     corpus: str | Path, split: str, *, cache: str | Path | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> LabelledFaces:  # fmt: skip
     """As `load_faces`; raises `CorpusError` where the corpus has no valence and arousal."""
     faces = load_faces(corpus, split, cache=cache, progress=progress)

@@ -5,7 +5,6 @@ Each still is coded by itself (intra), once at every scale in each round, at a c
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from lowbeam.corpora.labelled import LabelledFaces
 from lowbeam.files import make_folder, whole_file
 from lowbeam.models.one_for_all import GRID
 from lowbeam.pool import shared
+from lowbeam.progress import Progress
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, shrink
 from lowbeam.train.degrade import augment
 from lowbeam.train.recipe import Augmentation
@@ -52,7 +52,7 @@ class _Part:
 
 def coded_stills(
     stills: LabelledFaces, folder: Path, rounds: int, seed: int, bounds: Augmentation | None, processes: int,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[CodedStills]:  # fmt: skip
     """Code `stills` in `rounds` rounds, each face augmented within `bounds` anew (None: not at all), or load what is
     cached in `folder`. The same seed gives the same faces."""

@@ -1,7 +1,6 @@
 """Codec-in-the-loop training data from recordings: each track coded whole at operating points drawn at random, decoded,
 and cached on disk. Half of them are mirrored."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lowbeam.codec.trip import sent_rows, trip
 from lowbeam.corpora.labelled import Affect, Track
 from lowbeam.files import whole_file
 from lowbeam.pool import shared
+from lowbeam.progress import Progress
 from lowbeam.scale import SCALES, Faces, shrink
 from lowbeam.train.coded_stills import CODECS, QPS, digest, keep_current
 
@@ -47,7 +47,7 @@ class _Job:
 
 def coded_tracks(
     tracks: list[Track], folder: Path, draws: int, seed: int, processes: int,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[CodedTrack]:  # fmt: skip
     """Code each track `draws` times at every scale, and downsample it once without coding, at frame rates of `FPS`; or
     load what is cached in `folder`. The same seed gives the same faces."""

@@ -16,6 +16,7 @@ from lowbeam.models.memory_format import channels_last
 from lowbeam.models.one_for_all import GRID, OneForAll, TrunkPretraining
 from lowbeam.models.recover import restore_statistics
 from lowbeam.models.temporal import TemporalHead
+from lowbeam.progress import Progress
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, resample_matrix, shrink
 from lowbeam.train.calibrate import FACTOR_ONLY, POWERS, Sample, calibrate, calibrate_tracks
 from lowbeam.train.degrade import on_grid
@@ -30,7 +31,6 @@ from lowbeam.train.start import digest, load_start, save_finished, starting_netw
 from lowbeam.train.teacher import Teacher
 from lowbeam.train.temporal import TemporalTask, TrackFeatures, ccc_by_fps, face_features, track_features
 from lowbeam.train.training_data import (
-    Progress,
     TrainingData,
     choose_corpora,
     load_training_data,

@@ -1,6 +1,6 @@
 """What a run trains and validates on: stills and recordings, as they are and as codecs leave them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +12,12 @@ from lowbeam.corpora.kinds import STILL_KINDS
 from lowbeam.corpora.labelled import LabelledFaces, Track, tracks_of
 from lowbeam.errors import UsageError
 from lowbeam.pool import cores
+from lowbeam.progress import Progress
 from lowbeam.scale import Faces
 from lowbeam.train.coded_stills import CodedStills, coded_stills
 from lowbeam.train.coded_tracks import CodedTrack, coded_tracks
 from lowbeam.train.recipe import Augmentation
 from lowbeam.train.recognizer_recipe import RecognizerRecipe
-
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ seed and another size have people in common, possibly in other splits.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +26,7 @@ from lowbeam.errors import OutputError, UsageError, reason
 from lowbeam.face import Box, Grey
 from lowbeam.files import whole_file
 from lowbeam.pool import shared
+from lowbeam.progress import Progress
 
 RENDER_VERSION = 1  # of the frames that a seed gives
 MANIFEST = "manifest.json"
@@ -72,7 +73,7 @@ class Settings:
 
 def render_corpus(
     out: str | Path, face_model: str | Path, settings: Settings | None = None, *, workers: int = 1,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Render a corpus into the folder `out`, or continue an interrupted run; returns its manifest.
 
