@@ -131,7 +131,7 @@ def test_a_corpus_of_stills_or_without_labels_is_named(shared: Path, sweep_cache
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(lambda rows: [*rows[:9], *rows[20:8:-1]], "time runs backwards"), (lambda rows: rows[:1], "no recording"),
+    [(lambda rows: [*rows[:9], *rows[20:8:-1]], "times must increase"), (lambda rows: rows[:1], "no recording"),
      (lambda rows: [*rows, "a.mp4,test,9.0,0,0"], "ends at"),
      (lambda rows: [*rows, "c.mp4,test,0,0,0"], "c.mp4 is missing")],
 )  # fmt: skip

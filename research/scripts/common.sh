@@ -25,3 +25,11 @@ require() {
 training() {
     GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184 "$@"
 }
+
+# Begin the run in folder $2 with the coded faces and the trained mixture of the run in $1, unless it has begun.
+reuse_mixture() {
+    if [[ ! -d "$2/mixture" ]]; then
+        mkdir -p "$2"
+        cp -r "$1/coded" "$1/mixture" "$2/"
+    fi
+}

@@ -26,11 +26,13 @@ RENDERED_ONLY=runs/rendered-only/rendered-only.onnx
 mkdir -p runs/paper-onnx "$RESULTS"
 
 # 1. Train the models for comparison.
-training lowbeam train hr-only "${STILLS[@]}" "${RECORDINGS[@]}" -o runs/hr-only
-training lowbeam train scales-only "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all -o runs/scales-only
+training lowbeam train research/recipes/hr-only.yaml "${STILLS[@]}" "${RECORDINGS[@]}" -o runs/hr-only
+training lowbeam train research/recipes/scales-only.yaml "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all \
+    -o runs/scales-only
+reuse_mixture runs/accurate runs/mse-head
 training lowbeam train accurate "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all --teacher runs/one-for-all \
-    --set temporal.loss=mse --set name=mse-head -o runs/accurate
-training lowbeam train rendered-only "${STILLS[@]}" --corpus "avec2016:$PEOPLE/people" -o runs/rendered-only
+    --set temporal.loss=mse --set name=mse-head -o runs/mse-head
+training lowbeam train research/recipes/rendered-only.yaml --corpus "avec2016:$PEOPLE/people" -o runs/rendered-only
 
 # 2. Export the paper's networks.
 lowbeam export runs/paper/reduced/hr-1-seed0 -o runs/paper-onnx/hr.onnx
@@ -68,7 +70,7 @@ python - > "$RESULTS/losses.json" <<'PYTHON'
 import json
 from pathlib import Path
 
-runs = [json.loads(Path(f"runs/accurate/{name}-valid.json").read_text()) for name in ("accurate", "mse-head")]
+runs = [json.loads(Path(f"runs/{name}/{name}-valid.json").read_text()) for name in ("accurate", "mse-head")]
 print(json.dumps(runs, indent=1))
 PYTHON
 

@@ -12,7 +12,7 @@ require PEOPLE "the folder with the rendered corpora"
 require FACES96 "faces96.npz"
 
 RESULTS=docs/recognizer/tries
-CORPORA=(--corpus "ferplus:$FERPLUS" --corpus "avec2016:$PEOPLE/people")
+STILLS=(--corpus "ferplus:$FERPLUS")
 
 # In every ablation: the small network without its temporal head, 2,500 steps, real still images only.
 COMMON=(
@@ -29,14 +29,14 @@ DISTILLED=(--teacher runs/one-for-all)
 
 # measure NAME MODEL: the scores of a model on the validation split.
 measure() {
-    lowbeam table --corpus "ferplus:$FERPLUS" --split valid --model "$2" -o "$RESULTS/$1.json"
+    lowbeam table "${STILLS[@]}" --split valid --model "$2" -o "$RESULTS/$1.json"
 }
 
 # ablation NAME OPTION...: train with these options, and measure.
 ablation() {
     local name=$1
     shift
-    training lowbeam train fast "${CORPORA[@]}" "${COMMON[@]}" "$@" -o "runs/tries/$name"
+    training lowbeam train fast "${STILLS[@]}" "${COMMON[@]}" "$@" -o "runs/tries/$name"
     measure "$name" "runs/tries/$name/fast.onnx"
 }
 
@@ -54,9 +54,10 @@ ablation coarse-grid "${LABELS_ONLY[@]}" --set 'network={patch: 4, stages: [[64,
 
 # The effect of 8-bit integers: the teacher, the accurate model in floating point, and as it ships.
 measure teacher runs/one-for-all/one-for-all.onnx
-training lowbeam train accurate --corpus "ferplus:$FERPLUS" --corpus "avec2016:$PEOPLE/people" \
+reuse_mixture runs/accurate runs/accurate-float
+training lowbeam train accurate "${STILLS[@]}" --corpus "avec2016:$PEOPLE/people" \
     --corpus "avec2016:$PEOPLE/people-more" --corpus "avec2016:$PEOPLE/people-many" \
     --start runs/one-for-all --teacher runs/one-for-all \
-    --set int8=false --set temporal=null --set name=accurate-float -o runs/accurate
-measure accurate-float runs/accurate/accurate-float.onnx
+    --set int8=false --set temporal=null --set name=accurate-float -o runs/accurate-float
+measure accurate-float runs/accurate-float/accurate-float.onnx
 measure accurate-int8 accurate

@@ -140,7 +140,7 @@ def _train_head(
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     fit(task, optimizer, OneCycle(optimizer, settings.learning_rate, settings.steps), folder / "temporal", about=about,
         max_gradient_norm=MAX_GRADIENT_NORM)  # fmt: skip
-    measured = {"single frames": ccc_by_fps(None, validation), "with the temporal head": ccc_by_fps(head, validation)}
+    measured = {"each frame by itself": ccc_by_fps(None, validation), "with memory": ccc_by_fps(head, validation)}
     for name, found in measured.items():
         say(f"CCC on valid, {name}: " + ", ".join(f"{value:.3f} at {fps:g} fps" for fps, value in found.items()))
     with whole_file(folder / f"{recipe.name}-valid.json") as beside:
