@@ -158,8 +158,8 @@ class Line(loop.Task[list[int]]):
         loss = (self.network(x) - 2 * x + noise).square().mean()[None]
         return loss * math.inf if self._blow_up else loss
 
-    def valid_loss(self) -> float:
-        return abs(float(self.network.weight) - 2)
+    def valid_loss(self, network: torch.nn.Linear) -> float:
+        return abs(float(network.weight) - 2)
 
     def random_state(self) -> object:
         return self._rng.bit_generator.state
@@ -172,7 +172,7 @@ def fitted(folder: Path, deadline: loop.Deadline | None = None, **options: objec
     torch.manual_seed(1)
     task = Line()
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=0.1)
-    took = loop.fit(task, optimizer, OneCycle(optimizer, 0.1, 50, 20), folder, deadline=deadline, **options)  # type: ignore[arg-type]
+    took = loop.fit(task, optimizer, OneCycle(optimizer, 25), folder, deadline=deadline, **options)  # type: ignore[arg-type]
     return float(task.network.weight.detach()), took
 
 
@@ -193,7 +193,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_was_not(
             fitted(tmp_path / "stopped", loop.Deadline(), **options)
     assert len((tmp_path / "stopped" / "log.csv").read_text().splitlines()) == 3  # heading, two rounds
     weight, took = fitted(tmp_path / "stopped", **options)
-    assert (took.rounds, took.steps) == (3, 50)
+    assert (took.rounds, took.steps) == (9, 25)
     assert weight == straight
     assert fitted(tmp_path / "stopped", **options)[0] == straight  # finished: nothing is trained
     logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("straight", "stopped")]
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_ends_a_run_with_one_clear_error(tmp_path: Pat
     task = Line(blow_up=True)
     optimizer = torch.optim.SGD(task.network.parameters(), lr=0.1)
     with pytest.raises(UsageError, match="lower the learning rate"):
-        loop.fit(task, optimizer, OneCycle(optimizer, 0.1, 10), tmp_path)
+        loop.fit(task, optimizer, OneCycle(optimizer, 10), tmp_path)
     assert not (tmp_path / "last.pt").exists()
 
 

@@ -201,8 +201,6 @@ def test_a_whole_run_ends_in_a_model_with_a_temporal_head_and_resumes_when_it_wa
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     corpora, said = [f"ferplus:{stills_folder}", *people], list[str]()
-    monkeypatch.setattr("lowbeam.train.schedule.ROUND_STEPS", 2)
-    monkeypatch.setattr("lowbeam.train.schedule.OneCycle.__init__.__defaults__", (2,))
 
     def run(out: Path, *changes: str, teacher: Path = teacher_run) -> Path:
         recipe = load_recognizer_recipe("fast", [*SHORT, *changes])

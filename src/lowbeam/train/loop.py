@@ -61,8 +61,9 @@ class Task(ABC, Generic[Batch]):
     def losses(self, batch: Batch) -> Tensor:
         """Each of `loss_names` times its weight, (k,): the mean over `batch`. Their sum is minimized."""
 
-    def valid_loss(self) -> float | None:
-        """The loss on the validation split, in evaluation mode and without gradients; None where it is not measured."""
+    def valid_loss(self, network: Any) -> float | None:
+        """The loss of `network`, which is `self.network` or a moving average of it, on the validation split, in
+        evaluation mode and without gradients; None where it is not measured."""
         return None
 
     def random_state(self) -> Any:
@@ -75,12 +76,14 @@ class Task(ABC, Generic[Batch]):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training took: rounds, steps, seconds; and the best validation loss, nan where it was not measured."""
+    """What training took: rounds, steps, seconds; and the best validation loss, and that of the start, nan where they
+    were not measured."""
 
     rounds: int
     steps: int
     seconds: float
     valid_loss: float
+    start_loss: float
 
 
 class _Progress:
@@ -91,13 +94,25 @@ class _Progress:
     ) -> None:
         self.task, self.optimizer, self.schedule, self.average = task, optimizer, schedule, average
         self.rounds, self.steps, self.seconds = 0, 0, 0.0
-        self.best_loss, self.best = math.inf, dict[str, Tensor]()
+        self.start_loss, self.best_loss, self.best = math.nan, math.inf, dict[str, Tensor]()
+
+    @torch.no_grad()
+    def validate(self) -> float | None:
+        """The validation loss of the moving average, or of the network where there is none; notes the best weights."""
+        self.task.trained.eval()
+        network = self.task.network if self.average is None else self.average.module.eval()
+        loss = self.task.valid_loss(network)
+        if loss is not None and loss < self.best_loss:
+            self.best_loss = loss
+            self.best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        return loss
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
         save_checkpoint(
-            path, about=about, rounds=self.rounds, steps=self.steps, seconds=self.seconds, best_loss=self.best_loss,
-            best=self.best, trained=self.task.trained.state_dict(), optimizer=self.optimizer.state_dict(),
-            schedule=self.schedule.state_dict(), average=self.average.state_dict() if self.average else None,
+            path, about=about, rounds=self.rounds, steps=self.steps, seconds=self.seconds, start_loss=self.start_loss,
+            best_loss=self.best_loss, best=self.best, trained=self.task.trained.state_dict(),
+            optimizer=self.optimizer.state_dict(), schedule=self.schedule.state_dict(),
+            average=self.average.state_dict() if self.average else None,
             random={
                 "task": self.task.random_state(), "torch": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -120,17 +135,18 @@ class _Progress:
         torch.set_rng_state(state["random"]["torch"])
         if state["random"]["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["random"]["cuda"])
-        for name in ("rounds", "steps", "seconds", "best_loss", "best"):
+        for name in ("rounds", "steps", "seconds", "start_loss", "best_loss", "best"):
             setattr(self, name, state[name])
 
 
 def fit(
     task: Task[Any], optimizer: Optimizer, schedule: Schedule, folder: Path, *, about: dict[str, Any] | None = None,
-    average_decay: float | None = None, max_gradient_norm: float | None = None, deadline: Deadline | None = None,
+    average_decay: float | None = None, max_gradient_norm: float | None = None, start_competes: bool = False,
+    deadline: Deadline | None = None,
 ) -> Fitted:  # fmt: skip
-    """Train until the schedule ends, and leave `task.network` in evaluation mode with the weights of the best
-    validation loss or, with `average_decay`, with the exponential moving average of its weights; without either, with
-    the last.
+    """Train until the schedule ends, and leave `task.network` in evaluation mode with the last weights or, with
+    `average_decay`, with their exponential moving average; where the task has a validation loss, with those of the
+    round that has the lowest. With `start_competes`, the weights before training are one of the candidates.
 
     `about` describes the run with plain values: a `folder` with a run of another description is refused. Raises
     `UsageError` for that, for a damaged checkpoint and where the loss diverges; `OutOfTime` after the `deadline`.
@@ -143,18 +159,15 @@ def fit(
     progress = _Progress(task, optimizer, schedule, average)
     if last.exists():
         progress.load(last, about)
+    elif start_competes and (start_loss := progress.validate()) is not None:
+        progress.start_loss = start_loss
     while not schedule.ended:
         deadline.check()
         started = time.monotonic()
         train_losses = _train_round(progress, max_gradient_norm)
-        task.trained.eval()
-        with torch.no_grad():
-            valid = task.valid_loss()
+        valid = progress.validate()
         if not all(map(math.isfinite, [*train_losses, valid or 0.0])):
             raise UsageError(f"{folder.name}: the loss is not finite any more; lower the learning rate")
-        if valid is not None and valid < progress.best_loss:
-            progress.best_loss = valid
-            progress.best = {name: value.detach().clone() for name, value in task.network.state_dict().items()}
         learning_rate = optimizer.param_groups[0]["lr"]
         progress.rounds += 1
         schedule.after_round(progress.rounds, valid)
@@ -165,13 +178,13 @@ def fit(
             "seconds": progress.seconds,
         })  # fmt: skip
         progress.save(last, about)
-    if average is not None:
-        task.network.load_state_dict(average.module.state_dict())
-    elif progress.best:
+    if progress.best:
         task.network.load_state_dict(progress.best)
+    elif average is not None:
+        task.network.load_state_dict(average.module.state_dict())
     task.trained.eval()
     best_loss = progress.best_loss if progress.best else math.nan
-    return Fitted(progress.rounds, progress.steps, progress.seconds, best_loss)
+    return Fitted(progress.rounds, progress.steps, progress.seconds, best_loss, progress.start_loss)
 
 
 def _train_round(progress: _Progress, max_gradient_norm: float | None) -> list[float]:

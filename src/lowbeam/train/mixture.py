@@ -1,18 +1,21 @@
 """Stage 2: the network learns valence and arousal of single faces on the mixture (max-mix)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lowbeam.models.one_for_all import OneForAll
+from lowbeam.train.calibrate import Sample
 from lowbeam.train.loop import Task
 from lowbeam.train.losses import ccc_loss, gaussian_nll
 from lowbeam.train.recognizer_recipe import RecognizerRecipe
 from lowbeam.train.sampler import Group, GroupSampler
 from lowbeam.train.teacher import Targets, Teacher
+from lowbeam.train.temporal import face_features
 
 
 class MixtureTask(Task[list[Group]]):
@@ -21,8 +24,10 @@ class MixtureTask(Task[list[Group]]):
     loss_names = ("mse", "ccc", "emotion", "nll", "features")
 
     def __init__(
-        self, network: OneForAll, recipe: RecognizerRecipe, sampler: GroupSampler, teacher: Teacher | None = None
-    ) -> None:
+        self, network: OneForAll, recipe: RecognizerRecipe, sampler: GroupSampler, teacher: Teacher | None = None,
+        valid: Sequence[Sample] = (),
+    ) -> None:  # fmt: skip
+        """With `valid`, LR faces of every scale, there is a validation loss."""
         mix, self._projection = recipe.mixture, None
         trained = nn.ModuleDict({"network": network})
         if teacher is not None and mix.feature_weight:  # the teacher's features are to follow linearly from its own
@@ -31,7 +36,20 @@ class MixtureTask(Task[list[Group]]):
             trained["projection"] = self._projection
         super().__init__(network, trained)
         self._recognizer, self._teacher, self._sampler, self._mix = network, teacher, sampler, mix
-        self._bf16 = recipe.precision == "bf16"
+        self._bf16, self._valid = recipe.precision == "bf16", valid
+        self._frozen = mix.trunk_rate == 0
+        network.trunk.requires_grad_(not self._frozen)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """For the optimizer: the trunk has its share of the learning rate."""
+        trunk, mix = {*map(id, self._recognizer.trunk.parameters())}, self._mix
+        if mix.trunk_rate == 1:
+            return [{"params": list(self.trained.parameters())}]
+        groups = [{"params": [p for p in self.trained.parameters() if id(p) not in trunk], "lr": mix.learning_rate}]
+        if not self._frozen:
+            share = mix.learning_rate * mix.trunk_rate
+            groups.append({"params": list(self._recognizer.trunk.parameters()), "lr": share})
+        return groups
 
     def batches(self) -> Iterator[list[Group]]:
         """Groups as the sampler draws them."""
@@ -49,8 +67,22 @@ class MixtureTask(Task[list[Group]]):
     def losses(self, groups: list[Group]) -> Tensor:
         """Mean squared error, 1 - CCC of each group, cross entropy of the emotion votes, negative log likelihood, and
         cosine distance to the teacher's features."""
+        if self._frozen:
+            self._recognizer.trunk.eval()  # its batch normalization too
         with torch.autocast(groups[0].grid.device.type, torch.bfloat16, enabled=self._bf16):
             return self._losses(groups)
+
+    def valid_loss(self, network: OneForAll) -> float | None:
+        """1 - CCC, the mean over the sides of the faces."""
+        if not self._valid:
+            return None
+        found = []
+        for side in sorted({sample.pixels.shape[1] for sample in self._valid}):
+            samples = [sample for sample in self._valid if sample.pixels.shape[1] == side]
+            single = torch.cat([face_features(network, sample.pixels)[1] for sample in samples])
+            truth = torch.from_numpy(np.concatenate([sample.affect for sample in samples]))
+            found.append(float(ccc_loss(single[:, :2], truth)))
+        return float(np.mean(found))
 
     def _losses(self, groups: list[Group]) -> Tensor:
         network, mix = self._recognizer, self._mix

@@ -55,7 +55,7 @@ class PretrainingTask(Task[Tensor]):
         """Mean squared error on augmented faces."""
         return self._mse(augment(batch, self._bounds))[None]
 
-    def valid_loss(self) -> float:
+    def valid_loss(self, network: TrunkPretraining) -> float:
         """Mean squared error on validation faces."""
         parts = [part.to(self._device) for part in self._valid.split(CHUNK)]
         total = sum(float(self._mse(native_to_hr(part))) * len(part) for part in parts)

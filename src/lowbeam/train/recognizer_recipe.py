@@ -56,6 +56,7 @@ class Mixture(Strict):
     batch: int = Field(ge=4)
     groups: int = Field(ge=1)
     learning_rate: Positive
+    trunk_rate: Fraction = 1  # share of the learning rate for the trunk; 0: it is frozen
     weight_decay: NotNegative
     dropout: Fraction
     mse_weight: NotNegative
@@ -63,6 +64,7 @@ class Mixture(Strict):
     emotion_weight: NotNegative
     nll_weight: NotNegative
     average_decay: float = Field(gt=0, lt=1)  # of the exponential moving average of the weights, for each step
+    keeps: Literal["last", "best"] = "last"  # of the averages; best: on valid, where the start competes
     teacher_share: Fraction = 0  # of a still's target: the teacher's estimate; the rest is its label
     feature_weight: NotNegative = 0  # of the cosine distance to the teacher's features
 

@@ -1,7 +1,7 @@
 """A run from a recipe of kind ``recognizer`` to a calibrated ONNX file: pre-train, mixture, temporal head, export."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def train(
     say(f"{_count(data.stills)} stills and {_count(data.people)} faces of recordings for training")
     if start is not None and not Path(start).is_dir():  # in an ONNX file, batch normalization has no statistics
         restore_statistics(network, _typical_grids(data, recipe.seed))
-    network = _train_single_frame(network.to(place), recipe, data, valid, taught_by, folder)
+    network = _train_single_frame(network.to(place), recipe, data, valid, taught_by, folder, say)
     if recipe.temporal is not None:
         head = _train_head(head or _new_head(network, recipe), network, recipe, data, valid, folder, say)
     save_finished(network, head, folder)
@@ -89,7 +89,7 @@ def _teacher(recipe: RecognizerRecipe, teacher: str | Path | None, device: torch
 
 def _train_single_frame(
     network: OneForAll, recipe: RecognizerRecipe, data: TrainingData, valid: TrainingData, teacher: Teacher | None,
-    folder: Path,
+    folder: Path, say: Say,
 ) -> OneForAll:  # fmt: skip
     """Pre-training, where the recipe has any, and the mixture."""
     device = network.readout.weight.device
@@ -106,13 +106,16 @@ def _train_single_frame(
         optimizer = torch.optim.AdamW(
             pretraining.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        fit(first, optimizer, OneCycle(optimizer, settings.learning_rate, settings.steps), folder / "pretrain",
+        fit(first, optimizer, OneCycle(optimizer, settings.steps), folder / "pretrain",
             about=about)  # fmt: skip
     mix = recipe.mixture
-    task = MixtureTask(network, recipe, GroupSampler(data, mix, recipe.augmentation, recipe.seed, device), teacher)
-    optimizer = torch.optim.AdamW(task.trained.parameters(), lr=mix.learning_rate, weight_decay=mix.weight_decay)
-    fit(task, optimizer, OneCycle(optimizer, mix.learning_rate, mix.steps), folder / "mixture", about=about,
-        average_decay=mix.average_decay)  # fmt: skip
+    sampler, best = GroupSampler(data, mix, recipe.augmentation, recipe.seed, device), mix.keeps == "best"
+    task = MixtureTask(network, recipe, sampler, teacher, _valid_samples(valid) if best else ())
+    optimizer = torch.optim.AdamW(task.parameter_groups(), lr=mix.learning_rate, weight_decay=mix.weight_decay)
+    took = fit(task, optimizer, OneCycle(optimizer, mix.steps), folder / "mixture", about=about,
+               average_decay=mix.average_decay, start_competes=best)  # fmt: skip
+    if best:
+        say(f"CCC on valid, mean over sides: {1 - took.start_loss:.3f} at the start, {1 - took.valid_loss:.3f} now")
     return network
 
 
@@ -138,8 +141,8 @@ def _train_head(
     stills = _still_features(network, data, recipe.seed) if settings.stills else None
     task = TemporalTask(head, tracks, stills, validation, settings, recipe.seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    fit(task, optimizer, OneCycle(optimizer, settings.learning_rate, settings.steps), folder / "temporal", about=about,
-        max_gradient_norm=MAX_GRADIENT_NORM)  # fmt: skip
+    fit(task, optimizer, OneCycle(optimizer, settings.steps), folder / "temporal", about=about,
+        max_gradient_norm=MAX_GRADIENT_NORM, start_competes=True)  # fmt: skip
     measured = {"each frame by itself": ccc_by_fps(None, validation), "with memory": ccc_by_fps(head, validation)}
     for name, found in measured.items():
         say(f"CCC on valid, {name}: " + ", ".join(f"{value:.3f} at {fps:g} fps" for fps, value in found.items()))
@@ -198,25 +201,27 @@ def _export(
 ) -> Path:  # fmt: skip
     path = folder / f"{recipe.name}.onnx"
     inputs = _typical_inputs(data, recipe.seed) if recipe.int8 else None
-    tracks = [Sample(track.codec, track.pixels, track.affect, track.time_s) for track in valid.coded_tracks]
     with whole_file(path) as beside:
         if head is None:
             export_onnx(network, beside, inputs)
         else:
             export_video_onnx(network, head, beside, inputs)
-        if valid.stills is None:
-            calibrate(beside, tracks, FACTOR_ONLY)
-        else:
-            calibrate(beside, _still_samples(valid), POWERS)
+        calibrate(beside, _valid_samples(valid), FACTOR_ONLY if valid.stills is None else POWERS)
         if head is not None:
-            calibrate_tracks(beside, tracks)
+            calibrate_tracks(beside, _track_samples(valid))
     return path
 
 
-def _still_samples(valid: TrainingData) -> Iterable[Sample]:
-    assert valid.stills is not None
-    hr = valid.stills.faces()
+def _valid_samples(valid: TrainingData) -> list[Sample]:
+    """LR faces of every scale, uncoded and coded: of the stills, or of the recordings where there are no stills."""
+    if valid.stills is None:
+        return _track_samples(valid)
+    hr, samples = valid.stills.faces(), []
     for scale in SCALES:
-        yield Sample("uncoded", shrink(hr, scale), valid.stills.affect)
-        for found in valid.coded_stills:
-            yield Sample("coded", found.pixels[scale], valid.stills.affect)
+        samples.append(Sample("uncoded", shrink(hr, scale), valid.stills.affect))
+        samples += [Sample("coded", found.pixels[scale], valid.stills.affect) for found in valid.coded_stills]
+    return samples
+
+
+def _track_samples(valid: TrainingData) -> list[Sample]:
+    return [Sample(track.codec, track.pixels, track.affect, track.time_s) for track in valid.coded_tracks]

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch.optim import Optimizer
 
-ROUND_STEPS = 200  # of a run that is measured in steps
+ROUND_STEPS, ROUNDS = 200, 10  # a round of a run measured in steps: at most so many, and so many rounds at least
 
 
 class Schedule(Protocol):
@@ -35,12 +35,13 @@ class Schedule(Protocol):
 class OneCycle:
     """One cycle of the learning rate over a fixed number of steps (Smith & Topin 2018, arXiv 1708.07120).
 
-    `peak` is the highest learning rate; `round_steps` the number of steps of a round.
+    The highest learning rate of each group of parameters is the one that the optimizer has for it.
     """
 
-    def __init__(self, optimizer: Optimizer, peak: float, steps: int, round_steps: int = ROUND_STEPS) -> None:
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps + 1)
-        self._steps, self._round_steps, self._done = steps, round_steps, 0
+    def __init__(self, optimizer: Optimizer, steps: int) -> None:
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps + 1)
+        self._steps, self._round_steps, self._done = steps, min(ROUND_STEPS, math.ceil(steps / ROUNDS)), 0
 
     @property
     def ended(self) -> bool:

@@ -121,9 +121,9 @@ class TemporalTask(Task[Batch]):
         on_tracks = self._loss(batch.tracks)
         return torch.stack([on_tracks, on_tracks.new_zeros(()) if batch.stills is None else self._loss(batch.stills)])
 
-    def valid_loss(self) -> float:
+    def valid_loss(self, network: TemporalHead) -> float:
         """1 - CCC, the mean over frame rates."""
-        return 1 - float(np.mean(list(ccc_by_fps(self._head, self._valid).values())))
+        return 1 - float(np.mean(list(ccc_by_fps(network, self._valid).values())))
 
     def _loss(self, part: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         features, single, gaps_s, truth = part

@@ -144,7 +144,7 @@ class RestorationTask(_FacesTask):
             pixels = pixels.flip(2)
         return self._loss(pixels, drawn, lambda faces: _random_crop(faces, settings, self._generator))[None]
 
-    def valid_loss(self) -> float:
+    def valid_loss(self, network: RestorationNetwork) -> float:
         """On crops from the middle, the scales in turn."""
         settings, valid = self._experiment.restore, self._valid
         total = torch.zeros((), device=valid.pixels.device)
@@ -204,7 +204,7 @@ class RecognitionTask(_FacesTask):
             drawn = draw_scales(len(batch), self._mixture, self._generator)
         return self._loss(self._features(train.pixels[batch], drawn), train.affect[batch])[None]
 
-    def valid_loss(self) -> float:
+    def valid_loss(self, network: CnnD) -> float:
         """On the validation faces, the scales in turn."""
         valid = self._valid
         total = torch.zeros((), device=valid.pixels.device)
