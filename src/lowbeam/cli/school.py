@@ -53,20 +53,20 @@ def train(
     print(path)
 
 
-@app.command(epilog="Example: lowbeam replicate reduced --corpus ferplus -o runs/paper --minutes 110")
+@app.command(epilog="Example: lowbeam replicate reduced --corpus ferplus:DIR -o runs/paper --minutes 110")
 def replicate(
     experiment: Annotated[str, typer.Argument(help="full, reduced, restoration, … or an experiment file (YAML)")],
     corpus: Corpus,
-    out: Annotated[Path, typer.Option("-o", "--out", help="folder for networks, logs and figures")],
-    results: Annotated[Path | None, typer.Option(help="folder in which all that is finished is gathered")] = None,
-    system: Annotated[list[str] | None, typer.Option(help="only this system; may be given again")] = None,
-    scale: Annotated[list[int] | None, typer.Option(help="only this scale S; may be given again")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="only this seed; may be given again")] = None,
-    minutes: Annotated[float | None, typer.Option(help="stop after this time; the same command goes on")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for networks, logs and results")],
+    results: Annotated[Path | None, typer.Option(help="folder for the result file of all finished networks")] = None,
+    system: Annotated[list[str] | None, typer.Option(help="only this system; repeatable")] = None,
+    scale: Annotated[list[int] | None, typer.Option(help="only this scale S; repeatable")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="only this seed; repeatable")] = None,
+    minutes: Annotated[float | None, typer.Option(help="stop after this time; the same command continues")] = None,
     device: Device = None,
     threads: TrainingThreads = None,
 ) -> None:
-    """Carry out the experiment of Cheng et al. 2017, or a part of it, or go on with it."""
+    """Carry out the experiment of Cheng et al. 2017, or a part of it, or continue it."""
     with needs("train"):
         import torch
 
@@ -83,9 +83,9 @@ def replicate(
 @app.command(epilog="Example: lowbeam export runs/paper/reduced/lr-8-seed0 -o lr-8.onnx")
 def export(
     job: Annotated[Path, typer.Argument(help="folder of a finished recognizer of lowbeam replicate")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="ONNX file, for --model and --models")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="ONNX file, for the options --model and --models")],
 ) -> None:
-    """Bring a network of the paper's experiment to the form of the models that ship."""
+    """Export a network of the paper's experiment as an ONNX file."""
     check_outputs(job, out)
     with needs("train"):
         from lowbeam.evaluate.paper.export import export_job
@@ -96,14 +96,14 @@ def export(
 def corpus_render(
     out: Annotated[Path, typer.Argument(help="folder for the corpus, in the layout of AVEC 2016")],
     face_model: Annotated[str, typer.Option(help="ict_face.npz, or a clone of the public ICT-FaceKit")],
-    subjects: Annotated[int, typer.Option(help="people; train, dev and test share none")] = 24,
-    minutes: Annotated[float, typer.Option(help="minutes of each person")] = 2.0,
-    fps: Annotated[float, typer.Option(help="frames a second")] = 25.0,
-    size: Annotated[int, typer.Option(help="side of the picture in pixels")] = 192,
+    subjects: Annotated[int, typer.Option(help="number of people; each is in one of train, dev and test")] = 24,
+    minutes: Annotated[float, typer.Option(help="minutes of video per person")] = 2.0,
+    fps: Annotated[float, typer.Option(help="frames per second")] = 25.0,
+    size: Annotated[int, typer.Option(help="side of the square frame in pixels")] = 192,
     seed: Annotated[int, typer.Option(help="the same seed gives the same corpus")] = 7,
-    workers: Annotated[int, typer.Option(help="processes that share the work")] = 1,
+    workers: Annotated[int, typer.Option(help="number of processes")] = 1,
 ) -> None:
-    """Render talking people with the valence and arousal that move their faces."""
+    """Render videos of talking people, labelled with the valence and arousal that drive their faces."""
     with needs("render"):
         from lowbeam.corpora.rendered.write import Settings, render_corpus
     with progress_bar("rendering", "frames") as progress:

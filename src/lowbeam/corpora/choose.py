@@ -1,4 +1,4 @@
-"""Any corpus by its name and place."""
+"""Opens any corpus by its kind and path."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ SIGNS = {  # what a folder of a kind holds, as glob patterns
 
 
 def kind_and_place(corpus: str | Path) -> tuple[str, Path]:
-    """``KIND:PATH`` parted; a bare path is FER+. Raises `UsageError` for an unknown kind."""
+    """Kind and path of ``KIND:PATH``; a bare path is FER+. Raises `UsageError` for an unknown kind."""
     kind, colon, place = str(corpus).partition(":")
     if not colon or _exists(corpus):
         return "ferplus", Path(corpus)
@@ -40,8 +40,7 @@ def kind_and_place(corpus: str | Path) -> tuple[str, Path]:
 
 
 def likely_corpus(place: Path) -> str | None:
-    """An existing file or folder as ``KIND:PATH``, of the kind that it looks like by names alone; None where it looks
-    like none."""
+    """``KIND:PATH`` for an existing file or folder, with the kind guessed from file names; None if none fits."""
     if place.is_file():
         if place.name in FERPLUS_FILES:
             return f"ferplus:{place.parent}"
@@ -56,7 +55,7 @@ def _exists(place: str | Path) -> bool:
 
 
 def corpus_name(corpus: str | Path) -> str:
-    """What to call it in a table."""
+    """The corpus's name in tables."""
     kind, place = kind_and_place(corpus)
     if kind == "avec2016" and avec2016.is_rendered(place):
         return "rendered people"
@@ -69,8 +68,8 @@ def load_faces(
 ) -> LabelledFaces:  # fmt: skip
     """The faces of one of `SPLITS` of a corpus, ``KIND:PATH``, whose kind is one of `KINDS`.
 
-    Recordings are cut into faces once, and kept in `cache` (`default_cache`). Raises `UsageError`, `CorpusError` (which
-    names the kind that the path looks like where that is another) or `OutputError`.
+    Recordings are cut into faces once and cached in `cache` (default: `default_cache`). Raises `UsageError`,
+    `CorpusError` (with the likely kind, if it is another) or `OutputError`.
     """
     if split not in SPLITS:
         raise UsageError(f"split {split} is not one of {', '.join(SPLITS)}")
@@ -85,15 +84,15 @@ def load_faces(
         likely = likely_corpus(place)
         if likely in (None, f"{kind}:{place}"):
             raise
-        raise CorpusError(f"{place} is no corpus of kind {kind}; did you mean {likely}?") from error
+        raise CorpusError(f"{place} is not a corpus of kind {kind}; did you mean {likely}?") from error
     if not found:
-        raise CorpusError(f"{place} holds no recording of split {split}")
+        raise CorpusError(f"{place} has no recording in split {split}")
     name = f"{kind}-{split}-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:12]}"
     return cached_faces(name, found, Path(cache) if cache is not None else default_cache(), progress)
 
 
 def _missing(place: Path, is_bare: bool) -> str:
-    """What to say of a corpus that is not there; where its path `is_bare`, its kind may have been left out."""
+    """The error message for a missing corpus; if its path `is_bare`, the kind may be missing."""
     if not is_bare:
         return f"{place} is missing"
     if place.suffix.lower() == ".csv":
@@ -102,7 +101,7 @@ def _missing(place: Path, is_bare: bool) -> str:
 
 
 def recording_names(corpus: str | Path, split: str) -> list[str]:
-    """Names of the recordings of a split, by the numbers that `load_faces` gives them; empty for a corpus of stills.
+    """Names of the recordings of a split, indexed by their numbers in `load_faces`; empty for a corpus of stills.
     Raises `UsageError` or `CorpusError`."""
     kind, place = kind_and_place(corpus)
     return [recording.name for recording in RECORDINGS[kind](place, split)] if kind in RECORDINGS else []
@@ -112,7 +111,7 @@ def load_labelled(
     corpus: str | Path, split: str, *, cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> LabelledFaces:  # fmt: skip
-    """As `load_faces`; raises `CorpusError` where the corpus has no valence and arousal."""
+    """As `load_faces`; raises `CorpusError` if the corpus has no valence and arousal labels."""
     faces = load_faces(corpus, split, cache=cache, progress=progress)
     if np.isnan(faces.affect).any():
         raise CorpusError(f"{corpus} has no valence and arousal")

@@ -1,4 +1,4 @@
-"""Names of the kinds of corpora, as in ``KIND:PATH``: a module that imports nothing, for those who only list them."""
+"""The kinds of corpora, as in ``KIND:PATH``. This module imports nothing, so that listing them is fast."""
 
 STILL_KINDS = ("ferplus", "faces96")
 RECORDING_KINDS = ("avec2016", "afew-va", "aff-wild2", "manifest")

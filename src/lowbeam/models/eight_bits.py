@@ -1,9 +1,9 @@
-"""A network's convolutions in eight bits: less time and size, where the CPU multiplies bytes.
+"""Quantization of a network's convolutions to eight bits, which makes it faster and smaller.
 
 Activations are unsigned eight bits, weights signed, each output channel by a scale of its own (post-training
-quantisation: Jacob et al. 2018, arXiv 1712.05877). Weights use seven of their bits: machines with AVX2 or AVX-512 but
-without VNNI add pairs of products in sixteen bits, which eight would overflow, and readings must not depend on the
-machine. All that is not a convolution stays in floating point: how a face is put on the grid, and the readings.
+quantization: Jacob et al. 2018, arXiv 1712.05877). Weights use seven of their bits: CPUs with AVX2 or AVX-512 but
+without VNNI add pairs of products in sixteen bits, which eight bits would overflow, and estimates must not depend on
+the CPU. All other operators stay in floating point.
 """
 
 import tempfile
@@ -17,11 +17,11 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 Feeds = Iterable[dict[str, NDArray[Any]]]
-FOLLOWING = ("Relu", "Add")  # what is quantised behind a convolution, with it
+FOLLOWING = ("Relu", "Add")  # operators after a convolution that are quantized with it
 
 
 class _Seen(CalibrationDataReader):
-    """Inputs, one at a time, as the quantiser asks for them."""
+    """Inputs, one at a time, for the quantizer."""
 
     def __init__(self, feeds: Feeds) -> None:
         self._feeds = iter(feeds)
@@ -31,8 +31,8 @@ class _Seen(CalibrationDataReader):
 
 
 def in_eight_bits(model: onnx.ModelProto, feeds: Feeds) -> onnx.ModelProto:
-    """`model` with its convolutions in eight bits; `feeds` are inputs like those that it will be given, by which the
-    range of each activation is set."""
+    """`model` with its convolutions in eight bits; `feeds` are typical inputs, which set the range of each
+    activation."""
     with tempfile.TemporaryDirectory() as name:
         path, folded, quantised = (Path(name) / f"{stage}.onnx" for stage in ("float", "folded", "int8"))
         onnx.save(model, str(path))
@@ -46,7 +46,7 @@ def in_eight_bits(model: onnx.ModelProto, feeds: Feeds) -> onnx.ModelProto:
 
 
 def _convolutions(graph: onnx.GraphProto) -> list[str]:
-    """Names of the convolutions and of what follows them, until something else does."""
+    """Names of the convolutions and of the operators of `FOLLOWING` after them."""
     found, computed = [], set[str]()
     for node in graph.node:
         if node.op_type == "Conv" or (node.op_type in FOLLOWING and computed.issuperset(node.input)):
@@ -56,7 +56,7 @@ def _convolutions(graph: onnx.GraphProto) -> list[str]:
 
 
 def _with_used_domains(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` without the operator sets that the tools declare and it does not use: it loads wherever it can run."""
+    """`model` without declared operator sets that it does not use, so that every runtime that can run it loads it."""
     used = {node.domain for node in model.graph.node} | {""}
     kept = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]

@@ -1,4 +1,4 @@
-"""A trained network to the ONNX file that the street runs."""
+"""Export of trained networks to the ONNX files that lowbeam runs."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ EXAMPLE_FACES = (torch.zeros(2, 24, 24, dtype=torch.uint8),)  # to trace by
 
 
 class _Deployed(nn.Module):
-    """Grey levels in, affect and its uncalibrated deviation out: the whole graph that ships."""
+    """From grey levels to affect and its uncalibrated standard deviation: the whole graph that ships."""
 
     def __init__(self, network: OneForAll) -> None:
         super().__init__()
@@ -37,8 +37,8 @@ class _Deployed(nn.Module):
 
 
 def export_onnx(network: OneForAll, path: str | Path, seen: Feeds | None = None) -> None:
-    """Write `network` to `path`, not yet calibrated: in floating point or, where `seen` are inputs like those that it
-    will be given, with its convolutions in eight bits.
+    """Write `network` to `path`, not yet calibrated: in floating point or, with `seen`, typical inputs, with its
+    convolutions in eight bits.
 
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (48, d) (`lowbeam.scale.resample_matrix`); outputs
     ``affect`` and ``std`` float32 (n, 2), valence first.
@@ -49,7 +49,7 @@ def export_onnx(network: OneForAll, path: str | Path, seen: Feeds | None = None)
 
 
 class _DeployedWithFeatures(nn.Module):
-    """As `_Deployed`, and what the head that remembers begins with."""
+    """As `_Deployed`, with the inputs of the temporal head."""
 
     def __init__(self, network: OneForAll) -> None:
         super().__init__()
@@ -62,38 +62,38 @@ class _DeployedWithFeatures(nn.Module):
 
 
 class _DeployedHead(nn.Module):
-    """The head that remembers, over faces that are one run."""
+    """The temporal head, for the faces of one track."""
 
     def __init__(self, head: TemporalHead) -> None:
         super().__init__()
         self.head = head
 
-    def forward(self, features: Tensor, still: Tensor, gaps_s: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        affect, log_variance, after = self.head(features[None], still[None], gaps_s[None], state[None])
+    def forward(self, features: Tensor, single: Tensor, gaps_s: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        affect, log_variance, after = self.head(features[None], single[None], gaps_s[None], state[None])
         return affect[0].clamp(-1, 1), torch.exp(0.5 * log_variance[0]), after[0]
 
 
 def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path, seen: Feeds | None = None) -> None:
     """Write `network` with its `head` to `path`, as `export_onnx` does, not yet calibrated.
 
-    Inputs and outputs are those of `export_onnx`, of each face by itself. Where input ``remember``, a bool, is true,
-    the faces are one run, in order, with inputs ``gaps_s`` float32 (n,), the seconds since the face before, and
-    ``state`` float32 (spans, channels), zeros where nothing was seen; outputs ``steady_affect`` and ``steady_std``
-    float32 (n, 2), and ``next_state``. ``remember`` may be left out, with the others, and then these outputs are empty.
+    Inputs and outputs are those of `export_onnx`, for each face by itself. Where the input ``remember``, a bool, is
+    true, the faces are one track in order, with the inputs ``gaps_s`` float32 (n,), the seconds since the face before,
+    and ``state`` float32 (spans, channels), zeros for a new track; outputs are ``steady_affect`` and ``steady_std``
+    float32 (n, 2), and ``next_state``. Without ``remember`` these outputs are empty.
     """
-    model = _traced_faces(_DeployedWithFeatures(network.cpu()), GRID, ["affect", "std", "features", "still"])
+    model = _traced_faces(_DeployedWithFeatures(network.cpu()), GRID, ["affect", "std", "features", "single"])
     if seen is not None:
         model = in_eight_bits(model, seen)
     faces = torch.export.Dim("n")
     example = (torch.zeros(2, network.width), torch.zeros(2, 4), torch.zeros(2), torch.zeros(*head.state_shape))
-    shapes = {"features": {0: faces}, "still": {0: faces}, "gaps_s": {0: faces}, "state": None}
+    shapes = {"features": {0: faces}, "single": {0: faces}, "gaps_s": {0: faces}, "state": None}
     steady = _traced(_DeployedHead(head.cpu()), example, shapes, ["steady_affect", "steady_std", "next_state"])
     onnx.save(with_memory(model, steady, ["affect", "std"]), str(path))
     set_calibration(path, {GRID: AS_IT_IS}, {GRID: AS_IT_IS})
 
 
 class _DeployedCnnD(nn.Module):
-    """The paper's recognizer as `_Deployed`; it knows no deviation but that of all its readings, `spread` (2,)."""
+    """The paper's recognizer as `_Deployed`; its standard deviation is one constant, `spread` (2,)."""
 
     spread: Tensor
 
@@ -109,14 +109,14 @@ class _DeployedCnnD(nn.Module):
 
 
 def export_cnn_d(network: CnnD, std: tuple[float, float], path: str | Path) -> None:
-    """Write a network of the paper's experiment to `path`, as `export_onnx` does; `std` is the deviation that readings
-    of valence and of arousal are given."""
+    """Write a network of the paper's experiment to `path`, as `export_onnx` does; `std` is the standard deviation of
+    all estimates of valence and of arousal."""
     onnx.save(_traced_faces(_DeployedCnnD(network.cpu(), torch.tensor(std)), FACE_SIDE, ["affect", "std"]), str(path))
     set_calibration(path, {FACE_SIDE: AS_IT_IS}, grid=FACE_SIDE)
 
 
 class _Restoring(nn.Module):
-    """Grey levels in and out: the restorer that ships."""
+    """From grey levels to grey levels: the restoration model that ships."""
 
     def __init__(self, network: RestorationNetwork) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ def _traced(
     module: nn.Module, example: tuple[Tensor, ...], shapes: dict[str, Any], outputs: list[str]
 ) -> onnx.ModelProto:
     """`module` as an ONNX model, with inputs of the names and dynamic `shapes` given."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells what of torchvision it does without
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -175,19 +175,19 @@ def _traced(
 
 
 class Fit(NamedTuple):
-    """How a deviation is made honest: it becomes ``factor * std**power``."""
+    """A calibration of standard deviations: ``factor * std**power``."""
 
     factor: float = 1.0
     power: float = 1.0
 
 
 AS_IT_IS = (Fit(), Fit())
-Fits = dict[int, tuple[Fit, Fit]]  # of each face side in pixels: of valence's deviation, and of arousal's
+Fits = dict[int, tuple[Fit, Fit]]  # by face side in pixels: of valence and of arousal
 
 
 def set_calibration(path: str | Path, fits: Fits, steady: Fits | None = None, grid: int = GRID) -> None:
-    """Store in the file how its deviations are made honest; with `steady`, those of readings of a model that
-    remembers. `grid` is the side that the model resamples faces to."""
+    """Store the calibration in the file; `steady` is that of estimates with the temporal head. `grid` is the side in
+    pixels to which the model resamples faces."""
     metadata = {entry.key: entry.value for entry in onnx.load(str(path), load_external_data=False).metadata_props}
     about = json.loads(metadata.get("lowbeam", "{}")) | {"grid": grid}
     if fits:

@@ -1,22 +1,22 @@
-"""One ONNX file for a network and the head that remembers, whose work is done only where it is asked for."""
+"""One ONNX model of a network and its temporal head, which runs only on request."""
 
 import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, TensorProto, compose, helper, numpy_helper
 
 REMEMBER = "remember"
-INSIDE = "head/"  # before each name in the branch
+INSIDE = "head/"  # prefix of each name in the branch
 
 
 def with_memory(network: ModelProto, head: ModelProto, outputs: list[str]) -> ModelProto:
-    """`network` joined with `head`, which takes what it can of its inputs from the outputs of `network` by name.
+    """`network` joined with `head`, whose inputs are connected to the outputs of `network` of the same name.
 
-    ``remember``, a bool that says whether the head runs, may be left out of a call, and then it does not, and its
-    outputs are empty: whoever reads faces by themselves need not know of it. Where it runs, its other inputs must be
-    given. Of the outputs of `network`, `outputs` remain.
+    The head runs where the input ``remember``, a bool, is true; its other inputs are then required. Without it, the
+    head does not run and its outputs are empty, so that programs that estimate single faces need no further input. Of
+    the outputs of `network`, `outputs` remain.
     """
     opsets = [{o.version for o in model.opset_import if not o.domain} for model in (network, head)]
-    assert opsets[0] == opsets[1], opsets  # or the head's work would mean something else
+    assert opsets[0] == opsets[1], opsets  # else the operators of the head would mean something else
     assert not head.functions
     branch = compose.add_prefix(head, INSIDE, rename_inputs=False).graph
     steady = [output.name.removeprefix(INSIDE) for output in branch.output]

@@ -1,9 +1,9 @@
-"""A head that remembers: what it has seen of a face lately, over several spans of time, beside what it sees now.
+"""The temporal head: it corrects the estimate of a face by leaky averages of the earlier faces of the same person.
 
-Each span is a leaky average: its memory fades by ``exp(-dt / tau)`` in `dt` seconds, whatever the frame rate, so that
-one head serves every rate and lives through lost frames. That is a linear recurrence (a diagonal state-space model, as
-in Gu et al. 2022, S4D, arXiv 2206.11893, with real, learned rates); the part of a run that is known at once is computed
-in closed form, by a matrix of the differences in time, so that nothing in it loops.
+Each average decays by ``exp(-dt / tau)`` in `dt` seconds, independent of the frame rate, so that one head serves every
+rate and bridges lost frames. This is a linear recurrence (a diagonal state-space model, as in Gu et al. 2022, S4D,
+arXiv 2206.11893, with real, learned rates). The frames of one call are computed in closed form from the matrix of their
+time differences, without a loop.
 """
 
 import math
@@ -11,17 +11,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-SPANS_S = (0.25, 1.0, 4.0, 16.0, 64.0)  # seconds to forget all but 1/e, before training
-CHANNELS = 32  # remembered
+SPANS_S = (0.25, 1.0, 4.0, 16.0, 64.0)  # time constants in seconds, before training
+CHANNELS = 32  # that are averaged
 HIDDEN = 64
-GLANCE_S = 0.2  # what one frame counts for at most, when frames are rare: a look, not a stare
-MAX_GAP_S = 1e3  # longer gaps forget no more
+GLANCE_S = 0.2  # longest time for which one frame counts, where frames are rare
+MAX_GAP_S = 1e3  # longer gaps count as this
 
 
 class LeakyAverages(nn.Module):
-    """Averages of channels over the past, with a trust in each frame: (b, t, d) to (b, t, spans, d).
+    """Leaky averages of channels over past frames, each weighted by a trust: (b, t, d) to (b, t, spans, d).
 
-    The state of a run is (b, spans, d + 1): the sum of what was seen, weighed by trust and faded, and of the weights.
+    The state of a track is (b, spans, d + 1): the decayed, weighted sum of the values, and that of the weights.
     """
 
     def __init__(self, spans_s: tuple[float, ...] = SPANS_S) -> None:
@@ -38,7 +38,7 @@ class LeakyAverages(nn.Module):
         since_s = (clock_s[:, :, None] - clock_s[:, None, :]).clamp_min(0.0)  # (b, t, t)
         past = torch.ones_like(since_s[0]).tril()
         fading = torch.exp(-since_s[..., None] * rate) * past[..., None]  # (b, t, t, k)
-        weight = fading * (glance * trust[..., None])[:, None]  # of frame j in the memory at frame i
+        weight = fading * (glance * trust[..., None])[:, None]  # of frame j in the averages at frame i
         remembered = torch.exp(-clock_s[..., None] * rate)[..., None] * state[:, None]  # (b, t, k, d + 1)
         ones = torch.ones_like(values[..., :1])
         sums = torch.einsum("bijk,bjd->bikd", weight, torch.cat([values, ones], 2)) + remembered
@@ -47,7 +47,7 @@ class LeakyAverages(nn.Module):
 
 
 class TemporalHead(nn.Module):
-    """What a network reads of each frame, put right by what came before."""
+    """Corrects a network's single-frame outputs by the frames before."""
 
     def __init__(self, features: int, dropout: float = 0.2) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class TemporalHead(nn.Module):
         self.memory = LeakyAverages()
         spans = len(SPANS_S)
         last = nn.Linear(HIDDEN, 4)
-        nn.init.zeros_(last.weight)  # before training it reads what the network reads
+        nn.init.zeros_(last.weight)  # before training, the correction is zero
         nn.init.zeros_(last.bias)
         self.readout = nn.Sequential(
             nn.Linear((spans + 1) * CHANNELS + spans + 4, HIDDEN), nn.GELU(), nn.Dropout(dropout), last
@@ -68,15 +68,15 @@ class TemporalHead(nn.Module):
         """(spans, channels + 1)."""
         return len(SPANS_S), CHANNELS + 1
 
-    def forward(self, features: Tensor, still: Tensor, gaps_s: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`features` (b, t, f) of each frame and what was read of it alone, `still` (b, t, 4): affect, and the
-        logarithms of its variance; `gaps_s` (b, t); `state` (b, spans, channels + 1), zeros where nothing was seen.
-        Returns affect (b, t, 2), the logarithms of its variance (b, t, 2), and the state after."""
-        seen = torch.cat([self.dropout(features), still], 2)
+    def forward(self, features: Tensor, single: Tensor, gaps_s: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`features` (b, t, f) of each frame, and its single-frame outputs `single` (b, t, 4): affect and log variances;
+        `gaps_s` (b, t), seconds since the frame before; `state` (b, spans, channels + 1), zeros at a track's start.
+        Returns affect (b, t, 2), its log variances (b, t, 2), and the state after the last frame."""
+        seen = torch.cat([self.dropout(features), single], 2)
         now = torch.tanh(self.look(seen))
         trust = torch.sigmoid(self.trust(seen))[..., 0]
         averages, weights, state = self.memory(now, trust, gaps_s, state)
         known = torch.log1p(100 * weights)
-        put_right = self.readout(torch.cat([now, averages.flatten(2), known, still], 2))
-        affect, log_variance = (still + put_right).split([2, 2], dim=2)
+        correction = self.readout(torch.cat([now, averages.flatten(2), known, single], 2))
+        affect, log_variance = (single + correction).split([2, 2], dim=2)
         return affect, log_variance, state
