@@ -16,6 +16,7 @@ from benchmarks.recognizer_figures import (
     coverage_table,
     coverage_worst,
     enlarged_table,
+    fine_tuning_table,
     followed_table,
     framing_table,
     load_table,
@@ -42,6 +43,7 @@ from research.rate_distortion.sweep_tables import budget_table
 
 ROOT = Path(__file__).parents[1]
 REPLICATION = ROOT / "docs" / "replication"
+FINE_TUNING = ROOT / "docs" / "tutorials" / "training"
 CURVE = ROOT / "docs" / "rate-distortion"
 RECOGNIZER = ROOT / "docs" / "recognizer"
 RESULTS = Path(__file__).parent / "results"
@@ -51,24 +53,25 @@ PAGES = (
     ROOT / "docs" / "recognizer.md",  # peers, enlarged, rates, video, load, coverage, followed, surest, framing, tries
     ROOT / "docs" / "speed.md",  # speed, video, memory, load, demo
     ROOT / "docs" / "how-to" / "restore.md",  # restorer
+    ROOT / "docs" / "tutorials" / "training.md",  # fine-tuning
 )
 HEADLINE_SYSTEMS, HEADLINE_SCALES = ("lowbeam accurate", "lowbeam fast", "fer"), (1, 4, 8, 16)
 MOMENT_S = 6.6  # of the clip: a smile at its height
-# What was tried, by the name of its result file; Makefile has the commands.
+# Ablations by the name of the result file; research/scripts/tries.sh has the commands.
 TRIES = {
-    "labels": "labels alone",
-    "readings": "truth half label, half what the teacher reads at full size",
-    "features": "and features drawn to the teacher's (ships)",
-    "teacher-only": "and of the truth the teacher's part alone",
-    "unlabelled": "as ships, and a sixth of the faces of faces96, of which the teacher tells",
-    "coarse-grid": "labels alone, a coarser grid: patches of 4×4, 64 channels at 12×12, 128 at 6×6",
-    "not-averaged": "labels alone, weights not averaged",
-    "no-ccc": "labels alone, MSE without 1 - CCC",
-    "small-faces": "labels alone, more faces of 12 px and below",
-    "loose-boxes": "labels alone, boxes moved twice as far",
+    "labels": "labels only",
+    "readings": "targets: half label, half the teacher's estimate of the HR face",
+    "features": "the same, and features close to the teacher's (ships)",
+    "teacher-only": "the same, and targets of the teacher only",
+    "unlabelled": "as it ships, with a sixth of the faces from faces96, labelled by the teacher",
+    "coarse-grid": "labels only, a coarser grid: patches of 4×4, 64 channels at 12×12, 128 at 6×6",
+    "not-averaged": "labels only, without weight averaging",
+    "no-ccc": "labels only, MSE without 1 - CCC",
+    "small-faces": "labels only, more faces of 12 px and smaller",
+    "loose-boxes": "labels only, shifts and zooms of the box twice as large",
 }
 EIGHT_BITS = {
-    "teacher": "`one-for-all`, from which `accurate` begins, and which teaches",
+    "teacher": "`one-for-all`, the start and the teacher of `accurate`",
     "accurate-float": "`accurate` in floating point",
     "accurate-int8": "`accurate`, as it ships",
 }
@@ -108,12 +111,12 @@ def features_list(measured: dict[str, Any], speed: dict[str, Any], memory: dict[
     sizes = " and ".join(f"{(WEIGHTS / f'{name}.onnx').stat().st_size / 1e6:.1f} MB" for name in shipped_models())
     peak = max(value for row in memory.values() for key, value in row.items() if key != "ratio")
     return "\n".join([
-        "- **Few bits**: on rendered people, estimates keep this share of the CCC of uncoded video, with packet "
-        f"headers counted: {shares}.",
+        "- **Few bits**: on five rendered people, estimates keep this share of the model's own CCC on uncoded 96-px "
+        f"video (mean of valence and arousal; RTP/UDP/IPv4 headers counted): {shares}.",
         f"- **Fast**: one core packs {street['pack']['frames_per_s']:.0f} frames/s of video and estimates from "
         f"{street['read a face stream']['frames_per_s']:,.0f} received faces/s. The model alone processes "
         f"{rates['lowbeam accurate']:,.0f} faces/s, or {rates['lowbeam fast']:,.0f} with `--model fast`.",
-        f"- **Small**: models of {sizes} in the package, a peak memory of {peak:.0f} MiB, no PyTorch at run time.",
+        f"- **Small**: recognizers of {sizes}, a peak memory of {peak:.0f} MiB, no PyTorch at run time.",
     ])  # fmt: skip
 
 
@@ -254,6 +257,7 @@ def main() -> None:
         "features": features_list(_load(RESULTS / "recognizers.json"), speed, memory),
         "speed": speed_table(speed), "kept": kept_on_the_wire(),
         "memory": memory_table(memory), "demo": demo_table(demo),
+        "fine-tuning": fine_tuning_table({path.stem: _load(path) for path in FINE_TUNING.glob("*.json")}),
         "restorer": restorer_table(*(_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration"))),
     }  # fmt: skip
     for path in (*PAGES, RESTORERS / f"{DEFAULT_RESTORER}.md"):

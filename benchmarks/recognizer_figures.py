@@ -9,6 +9,7 @@ from lowbeam.evaluate.table import KEPT_SHARES, markdown_table
 from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import SCALES, side_of
 
+SHOWN_TUNED = (1, 4, 8)  # scales of the table on fine-tuning
 SHOWN = (1, 3, 4, 6, 8, 12, 16)
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#0f766e", "#a16207", "#be123c", "#52525b")
 
@@ -144,13 +145,13 @@ def followed_table(followed: dict[str, Any], model: str) -> str:
 
 
 def surest_table(table: dict[str, Any]) -> str:
-    """CCC of the surest readings at each scale, by the share that is kept."""
+    """CCC of the estimates with the lowest standard deviations at each scale, by the share that is kept."""
     scored = next(value for system, value in table["systems"].items() if system != "fer")
     headings = ["kept", *(f"{name}, {side_of(s)} px" for name in AFFECT_NAMES for s in (1, 4, 8, 16))]
     rows = [["all", *(f"{scored[str(s)][n]['ccc']:.3f}" for n in AFFECT_NAMES for s in (1, 4, 8, 16))]]
     for share in KEPT_SHARES:
         cells = [f"{scored[str(s)][n]['ccc_of_surest'][f'{share:g}']:.3f}" for n in AFFECT_NAMES for s in (1, 4, 8, 16)]
-        rows.append([f"the surest {share:.0%}", *cells])
+        rows.append([f"lowest std, {share:.0%}", *cells])
     return markdown_table(headings, rows)
 
 
@@ -166,7 +167,7 @@ def framing_table(framing: dict[str, Any], model: str) -> str:
 
 
 def selective_picture(table: dict[str, Any]) -> Figure:
-    """CCC over the share of readings that are kept, the surest first, at each scale."""
+    """CCC over the share of readings that are kept, lowest std, first, at each scale."""
     scored = next(value for system, value in table["systems"].items() if system != "fer")
     figure = Figure(figsize=(10, 4), layout="constrained")
     shares = [1.0, *KEPT_SHARES]
@@ -176,10 +177,30 @@ def selective_picture(table: dict[str, Any]) -> Figure:
             values = [found["ccc"], *(found["ccc_of_surest"][f"{share:g}"] for share in KEPT_SHARES)]
             axis.plot(shares, values, "o-", color=colour, markersize=3, label=f"{side_of(scale)} px")
         axis.set_xlim(1.02, 0.48)
-        axis.set_xlabel("share of the readings that is kept, the surest first")
+        axis.set_xlabel("share of the readings that is kept, lowest std, first")
         axis.set_title(name)
         axis.grid(axis="y", color="0.9")
         axis.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel(f"CCC, {table['corpus']} {table['split']}")
     figure.axes[1].legend(frameon=False, ncols=2, loc="lower right")
     return figure
+
+
+def fine_tuning_table(tables: dict[str, dict[str, Any]]) -> str:
+    """CCC, and the share of labels within one standard deviation, of `accurate` and of it fine-tuned, on test people;
+    `tables` are those of ``LABELS-start`` and ``LABELS-tuned``, for the labels of the renderer and of other raters."""
+    sides = [side_of(scale) for scale in SHOWN_TUNED]
+    headings = [
+        "labels",
+        "model",
+        *(f"{name}, {side} px" for name in AFFECT_NAMES for side in sides),
+        "within 1 std, 96 px",
+    ]
+    rows = []
+    for labels, title in (("truth", "as rendered"), ("raters", "other raters")):
+        for state, model in (("start", "`accurate`"), ("tuned", "fine-tuned")):
+            (scored,) = (found for system, found in tables[f"{labels}-{state}"]["systems"].items() if system != "fer")
+            cells = [f"{scored[str(s)][name]['ccc']:.3f}" for name in AFFECT_NAMES for s in SHOWN_TUNED]
+            within = " / ".join(f"{scored['1'][name]['within_1_std']:.2f}" for name in AFFECT_NAMES)
+            rows.append([title, model, *cells, within])
+    return markdown_table(headings, rows)

@@ -12,6 +12,14 @@ from lowbeam.cli.show import progress_bar
 from lowbeam.files import whole_file
 
 LEADING_OUT = re.compile(r"(?:\.\./)+(?:[\w.-]+/)*")  # folders of a path that leads out of the checkout
+# Commands as result files name them that were measured before 2026-11-24, and as they are called now.
+RENAMED = (
+    (re.compile(r"^lowbeam evaluate "), "python -m research "),
+    (
+        re.compile(r"^python -m lowbeam\.evaluate\.paper\.handover_study (\S+) (\S+) (\S+)$"),
+        r"python -m research handover \1 \2 -o \3",
+    ),
+)
 
 
 def command_line() -> str:
@@ -20,7 +28,10 @@ def command_line() -> str:
 
 
 def shown_command(command: str) -> str:
-    """A stored command as pages show it: of a path that leads out of the checkout, only the last part."""
+    """A stored command as pages show it: under its present name, and of a path that leads out of the checkout only the
+    last part."""
+    for pattern, present in RENAMED:
+        command = pattern.sub(present, command)
     return LEADING_OUT.sub("", command)
 
 

@@ -47,3 +47,12 @@ def test_mistakes_are_one_line(
 def test_commands_are_shown_without_folders_outside_the_checkout() -> None:
     stored = "lowbeam replicate x --corpus ferplus:../../data/a-b/ferplus --faces ../faces.npz -o runs/paper"
     assert shown_command(stored) == "lowbeam replicate x --corpus ferplus:ferplus --faces faces.npz -o runs/paper"
+
+
+def test_a_stored_command_is_shown_by_its_present_name() -> None:
+    assert (
+        shown_command("lowbeam evaluate stills --corpus f -o s.json")
+        == "python -m research stills --corpus f -o s.json"
+    )
+    before = "python -m lowbeam.evaluate.paper.handover_study ferplus:F runs/h d/h.json"
+    assert shown_command(before) == "python -m research handover ferplus:F runs/h -o d/h.json"

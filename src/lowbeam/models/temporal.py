@@ -69,7 +69,7 @@ class TemporalHead(nn.Module):
         return len(SPANS_S), CHANNELS + 1
 
     def forward(self, features: Tensor, single: Tensor, gaps_s: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`features` (b, t, f) of each frame, and its single-frame outputs `single` (b, t, 4): affect and log variances;
+        """`features` (b, t, f) of each frame, its single-frame outputs `single` (b, t, 4), affect and log variances;
         `gaps_s` (b, t), seconds since the frame before; `state` (b, spans, channels + 1), zeros at a track's start.
         Returns affect (b, t, 2), its log variances (b, t, 2), and the state after the last frame."""
         seen = torch.cat([self.dropout(features), single], 2)

@@ -100,7 +100,7 @@ CLAIMS = (
         tuple(_minus(f"Joint-OA {{3, …, 16}} − Joint-S, S={s}", ("joint-oa", ALL, s), _one("joint", s)) for s in ALL),
     ),
     Claim(
-        "Joint-OA {3, …, 16} gains most over Joint-S at large S", "paper",
+        "the difference Joint-OA {3, …, 16} − Joint-S is larger at large S than at small S", "paper",
         (Contrast(
             f"Joint-OA − Joint-S: at {_LARGEST} less that at {_SMALLEST}",
             ((1.0, ("joint-oa", ALL, _LARGEST)), (-1.0, _one("joint", _LARGEST)),
