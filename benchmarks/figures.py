@@ -199,7 +199,7 @@ def ccc_picture(results: dict[str, Any]) -> Figure:
         axis = figure.add_subplot(grid[0, column])
         axis.imshow(lr[0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axis.set_axis_off()
-        title = f"reads as\n{reading.valence[0]:+.2f} ± {reading.valence_std[0]:.2f}"
+        title = f"valence\n{reading.valence[0]:+.2f} ± {reading.valence_std[0]:.2f}"
         axis.set_title(title, fontsize=9)
     axis = figure.add_subplot(grid[1, :])
     for (system, scored), colour in zip(results["systems"].items(), ("#c2410c", "#52525b"), strict=False):

@@ -151,7 +151,7 @@ def surest_table(table: dict[str, Any]) -> str:
     rows = [["all", *(f"{scored[str(s)][n]['ccc']:.3f}" for n in AFFECT_NAMES for s in (1, 4, 8, 16))]]
     for share in KEPT_SHARES:
         cells = [f"{scored[str(s)][n]['ccc_of_surest'][f'{share:g}']:.3f}" for n in AFFECT_NAMES for s in (1, 4, 8, 16)]
-        rows.append([f"lowest std, {share:.0%}", *cells])
+        rows.append([f"the {share:.0%} with the lowest standard deviation", *cells])
     return markdown_table(headings, rows)
 
 
@@ -167,7 +167,7 @@ def framing_table(framing: dict[str, Any], model: str) -> str:
 
 
 def selective_picture(table: dict[str, Any]) -> Figure:
-    """CCC over the share of readings that are kept, lowest std, first, at each scale."""
+    """CCC over the share of estimates that is kept, lowest standard deviation first, at each scale."""
     scored = next(value for system, value in table["systems"].items() if system != "fer")
     figure = Figure(figsize=(10, 4), layout="constrained")
     shares = [1.0, *KEPT_SHARES]
@@ -177,7 +177,7 @@ def selective_picture(table: dict[str, Any]) -> Figure:
             values = [found["ccc"], *(found["ccc_of_surest"][f"{share:g}"] for share in KEPT_SHARES)]
             axis.plot(shares, values, "o-", color=colour, markersize=3, label=f"{side_of(scale)} px")
         axis.set_xlim(1.02, 0.48)
-        axis.set_xlabel("share of the readings that is kept, lowest std, first")
+        axis.set_xlabel("share of the estimates that is kept, lowest standard deviation first")
         axis.set_title(name)
         axis.grid(axis="y", color="0.9")
         axis.spines[["top", "right"]].set_visible(False)
