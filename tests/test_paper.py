@@ -20,7 +20,7 @@ from lowbeam.models.paper import CnnD, SrFcn, parameter_count  # noqa: E402
 from lowbeam.scale import Faces, resample, side_of  # noqa: E402
 from lowbeam.train import loop  # noqa: E402
 from lowbeam.train.checkpoint import load_checkpoint  # noqa: E402
-from lowbeam.train.paper import networks  # noqa: E402
+from lowbeam.train.paper import tasks  # noqa: E402
 from lowbeam.train.paper.jobs import jobs_of  # noqa: E402
 from lowbeam.train.paper.networks import interpolated, make_cnn_d, make_sr_fcn, mixed  # noqa: E402
 from lowbeam.train.paper.recipe import EXPERIMENTS, SYSTEMS, Experiment, load_experiment, load_system  # noqa: E402
@@ -154,7 +154,7 @@ def test_an_epoch_meets_each_face_at_every_scale_of_the_mixture_or_at_one(
         met.extend(zip((face.numpy().tobytes() for face in pixels), drawn.tolist(), strict=True))
         return mixed(pixels, mixture, drawn)
 
-    monkeypatch.setattr(networks, "mixed", look)
+    monkeypatch.setattr(tasks, "mixed", look)
     experiment = tiny()
     settings = experiment.recognize.model_copy(update={"each_face_at": each_face_at})
     recipe = write_recipe(experiment.model_copy(update={"recognize": settings}), tmp_path)

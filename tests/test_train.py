@@ -203,7 +203,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_one_that_was_not(
 
 def test_a_folder_of_another_run_or_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     fitted(tmp_path, about={"recipe": "this"})
-    with pytest.raises(UsageError, match="another recipe, start or teacher"):
+    with pytest.raises(UsageError, match="another recipe, start, teacher or corpus"):
         fitted(tmp_path, about={"recipe": "that"})
     (tmp_path / "last.pt").write_bytes(b"no checkpoint")
     with pytest.raises(UsageError, match="is damaged or from another version"):

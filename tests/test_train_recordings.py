@@ -213,7 +213,7 @@ def test_a_whole_run_ends_in_a_model_with_a_temporal_head_and_resumes_when_it_wa
     assert np.isfinite(estimates.valence_std).all()
     torch.manual_seed(5)
     save_finished(OneForAll(Trunk(SIZES["fast"])), None, tmp_path)
-    with pytest.raises(UsageError, match="another recipe, start or teacher"):
+    with pytest.raises(UsageError, match="another recipe, start, teacher or corpus"):
         run(tmp_path / "run", teacher=tmp_path)
     with pytest.raises(UsageError, match="another recipe"):
         run(tmp_path / "run", "mixture.learning_rate=0.001")

@@ -25,10 +25,9 @@ from lowbeam.train.paper.networks import (
     make_cnn_d,
     make_sr_fcn,
     some_faces,
-    train_cnn_d,
-    train_restoration,
 )  # fmt: skip
 from lowbeam.train.paper.recipe import Experiment, load_experiment
+from lowbeam.train.paper.tasks import train_cnn_d, train_restoration
 
 SHORT = {"epochs": 4, "divide_at": (0.75,)}  # for the recognizer; all else is as in the reduced table
 SEEN_AT = (6, 0)  # S and seed for which the deviations of features are reported

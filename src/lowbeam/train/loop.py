@@ -125,7 +125,9 @@ class _Progress:
         except UNREADABLE as error:
             raise UsageError(f"{path} is damaged or from another version; delete it to train anew") from error
         if state["about"] != about:
-            raise UsageError(f"{path.parent} holds a run of another recipe, start or teacher; name another folder")
+            raise UsageError(
+                f"{path.parent} holds a run with another recipe, start, teacher or corpus; name another folder"
+            )
         self.task.trained.load_state_dict(state["trained"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

@@ -1,25 +1,22 @@
 """A run from a recipe of kind ``recognizer`` to a calibrated ONNX file: pre-train, mixture, temporal head, export."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lowbeam.errors import UsageError
 from lowbeam.files import make_folder, whole_file
-from lowbeam.models.export import export_onnx, export_video_onnx
 from lowbeam.models.memory_format import channels_last
-from lowbeam.models.one_for_all import GRID, OneForAll, TrunkPretraining
+from lowbeam.models.one_for_all import OneForAll, TrunkPretraining
 from lowbeam.models.recover import restore_statistics
 from lowbeam.models.temporal import TemporalHead
 from lowbeam.progress import Progress
-from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, resample_matrix, shrink
-from lowbeam.train.calibrate import FACTOR_ONLY, POWERS, Sample, calibrate, calibrate_tracks
-from lowbeam.train.degrade import on_grid
+from lowbeam.scale import FACE_SIDE, SCALES, resample, shrink
+from lowbeam.train.delivery import export_calibrated, typical_grids, valid_samples
 from lowbeam.train.device import choose_device
 from lowbeam.train.loop import fit
 from lowbeam.train.mixture import MixtureTask
@@ -37,7 +34,6 @@ from lowbeam.train.training_data import (
     load_validation_data,
 )  # fmt: skip
 
-TYPICAL_ROUNDS, TYPICAL_FACES = 6, 32
 MAX_GRADIENT_NORM = 1.0  # of the temporal head
 
 Say = Callable[[str], None]
@@ -66,12 +62,12 @@ def train(
     valid = load_validation_data(recipe, chosen, folder, progress)
     say(f"{_count(data.stills)} stills and {_count(data.people)} faces of recordings for training")
     if start is not None and not Path(start).is_dir():  # in an ONNX file, batch normalization has no statistics
-        restore_statistics(network, _typical_grids(data, recipe.seed))
+        restore_statistics(network, typical_grids(data, recipe.seed))
     network = _train_single_frame(network.to(place), recipe, data, valid, taught_by, folder, say)
     if recipe.temporal is not None:
         head = _train_head(head or _new_head(network, recipe), network, recipe, data, valid, folder, say)
     save_finished(network, head, folder)
-    return _export(network.cpu(), head, recipe, data, valid, folder)
+    return export_calibrated(network.cpu(), head, recipe, data, valid, folder)
 
 
 def _count(faces: Any) -> str:
@@ -95,7 +91,7 @@ def _train_single_frame(
     device = network.readout.weight.device
     about: dict[str, Any] = {
         "recipe": _settings(recipe, "temporal"), "start": digest(network),
-        "teacher": None if teacher is None else digest(teacher.network),
+        "teacher": None if teacher is None else digest(teacher.network), "labels": data.digest() + valid.digest(),
     }  # fmt: skip
     if recipe.pretrain is not None:
         assert data.stills is not None
@@ -110,7 +106,7 @@ def _train_single_frame(
             about=about)  # fmt: skip
     mix = recipe.mixture
     sampler, best = GroupSampler(data, mix, recipe.augmentation, recipe.seed, device), mix.keeps == "best"
-    task = MixtureTask(network, recipe, sampler, teacher, _valid_samples(valid) if best else ())
+    task = MixtureTask(network, recipe, sampler, teacher, valid_samples(valid) if best else ())
     optimizer = torch.optim.AdamW(task.parameter_groups(), lr=mix.learning_rate, weight_decay=mix.weight_decay)
     took = fit(task, optimizer, OneCycle(optimizer, mix.steps), folder / "mixture", about=about,
                average_decay=mix.average_decay, start_competes=best)  # fmt: skip
@@ -136,7 +132,10 @@ def _train_head(
 ) -> TemporalHead:  # fmt: skip
     settings = recipe.temporal
     assert settings is not None
-    about = {"recipe": _settings(recipe), "network": digest(network), "start": digest(head)}
+    about = {
+        "recipe": _settings(recipe), "network": digest(network), "start": digest(head),
+        "labels": data.digest() + valid.digest(),
+    }  # fmt: skip
     tracks, validation = track_features(network, data.coded_tracks), track_features(network, valid.coded_tracks)
     stills = _still_features(network, data, recipe.seed) if settings.stills else None
     task = TemporalTask(head, tracks, stills, validation, settings, recipe.seed)
@@ -167,61 +166,3 @@ def _still_features(network: OneForAll, data: TrainingData, seed: int) -> TrackF
             order.append(rows)
     affect = data.stills.affect[np.concatenate(order)]
     return TrackFeatures(np.arange(len(affect), dtype=float), torch.cat(features), torch.cat(single), affect, 1.0)
-
-
-def _typical(data: TrainingData, seed: int) -> Iterator[Faces]:
-    """LR faces as the network is given them in use: at every scale, uncoded and coded."""
-    rng = np.random.default_rng(seed)
-    tracks = {scale: [track for track in data.coded_tracks if track.scale == scale] for scale in SCALES}
-    for scale in SCALES * TYPICAL_ROUNDS:
-        faces = data.stills if data.stills is not None else data.people
-        assert faces is not None
-        rows = np.sort(rng.integers(len(faces), size=TYPICAL_FACES))
-        yield shrink(resample(np.asarray(faces.pixels[rows]), FACE_SIDE), scale)
-        if data.stills is not None:
-            yield from (found.pixels[scale][rows] for found in data.coded_stills[:1])
-        elif tracks[scale]:
-            track = tracks[scale][rng.integers(len(tracks[scale]))]
-            yield track.pixels[rng.integers(len(track.pixels), size=TYPICAL_FACES)]
-
-
-def _typical_grids(data: TrainingData, seed: int) -> Iterator[torch.Tensor]:
-    return (on_grid(torch.from_numpy(faces)) for faces in _typical(data, seed))
-
-
-def _typical_inputs(data: TrainingData, seed: int) -> Iterator[dict[str, NDArray[Any]]]:
-    """Inputs of the ONNX model, by which the ranges of its activations are set."""
-    for faces in _typical(data, seed):
-        yield {"faces": faces, "resample": resample_matrix(faces.shape[1], GRID)}
-
-
-def _export(
-    network: OneForAll, head: TemporalHead | None, recipe: RecognizerRecipe, data: TrainingData, valid: TrainingData,
-    folder: Path,
-) -> Path:  # fmt: skip
-    path = folder / f"{recipe.name}.onnx"
-    inputs = _typical_inputs(data, recipe.seed) if recipe.int8 else None
-    with whole_file(path) as beside:
-        if head is None:
-            export_onnx(network, beside, inputs)
-        else:
-            export_video_onnx(network, head, beside, inputs)
-        calibrate(beside, _valid_samples(valid), FACTOR_ONLY if valid.stills is None else POWERS)
-        if head is not None:
-            calibrate_tracks(beside, _track_samples(valid))
-    return path
-
-
-def _valid_samples(valid: TrainingData) -> list[Sample]:
-    """LR faces of every scale, uncoded and coded: of the stills, or of the recordings where there are no stills."""
-    if valid.stills is None:
-        return _track_samples(valid)
-    hr, samples = valid.stills.faces(), []
-    for scale in SCALES:
-        samples.append(Sample("uncoded", shrink(hr, scale), valid.stills.affect))
-        samples += [Sample("coded", found.pixels[scale], valid.stills.affect) for found in valid.coded_stills]
-    return samples
-
-
-def _track_samples(valid: TrainingData) -> list[Sample]:
-    return [Sample(track.codec, track.pixels, track.affect, track.time_s) for track in valid.coded_tracks]

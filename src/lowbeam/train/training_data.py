@@ -14,7 +14,7 @@ from lowbeam.errors import UsageError
 from lowbeam.pool import cores
 from lowbeam.progress import Progress
 from lowbeam.scale import Faces
-from lowbeam.train.coded_stills import CodedStills, coded_stills
+from lowbeam.train.coded_stills import CodedStills, coded_stills, digest
 from lowbeam.train.coded_tracks import CodedTrack, coded_tracks
 from lowbeam.train.recipe import Augmentation
 from lowbeam.train.recognizer_recipe import RecognizerRecipe
@@ -30,6 +30,11 @@ class TrainingData:
     people: LabelledFaces | None = None
     coded_tracks: list[CodedTrack] = field(default_factory=list)
     unlabelled: Faces | None = None
+
+    def digest(self) -> str:
+        """The first digits of a SHA-256 of the labels."""
+        labels = [faces.affect for faces in (self.stills, self.people) if faces is not None]
+        return digest(*labels, *(track.affect for track in self.coded_tracks))[:16]
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,9 @@ from lowbeam.train.paper.networks import (
     make_restoration_network,
     make_sr_fcn,
     restored,
-    train_cnn_d,
-    train_restoration,
 )  # fmt: skip
 from lowbeam.train.paper.recipe import Experiment
+from lowbeam.train.paper.tasks import train_cnn_d, train_restoration
 
 WAIT_S = 2.0  # between looks at what other processes have finished
 Say = Callable[[str], None]
