@@ -11,7 +11,7 @@ from typing import Any
 from lowbeam.cli.show import progress_bar
 from lowbeam.files import whole_file
 
-LEADING_OUT = re.compile(r"(?:\.\./)+(?:[\w.-]+/)*")  # folders of a path that leads out of the checkout
+LEADING_OUT = re.compile(r"(?:(?:\.\./)+|(?<=[\s:])/)(?:[\w.-]+/)*")  # folders of a path that leads out of the checkout
 # Commands as result files name them that were measured before 2026-11-24, and as they are called now.
 RENAMED = (
     (re.compile(r"^lowbeam evaluate "), "python -m research "),

@@ -45,7 +45,7 @@ def test_mistakes_are_one_line(
 
 
 def test_commands_are_shown_without_folders_outside_the_checkout() -> None:
-    stored = "lowbeam replicate x --corpus ferplus:../../data/a-b/ferplus --faces ../faces.npz -o runs/paper"
+    stored = "lowbeam replicate x --corpus ferplus:/data/a-b/ferplus --faces ../../faces.npz -o runs/paper"
     assert shown_command(stored) == "lowbeam replicate x --corpus ferplus:ferplus --faces faces.npz -o runs/paper"
 
 

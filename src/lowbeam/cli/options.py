@@ -12,7 +12,7 @@ Source = Annotated[
     str, typer.Argument(help="a video or picture file, camera:0, an rtsp or http URL, or - for standard input")
 ]
 
-Faces = Annotated[FacesChoice, typer.Option(help="primary: the largest, longest-lived face; all: every face")]
+Faces = Annotated[FacesChoice, typer.Option(help="primary: the face with the largest area over time; all: every face")]
 DetectorName = Annotated[str, typer.Option("--detector", help="dlib, or yunet:PATH with YuNet's ONNX file")]
 Threads = Annotated[int, typer.Option(help="number of cores for the recognizer")]
 ModelName = Annotated[str, typer.Option("--model", help="a shipped model (see lowbeam models), or an ONNX file")]

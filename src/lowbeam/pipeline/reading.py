@@ -97,7 +97,7 @@ def read(
     the trace (.csv, .jsonl, .json, .parquet; ``-``: CSV to standard output), `plot` that of its plot (.png, .svg,
     .pdf), and `overlay` that of an MP4 which shows each face with its estimate. With `restore` the overlay also shows a
     restored face, a plausible picture (`lowbeam.Restorer`); estimates use the received face only. `faces` is
-    ``primary`` (the largest, longest-lived face) or ``all``; `model` and `threads` are those of `Recognizer`;
+    ``primary`` (the largest area, summed over time) or ``all``; `model` and `threads` are those of `Recognizer`;
     `detector` is ``dlib``, or ``yunet:PATH``. `start_s`, `duration_s` (seconds) and `fps` (most frames per second)
     select a section of the source; times remain those of the source. `progress` is called with the number of frames
     done and their total, or None.

@@ -131,7 +131,7 @@ def _command(
     seeds: tuple[int, ...],
 ) -> str:  # fmt: skip
     kind, place = kind_and_place(corpus)
-    words = ["lowbeam replicate", experiment.name, "--corpus", f"{kind}:{place}", "-o runs/paper"]
+    words = ["lowbeam replicate", experiment.name, "--corpus", f"{kind}:{place.name}", "-o runs/paper"]
     words += ["--results docs/replication"] * experiment.keep_each
     for option, values in (("--system", systems), ("--scale", scales), ("--seed", seeds)):
         words += [f"{option} {value}" for value in values]
