@@ -107,6 +107,12 @@ def test_every_system_file_is_in_an_experiment() -> None:
     assert used == {path.stem for path in SYSTEMS.glob("*.yaml")}
 
 
+def test_an_experiment_without_what_a_system_starts_from_is_refused() -> None:
+    experiment = load_experiment("reduced").model_copy(update={"systems": ("joint",)})
+    with pytest.raises(UsageError, match=r"lacks sr-fcn-3-seed0, from which joint-3-seed0 starts"):
+        jobs_of(experiment)
+
+
 # --- the schedule ----------------------------------------------------------------------------------------------------
 
 

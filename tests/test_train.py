@@ -109,7 +109,7 @@ def test_an_unknown_recipe_lists_those_that_ship() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["mixture", "mixture.steps", "nothing.steps=1", "mixture.steps.x=1", "mixture.steps=["]
+    "change", ["mixture", "mixture.steps", "nothing.steps=1", "mixture.steps.x=1", "mixture.steps=[", "seed=2020-13-45"]
 )
 def test_a_change_without_a_place_and_a_value_is_refused(change: str) -> None:
     with pytest.raises(UsageError, match="does not change a recipe"):
@@ -205,6 +205,9 @@ def test_a_folder_of_another_run_or_a_damaged_checkpoint_is_refused(tmp_path: Pa
     fitted(tmp_path, about={"recipe": "this"})
     with pytest.raises(UsageError, match="another recipe, start, teacher or corpus"):
         fitted(tmp_path, about={"recipe": "that"})
+    save_checkpoint(tmp_path / "last.pt", kind="of another layout")
+    with pytest.raises(UsageError, match="is damaged or from another version"):
+        fitted(tmp_path, about={"recipe": "this"})
     (tmp_path / "last.pt").write_bytes(b"no checkpoint")
     with pytest.raises(UsageError, match="is damaged or from another version"):
         fitted(tmp_path, about={"recipe": "this"})

@@ -10,9 +10,10 @@ torch = pytest.importorskip("torch", reason="PyTorch comes with the train extra"
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from lowbeam import ModelError, UsageError  # noqa: E402
+from lowbeam import CorpusError, ModelError, OutputError, UsageError  # noqa: E402
 from lowbeam.corpora import ferplus  # noqa: E402
 from lowbeam.corpora.labelled import LabelledFaces, Track  # noqa: E402
+from lowbeam.files import exclusive  # noqa: E402
 from lowbeam.metrics import ccc  # noqa: E402
 from lowbeam.models.export import export_onnx, export_video_onnx  # noqa: E402
 from lowbeam.models.one_for_all import SIZES, OneForAll, Trunk  # noqa: E402
@@ -324,3 +325,30 @@ def test_a_shipped_model_is_fine_tuned_on_recordings_alone(people: list[str], hr
     assert np.abs(tuned(lr).valence - shipped(lr).valence).mean() < 0.2  # four small steps away
     again = train(recipe, people, tmp_path / "more", start=path, say=lambda text: None)
     assert again.is_file()
+
+
+def test_a_run_is_not_continued_with_other_labels_or_by_a_second_process(
+    people: list[str], hr_faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recognizer_recipe("fine-tune", [*SHORT[:-2], "temporal=null", "coded.track_draws=1"])
+    train(recipe, people, tmp_path, start="fast", say=lambda text: None)
+    with exclusive(tmp_path / "lock", wait=False), pytest.raises(UsageError, match="in use by another run"):
+        train(recipe, people, tmp_path, start="fast", say=lambda text: None)
+    other = [track(hr_faces, 5)]
+    monkeypatch.setattr("lowbeam.train.training_data._tracks", lambda corpus, split, progress: other)
+    with pytest.raises(UsageError, match="another recipe, start, teacher or corpus"):
+        train(recipe, people, tmp_path, start="fast", say=lambda text: None)
+    part = next((tmp_path / "coded").rglob("part-*.npz"))
+    part.write_bytes(part.read_bytes()[:1000])
+    with pytest.raises(OutputError, match="is damaged; delete it"):
+        train(recipe, people, tmp_path, start="fast", say=lambda text: None)
+
+
+def test_validation_without_variance_is_refused(
+    people: list[str], hr_faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = [track(hr_faces[:1], 0)]
+    monkeypatch.setattr("lowbeam.train.training_data._tracks", lambda corpus, split, progress: one)
+    recipe = load_recognizer_recipe("fine-tune", [*SHORT[:-2], "temporal=null", "coded.track_draws=1"])
+    with pytest.raises(CorpusError, match="nothing can be selected"):
+        train(recipe, people, tmp_path, start="fast", say=lambda text: None)

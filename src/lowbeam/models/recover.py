@@ -22,6 +22,10 @@ from lowbeam.models.memory_branch import INSIDE
 from lowbeam.models.one_for_all import GRID, OUT_SIDE, OneForAll, Size, Trunk
 from lowbeam.models.temporal import TemporalHead
 
+UNREADABLE = (
+    LookupError, ValueError, TypeError, AttributeError, RuntimeError, OSError, StopIteration, DecodeError,
+)  # fmt: skip
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -37,7 +41,9 @@ def recover(path: str | Path) -> tuple[OneForAll, TemporalHead | None]:
         branches = [a.g for node in model.graph.node if node.op_type == "If" for a in node.attribute]
         heads = [branch for branch in branches if any(n.name.startswith(INSIDE) for n in branch.node)]
         head = _head(heads[0], network.width) if heads else None
-    except (KeyError, ValueError, IndexError, RuntimeError, OSError, StopIteration, DecodeError) as error:
+        if not all(value.isfinite().all() for part in (network, head) if part for value in part.state_dict().values()):
+            raise ValueError("weights that are not finite")
+    except UNREADABLE as error:
         raise ModelError(f"{path} is not a One-for-All model: it cannot be trained further") from error
     return network.eval(), None if head is None else head.eval()
 

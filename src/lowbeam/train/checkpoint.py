@@ -4,6 +4,7 @@ network.
 Both hold only tensors and plain values and are loaded with ``weights_only=True``: a checkpoint cannot execute code.
 """
 
+import io
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -21,9 +22,11 @@ Weights = dict[str, Tensor]
 
 
 def save_checkpoint(path: Path, **content: Any) -> None:
-    """Write `content` to `path`, replacing the file only when it is complete."""
+    """Write `content` to `path`, replacing the file only when it is complete. Raises `OutputError`."""
+    buffer = io.BytesIO()  # written by torch, a full disk would be a RuntimeError
+    torch.save({"format": CHECKPOINT_FORMAT, **content}, buffer)
     with whole_file(path) as beside:
-        torch.save({"format": CHECKPOINT_FORMAT, **content}, beside)
+        beside.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -5,6 +5,10 @@ Each still is coded by itself (intra), once at every scale in each round, at a c
 
 import hashlib
 import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from numpy.typing import NDArray
 
 from lowbeam.codec.trip import code_stills
 from lowbeam.corpora.labelled import LabelledFaces
+from lowbeam.errors import OutputError
 from lowbeam.files import make_folder, whole_file
 from lowbeam.models.one_for_all import GRID
 from lowbeam.pool import shared
@@ -121,12 +126,22 @@ def _moved(faces: Faces, bounds: Augmentation | None) -> Faces:
     return augment(torch.from_numpy(faces), bounds).numpy().astype(np.uint8)
 
 
+@contextmanager
+def read_part(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """The arrays of a cached file. Raises `OutputError` where it is damaged."""
+    try:
+        with np.load(path) as arrays:
+            yield arrays
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise OutputError(f"{path} is damaged; delete it, and it is coded anew") from error
+
+
 def _load(paths: list[Path]) -> CodedStills:
     pixels: dict[int, list[Faces]] = {scale: [] for scale in SCALES}
     points: dict[int, list[NDArray[np.uint8]]] = {scale: [] for scale in SCALES}
     uncoded = []
     for path in paths:
-        with np.load(path) as arrays:
+        with read_part(path) as arrays:
             uncoded.append(arrays["uncoded"])
             for scale in SCALES:
                 pixels[scale].append(arrays[f"pixels_{scale}"])

@@ -15,7 +15,7 @@ from lowbeam.files import whole_file
 from lowbeam.pool import shared
 from lowbeam.progress import Progress
 from lowbeam.scale import SCALES, Faces, shrink
-from lowbeam.train.coded_stills import CODECS, QPS, digest, keep_current
+from lowbeam.train.coded_stills import CODECS, QPS, digest, keep_current, read_part
 
 FPS = (25.0, 12.5, 5.0, 2.5, 1.0)
 PLAIN = "plain"  # downsampled, not coded
@@ -75,7 +75,8 @@ def _code(job: _Job) -> None:
             qp, fps, mirrored = int(rng.integers(low, high + 1)), float(rng.choice(FPS)), bool(rng.integers(2))
             rows = sent_rows(job.track.time_s, fps)
             faces = hr[:, :, ::-1] if mirrored else hr
-            fps = min(fps, round(1 / float(np.median(np.diff(job.track.time_s))), 3))
+            if len(job.track) > 1:
+                fps = min(fps, round(1 / float(np.median(np.diff(job.track.time_s))), 3))
             if codec == PLAIN:
                 lr = shrink(faces[rows], scale)
             else:
@@ -88,7 +89,7 @@ def _code(job: _Job) -> None:
 
 
 def _load(job: _Job) -> list[CodedTrack]:
-    with np.load(job.out) as arrays:
+    with read_part(job.out) as arrays:
         found = []
         for index, (codec, scale, qp, fps) in enumerate(arrays["points"].tolist()):
             rows = arrays[f"rows_{index}"]

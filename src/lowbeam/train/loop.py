@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lowbeam.errors import UsageError
-from lowbeam.files import make_folder
+from lowbeam.files import make_folder, whole_file
 from lowbeam.train.checkpoint import LAST, UNREADABLE, load_checkpoint, save_checkpoint
 from lowbeam.train.schedule import Schedule
 
@@ -94,6 +94,7 @@ class _Progress:
     ) -> None:
         self.task, self.optimizer, self.schedule, self.average = task, optimizer, schedule, average
         self.rounds, self.steps, self.seconds = 0, 0, 0.0
+        self.log: list[dict[str, float]] = []
         self.start_loss, self.best_loss, self.best = math.nan, math.inf, dict[str, Tensor]()
 
     @torch.no_grad()
@@ -109,10 +110,10 @@ class _Progress:
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
         save_checkpoint(
-            path, about=about, rounds=self.rounds, steps=self.steps, seconds=self.seconds, start_loss=self.start_loss,
-            best_loss=self.best_loss, best=self.best, trained=self.task.trained.state_dict(),
-            optimizer=self.optimizer.state_dict(), schedule=self.schedule.state_dict(),
-            average=self.average.state_dict() if self.average else None,
+            path, about=about, log=self.log, rounds=self.rounds, steps=self.steps, seconds=self.seconds,
+            start_loss=self.start_loss, best_loss=self.best_loss, best=self.best,
+            trained=self.task.trained.state_dict(), optimizer=self.optimizer.state_dict(),
+            schedule=self.schedule.state_dict(), average=self.average.state_dict() if self.average else None,
             random={
                 "task": self.task.random_state(), "torch": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -121,9 +122,13 @@ class _Progress:
 
     def load(self, path: Path, about: dict[str, Any]) -> None:
         try:
-            state = load_checkpoint(path)
+            self._restore(load_checkpoint(path), path, about)
+        except UsageError:
+            raise
         except UNREADABLE as error:
             raise UsageError(f"{path} is damaged or from another version; delete it to train anew") from error
+
+    def _restore(self, state: dict[str, Any], path: Path, about: dict[str, Any]) -> None:
         if state["about"] != about:
             raise UsageError(
                 f"{path.parent} holds a run with another recipe, start, teacher or corpus; name another folder"
@@ -135,9 +140,9 @@ class _Progress:
             self.average.load_state_dict(state["average"])
         self.task.set_random_state(state["random"]["task"])
         torch.set_rng_state(state["random"]["torch"])
-        if state["random"]["cuda"] and torch.cuda.is_available():
+        if len(state["random"]["cuda"]) == torch.cuda.device_count() > 0:
             torch.cuda.set_rng_state_all(state["random"]["cuda"])
-        for name in ("rounds", "steps", "seconds", "start_loss", "best_loss", "best"):
+        for name in ("log", "rounds", "steps", "seconds", "start_loss", "best_loss", "best"):
             setattr(self, name, state[name])
 
 
@@ -169,17 +174,20 @@ def fit(
         train_losses = _train_round(progress, max_gradient_norm)
         valid = progress.validate()
         if not all(map(math.isfinite, [*train_losses, valid or 0.0])):
-            raise UsageError(f"{folder.name}: the loss is not finite any more; lower the learning rate")
+            raise UsageError(
+                f"{folder.name}: the loss is not finite any more; lower the learning rate, and name another folder"
+            )
         learning_rate = optimizer.param_groups[0]["lr"]
         progress.rounds += 1
         schedule.after_round(progress.rounds, valid)
         progress.seconds += time.monotonic() - started
-        _log(folder / "log.csv", {
+        progress.log.append({
             "round": progress.rounds, "step": progress.steps, **dict(zip(task.loss_names, train_losses, strict=True)),
             **({} if valid is None else {"valid_loss": valid}), "learning_rate": learning_rate,
             "seconds": progress.seconds,
         })  # fmt: skip
         progress.save(last, about)
+        _write_log(folder / "log.csv", progress.log)
     if progress.best:
         task.network.load_state_dict(progress.best)
     elif average is not None:
@@ -210,10 +218,8 @@ def _train_round(progress: _Progress, max_gradient_norm: float | None) -> list[f
     return (sums / max(count, 1)).tolist()
 
 
-def _log(path: Path, values: dict[str, float]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
+def _write_log(path: Path, rows: list[dict[str, float]]) -> None:
+    with whole_file(path) as beside, beside.open("w", newline="") as file:
         writer = csv.writer(file)
-        if fresh:
-            writer.writerow(values)
-        writer.writerow([f"{value:.6g}" for value in values.values()])
+        writer.writerow(rows[0])
+        writer.writerows([f"{value:.6g}" for value in row.values()] for row in rows)

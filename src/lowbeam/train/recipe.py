@@ -31,13 +31,14 @@ Scale = Annotated[int, AfterValidator(_known)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
 class Strict(BaseModel):
     """Fields are checked, unknown ones are refused, and values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Augmentation(Strict):
@@ -68,7 +69,7 @@ def load_recipe(schema: type[Schema], recipe: str | Path, shipped: Path, changes
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{kind} {file} cannot be read: {reason(error)}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         raise UsageError(f"{kind} {file} is not YAML: {str(error).splitlines()[0]}") from error
     _check_kind(content, kind, file)
     try:
@@ -99,6 +100,6 @@ def _changed(content: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"{change} does not change a recipe; write place=value, such as mixture.steps=100")
         try:
             part[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise UsageError(f"{change} does not change a recipe: {value} is not YAML") from error
     return content

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from lowbeam.models.one_for_all import GRID, OUT_SIDE, SIZES, Size
-from lowbeam.train.recipe import Augmentation, Fraction, Name, NotNegative, Positive, Scale, Strict, load_recipe
+from lowbeam.train.recipe import Augmentation, Fraction, Name, NotNegative, Positive, Scale, Seed, Strict, load_recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -24,7 +24,7 @@ class Pretraining(Strict):
     """Stage 1, optional: the trunk learns super-resolution from faces at one scale."""
 
     scale: Scale
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=10**7)
     batch: int = Field(ge=1)
     learning_rate: Positive
     weight_decay: NotNegative
@@ -52,8 +52,8 @@ class Mixture(Strict):
 
     shares: Shares
     scales: tuple[Scale, ...] = Field(min_length=1)
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=4)
+    steps: int = Field(ge=1, le=10**7)
+    batch: int = Field(ge=4, le=2**16)
     groups: int = Field(ge=1)
     learning_rate: Positive
     trunk_rate: Fraction = 1  # share of the learning rate for the trunk; 0: it is frozen
@@ -84,7 +84,7 @@ class Temporal(Strict):
     """Stage 3, optional: the temporal head is trained on the features of every frame."""
 
     loss: Literal["ccc", "mse"]
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=10**7)
     tracks: int = Field(ge=1)  # in a batch
     stills: int = Field(ge=0)  # in a batch, each a track of one frame
     learning_rate: Positive
@@ -99,10 +99,10 @@ class RecognizerRecipe(Strict):
 
     kind: Literal["recognizer"]
     name: Name
-    seed: int
+    seed: Seed
     network: Literal["accurate", "fast"] | Size | None = "accurate"  # its size; None: that of the start
     int8: bool = False  # whether the ONNX file computes convolutions in eight bits
-    precision: Literal["32", "bf16"]  # of the convolutions in training
+    precision: Literal["32", "bf16"]  # of the convolutions in training; features of the head are computed in bf16
     augmentation: Augmentation
     coded: Coded = Coded()
     pretrain: Pretraining | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lowbeam.errors import UsageError
-from lowbeam.files import make_folder, whole_file
+from lowbeam.files import exclusive, make_folder, whole_file
 from lowbeam.models.memory_format import channels_last
 from lowbeam.models.one_for_all import OneForAll, TrunkPretraining
 from lowbeam.models.recover import restore_statistics
@@ -28,6 +28,7 @@ from lowbeam.train.start import digest, load_start, save_finished, starting_netw
 from lowbeam.train.teacher import Teacher
 from lowbeam.train.temporal import TemporalTask, TrackFeatures, ccc_by_fps, face_features, track_features
 from lowbeam.train.training_data import (
+    Corpora,
     TrainingData,
     choose_corpora,
     load_training_data,
@@ -58,12 +59,29 @@ def train(
     network, head = starting_networks(recipe, start)
     taught_by = _teacher(recipe, teacher, place)
     folder = make_folder(out)
+    with exclusive(folder / "lock", wait=False) as ours:
+        if not ours:
+            raise UsageError(f"{folder} is in use by another run of `lowbeam train`")
+        return _run(network, head, recipe, chosen, taught_by, folder, place, is_file=_is_file(start), say=say,
+                    progress=progress)  # fmt: skip
+
+
+def _is_file(start: str | Path | None) -> bool:
+    """Whether the start is an ONNX file, in which batch normalization has no statistics."""
+    return start is not None and not Path(start).is_dir()
+
+
+def _run(
+    network: OneForAll, head: TemporalHead | None, recipe: RecognizerRecipe, chosen: Corpora, taught_by: Teacher | None,
+    folder: Path, place: torch.device, *, is_file: bool, say: Say, progress: Progress | None,
+) -> Path:  # fmt: skip
     data = load_training_data(recipe, chosen, folder, progress)
     valid = load_validation_data(recipe, chosen, folder, progress)
     say(f"{_count(data.stills)} stills and {_count(data.people)} faces of recordings for training")
-    if start is not None and not Path(start).is_dir():  # in an ONNX file, batch normalization has no statistics
+    started_from = digest(network)
+    if is_file:
         restore_statistics(network, typical_grids(data, recipe.seed))
-    network = _train_single_frame(network.to(place), recipe, data, valid, taught_by, folder, say)
+    network = _train_single_frame(network.to(place), started_from, recipe, data, valid, taught_by, folder, say)
     if recipe.temporal is not None:
         head = _train_head(head or _new_head(network, recipe), network, recipe, data, valid, folder, say)
     save_finished(network, head, folder)
@@ -84,13 +102,13 @@ def _teacher(recipe: RecognizerRecipe, teacher: str | Path | None, device: torch
 
 
 def _train_single_frame(
-    network: OneForAll, recipe: RecognizerRecipe, data: TrainingData, valid: TrainingData, teacher: Teacher | None,
-    folder: Path, say: Say,
+    network: OneForAll, started_from: str, recipe: RecognizerRecipe, data: TrainingData, valid: TrainingData,
+    teacher: Teacher | None, folder: Path, say: Say,
 ) -> OneForAll:  # fmt: skip
     """Pre-training, where the recipe has any, and the mixture."""
     device = network.readout.weight.device
     about: dict[str, Any] = {
-        "recipe": _settings(recipe, "temporal"), "start": digest(network),
+        "recipe": _settings(recipe, "temporal"), "start": started_from,
         "teacher": None if teacher is None else digest(teacher.network), "labels": data.digest() + valid.digest(),
     }  # fmt: skip
     if recipe.pretrain is not None:

@@ -82,7 +82,7 @@ class GroupSampler:
     def _face_of_a_track(self, size: int, scale: int) -> Group:
         people = self._data.people
         assert people is not None
-        rows = np.sort(self._rng.integers(len(people), size=size))  # in the order of the file
+        rows = np.sort(self._rng.integers(len(people), size=size))
         hr = augment(self._on_device(np.asarray(people.pixels[rows])), self._bounds)
         return Group(received(hr, scale), self._on_device(people.affect[rows]), self._unknown(size), None)
 

@@ -9,8 +9,8 @@ import numpy as np
 from lowbeam.corpora.choose import kind_and_place, load_faces, load_labelled
 from lowbeam.corpora.ferplus import Stills
 from lowbeam.corpora.kinds import STILL_KINDS
-from lowbeam.corpora.labelled import LabelledFaces, Track, tracks_of
-from lowbeam.errors import UsageError
+from lowbeam.corpora.labelled import Affect, LabelledFaces, Track, tracks_of
+from lowbeam.errors import CorpusError, UsageError
 from lowbeam.pool import cores
 from lowbeam.progress import Progress
 from lowbeam.scale import Faces
@@ -33,8 +33,13 @@ class TrainingData:
 
     def digest(self) -> str:
         """The first digits of a SHA-256 of the labels."""
+        return digest(*self.labels())[:16]
+
+    def labels(self) -> list[Affect]:
+        """Affect (n, 2) of the stills, of the faces of recordings, and of all coded tracks together."""
         labels = [faces.affect for faces in (self.stills, self.people) if faces is not None]
-        return digest(*labels, *(track.affect for track in self.coded_tracks))[:16]
+        coded = [track.affect for track in self.coded_tracks]
+        return [*labels, np.concatenate(coded)] if coded else labels
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,10 @@ def load_validation_data(
     if recipe.temporal is not None or stills is None:
         recordings = [_tracks(name, "valid", progress) for name in corpora.recordings]
         tracks_coded = _code_tracks(recordings, folder / "coded" / "valid-tracks", recipe, progress)
-    return TrainingData(stills, faces_coded, coded_tracks=tracks_coded)
+    found = TrainingData(stills, faces_coded, coded_tracks=tracks_coded)
+    if any(not labels.size or np.ptp(labels, axis=0).min() == 0 for labels in found.labels()):
+        raise CorpusError("valence or arousal is the same in all of the valid split: nothing can be selected by it")
+    return found
 
 
 def _stills(corpus: str, split: str) -> Stills:

@@ -16,7 +16,7 @@ from lowbeam.evaluate.table import scores
 from lowbeam.files import exclusive, whole_file
 from lowbeam.models.normalised import RestorationNetwork
 from lowbeam.models.paper import CnnD, parameter_count
-from lowbeam.train.checkpoint import LAST, NETWORK, cpu_weights, load_checkpoint, save_checkpoint
+from lowbeam.train.checkpoint import LAST, NETWORK, UNREADABLE, cpu_weights, load_checkpoint, save_checkpoint
 from lowbeam.train.loop import Deadline, OutOfTime
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.networks import (
@@ -93,7 +93,7 @@ def _try(
             result = _carry_out(job, experiment, splits, folder, deadline)
             with whole_file(place / "result.json") as beside:
                 beside.write_text(json.dumps(result, indent=1) + "\n")
-            (place / LAST).unlink()  # the log and the network stay
+            (place / LAST).unlink(missing_ok=True)  # the log and the network stay
             say(f"{job.name}: {result['train_s']:.0f} s, {summary(result)}")
             done(job)
     return True
@@ -144,6 +144,14 @@ def _save(network: RestorationNetwork | CnnD, job: Job, place: Path) -> None:
     save_checkpoint(place / NETWORK, kind=kind, weights=cpu_weights(network))
 
 
+def _load_weights(network: RestorationNetwork | CnnD, place: Path) -> None:
+    """Raises `UsageError` where the file is missing or damaged."""
+    try:
+        network.load_state_dict(load_checkpoint(place / NETWORK)["weights"])
+    except UNREADABLE as error:
+        raise UsageError(f"{place / NETWORK} is missing or damaged; delete {place} to train it anew") from error
+
+
 def _train_recognizer(
     job: Job, experiment: Experiment, splits: Splits, folder: Path, generator: torch.Generator, deadline: Deadline
 ) -> tuple[CnnD, dict[str, float], Splits]:
@@ -151,7 +159,7 @@ def _train_recognizer(
     mixture, convolutions = job.mixture, None
     if job.needs is not None:
         handed = make_sr_fcn(experiment).to(splits.train.pixels.device)
-        handed.load_state_dict(load_checkpoint(folder / job.needs / NETWORK)["weights"])
+        _load_weights(handed, folder / job.needs)
         if job.system.reads == "restored":
             (scale,) = mixture
             splits = Splits(*(
@@ -178,5 +186,5 @@ def load_network(job: Job, experiment: Experiment, folder: Path) -> RestorationN
         if job.system.learns_to == "restore"
         else make_cnn_d(experiment)
     )
-    network.load_state_dict(load_checkpoint(path)["weights"])
+    _load_weights(network, path.parent)
     return network.eval()

@@ -74,6 +74,8 @@ def jobs_of(
     for job in every:
         if job.name in chosen:
             if job.needs is not None:
+                if job.needs not in by_name:
+                    raise UsageError(f"experiment {experiment.name} lacks {job.needs}, from which {job.name} starts")
                 ordered[job.needs] = by_name[job.needs]
             ordered[job.name] = job
     return list(ordered.values())

@@ -8,13 +8,14 @@ from pydantic import Field
 
 from lowbeam.models.paper import PAPER_CHANNELS, Pooling
 from lowbeam.scale import SCALES
-from lowbeam.train.recipe import Fraction, Name, NotNegative, Positive, Scale, Strict, load_recipe
+from lowbeam.train.recipe import Fraction, Name, NotNegative, Positive, Scale, Seed, Strict, load_recipe
 
 SYSTEMS = Path(__file__).parent / "systems"
 EXPERIMENTS = Path(__file__).parent / "experiments"
 LR_SCALES = SCALES[2:]  # 3 to 16: at s = 2 a FER+ face still has its native resolution
 
 RestorationKind = Literal["sr-fcn", "face-restorer"]
+Channels = Annotated[int, Field(ge=1, le=4096)]
 Mixture = Annotated[tuple[Scale, ...], Field(min_length=1)]
 
 
@@ -83,10 +84,10 @@ class Experiment(Strict):
     about: str
     systems: tuple[str, ...] = Field(min_length=1)  # names of files in `systems/`
     mixtures: tuple[Mixture, ...] = ()  # only networks for these; empty: all of the systems'
-    channels: tuple[int, int, int] = PAPER_CHANNELS
+    channels: tuple[Channels, Channels, Channels] = PAPER_CHANNELS
     pooling: Pooling = "quadrant"
     every_nth_face: int = Field(default=1, ge=1)  # of the training and validation faces; all test faces are used
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
     keep_each: bool = False  # each finished network leaves a small result file and is not trained again
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     restore: RestorationTraining = RestorationTraining()
