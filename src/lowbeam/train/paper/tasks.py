@@ -29,16 +29,16 @@ from lowbeam.train.schedule import DivideOnPlateau
 
 
 class _FacesTask(Task[Tensor]):
-    """Batches of indices of faces, in an order that `generator` draws for each epoch; in `meetings` epochs of faces
-    each face comes once at every scale of a mixture."""
+    """Batches of indices of faces, in an order that `generator` draws for each epoch. An epoch has each of the `faces`
+    as often as `repeats` says: once, or once at every scale of a mixture."""
 
     loss_names = ("train_loss",)
 
     def __init__(
-        self, network: nn.Module, faces: int, batch: int, generator: torch.Generator, meetings: int = 1
+        self, network: nn.Module, faces: int, batch: int, generator: torch.Generator, repeats: int = 1
     ) -> None:
         super().__init__(network)
-        self.faces_of_epoch = meetings * faces
+        self.faces_of_epoch = repeats * faces
         self._batch, self._generator = batch, generator
 
     def batches(self) -> Iterable[Tensor]:
@@ -116,8 +116,8 @@ class RecognitionTask(_FacesTask):
         generator: torch.Generator, *, frozen: bool,
     ) -> None:  # fmt: skip
         self._every_scale = experiment.recognize.each_face_at == "every scale"
-        meetings = len(mixture) if self._every_scale else 1
-        super().__init__(network, len(train), experiment.recognize.batch, generator, meetings)
+        repeats = len(mixture) if self._every_scale else 1
+        super().__init__(network, len(train), experiment.recognize.batch, generator, repeats)
         self._recognizer, self._experiment, self._mixture = network, experiment, mixture
         self._train, self._valid = train, valid
         self._cached: tuple[Tensor, Tensor] | None = None  # features of frozen convolutions do not change
