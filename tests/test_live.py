@@ -28,7 +28,8 @@ from lowbeam.scale import Faces
 
 # A shell that runs tests in the background has SIGINT ignored in all of them.
 PROGRAM = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from lowbeam.cli import main; main()"
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); from lowbeam.cli import main; main()"
 )
 CLI = [sys.executable, "-c", PROGRAM]
 WAIT_S = 30.0  # for what must come
