@@ -1,5 +1,6 @@
 """Training with codecs in the loop, distillation and recordings: small, but whole; and fine-tuning a shipped model."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,20 @@ def test_a_whole_run_ends_in_a_model_with_a_temporal_head_and_resumes_when_it_wa
         assert other is not None
         for (name, value), (_, again) in zip(one.state_dict().items(), other.state_dict().items(), strict=True):
             assert torch.allclose(value.float(), again.float(), atol=2e-2), name
+
+
+def test_a_trained_mixture_serves_runs_that_differ_in_what_comes_after_it(
+    stills_folder: Path, teacher_run: Path, people: list[str], tmp_path: Path
+) -> None:
+    corpora = [f"ferplus:{stills_folder}", *people]
+    for name, changes in (("whole", []), ("float", ["temporal=null", "int8=false"])):
+        if name == "float":  # as research/scripts do it
+            for part in ("coded", "mixture"):
+                shutil.copytree(tmp_path / "whole" / part, tmp_path / name / part)
+        recipe = load_recognizer_recipe("fast", [*SHORT, *changes])
+        train(recipe, corpora, tmp_path / name, teacher=teacher_run, say=lambda text: None)
+    whole, alone = (load_finished(tmp_path / name)[0] for name in ("whole", "float"))
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), alone.state_dict().values(), strict=True))
 
 
 # --- fine-tuning -------------------------------------------------------------------------------------------------

@@ -109,7 +109,8 @@ def _train_single_frame(
     device = network.readout.weight.device
     about: dict[str, Any] = {
         "recipe": _settings(recipe, "temporal"), "start": started_from,
-        "teacher": None if teacher is None else digest(teacher.network), "labels": data.digest() + valid.digest(),
+        "teacher": None if teacher is None else digest(teacher.network), "labels": data.digest(),
+        "selected on": valid.digest() if recipe.mixture.keeps == "best" else None,
     }  # fmt: skip
     if recipe.pretrain is not None:
         assert data.stills is not None

@@ -33,13 +33,13 @@ class TrainingData:
 
     def digest(self) -> str:
         """The first digits of a SHA-256 of the labels."""
-        return digest(*self.labels())[:16]
+        return digest(*self.labels(with_coded=self.people is None))[:16]
 
-    def labels(self) -> list[Affect]:
+    def labels(self, with_coded: bool = True) -> list[Affect]:
         """Affect (n, 2) of the stills, of the faces of recordings, and of all coded tracks together."""
         labels = [faces.affect for faces in (self.stills, self.people) if faces is not None]
         coded = [track.affect for track in self.coded_tracks]
-        return [*labels, np.concatenate(coded)] if coded else labels
+        return [*labels, np.concatenate(coded)] if coded and with_coded else labels
 
 
 @dataclass(frozen=True)
