@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lowbeam.cli.show import progress_bar
-from lowbeam.files import whole_file
+from lowbeam.files import make_folder, whole_file
 
 LEADING_OUT = re.compile(r"(?:(?:\.\./)+|(?<=[\s:])/)(?:[\w.-]+/)*")  # folders of a path that leads out of the checkout
 # Commands as result files name them that were measured before 2026-11-24, and as they are called now.
@@ -48,3 +48,11 @@ def measure_into(path: Path, measure: Callable[..., dict[str, Any]], unit: str) 
         results = measure(progress=progress)
     write_json(path, results | {"command": command_line()})
     return results
+
+
+def write_page(page: Path, text: str) -> Path:
+    """Write the Markdown `text` to `page`, and return its path. Raises `OutputError`."""
+    make_folder(page.parent)
+    with whole_file(page) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return page

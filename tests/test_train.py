@@ -144,9 +144,9 @@ class Line(loop.Task[list[int]]):
     loss_names = ("error",)
 
     def __init__(self, blow_up: bool = False) -> None:
-        super().__init__(torch.nn.Linear(1, 1, bias=False))
-        torch.nn.init.zeros_(self.network.weight)
         self._rng, self._blow_up = np.random.default_rng(0), blow_up
+        super().__init__(torch.nn.Linear(1, 1, bias=False), rng=self._rng)
+        torch.nn.init.zeros_(self.network.weight)
 
     def batches(self):  # type: ignore[no-untyped-def]
         while True:
@@ -160,12 +160,6 @@ class Line(loop.Task[list[int]]):
 
     def valid_loss(self, network: torch.nn.Linear) -> float:
         return abs(float(network.weight) - 2)
-
-    def random_state(self) -> object:
-        return self._rng.bit_generator.state
-
-    def set_random_state(self, state: object) -> None:
-        self._rng.bit_generator.state = state
 
 
 def fitted(folder: Path, deadline: loop.Deadline | None = None, **options: object) -> tuple[float, loop.Fitted]:

@@ -30,9 +30,10 @@ from lowbeam.train.degrade import on_grid  # noqa: E402
 from lowbeam.train.mixture import MixtureTask  # noqa: E402
 from lowbeam.train.recognizer_recipe import load_recognizer_recipe  # noqa: E402
 from lowbeam.train.run import train  # noqa: E402
-from lowbeam.train.sampler import Group  # noqa: E402
+from lowbeam.train.sampler import Group, GroupSampler  # noqa: E402
 from lowbeam.train.start import load_finished, load_start, save_finished  # noqa: E402
 from lowbeam.train.teacher import Teacher  # noqa: E402
+from lowbeam.train.training_data import TrainingData  # noqa: E402
 
 
 def test_stills_are_coded_once_and_cached(tmp_path: Path, hr_faces: Faces) -> None:
@@ -140,7 +141,9 @@ def test_targets_lie_between_label_and_teacher(teacher_run: Path) -> None:
 
     def mse(share: float) -> float:
         changes = [f"mixture.teacher_share={share}", "mixture.feature_weight=0", "precision='32'"]
-        task = MixtureTask(network, load_recognizer_recipe("fast", changes), None, teacher)  # type: ignore[arg-type]
+        recipe = load_recognizer_recipe("fast", changes)
+        sampler = GroupSampler(TrainingData(), recipe.mixture, recipe.augmentation, 0, torch.device("cpu"))
+        task = MixtureTask(network, recipe, sampler, teacher)
         with torch.no_grad():
             return float(task.losses([group])[0])
 

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lowbeam.errors import OutputError, UsageError, reason
+from lowbeam.errors import UsageError
 from lowbeam.evaluate.paper.claims import CLAIMS
 from lowbeam.evaluate.paper.verdicts import measured_contrasts
-from lowbeam.files import whole_file
 from research.paper.descriptions import describe
 from research.paper.handover_section import handover_section
 from research.paper.restoration_section import restoration_section
 from research.paper.score_tables import by_system, plot_scores, score_tables
 from research.paper.verdict_section import verdict_section
-from research.result_files import shown_command
+from research.result_files import shown_command, write_page
 
 ORDER = (
     "full",
@@ -53,13 +52,7 @@ def write_replication_page(results: str | Path, page: str | Path, *, plots: bool
             parts.append(handover_section(result) if path.stem == "handover" else _section(result, path, link, plots))
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise UsageError(f"{path} is damaged, or was not written by lowbeam replicate; delete it") from error
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{page} cannot be written: {reason(error)}") from error
-    with whole_file(page) as beside:
-        beside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return page
+    return write_page(page, "\n\n".join(parts) + "\n")
 
 
 def _place(name: str) -> int:

@@ -10,7 +10,6 @@ from lowbeam.codec.wire import BATCH_S, FACE_HEADER, IP_TCP, IP_UDP_RTP, TLS_REC
 from lowbeam.errors import SourceError, reason
 from lowbeam.evaluate.curve.envelope import uncoded
 from lowbeam.evaluate.curve.results import read_sweeps
-from lowbeam.files import make_folder, whole_file
 from research.rate_distortion.page_tables import (
     ANCHOR,
     bd_rate_table,
@@ -29,7 +28,7 @@ from research.rate_distortion.sweep_tables import (
     missing_points,
     what_wins_table,
 )
-from research.result_files import shown_command
+from research.result_files import shown_command, write_page
 
 TEMPLATE = Path(__file__).with_name("rate_distortion_page_template.md")
 
@@ -70,10 +69,7 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, StopIteration) as error:
         raise SourceError(f"{folder} lacks what the page needs: {error}; run research/scripts/curve.sh") from error
-    make_folder(page.parent)
-    with whole_file(page) as beside:
-        beside.write_text(text, encoding="utf-8")
-    return page
+    return write_page(page, text)
 
 
 def _read(path: Path) -> Any:

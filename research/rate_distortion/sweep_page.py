@@ -9,13 +9,12 @@ from lowbeam.evaluate.curve.interactive import recorded
 from lowbeam.evaluate.curve.results import read_results
 from lowbeam.evaluate.curve.systems import EACH
 from lowbeam.evaluate.table import markdown_table
-from lowbeam.files import make_folder, whole_file
 from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
 from research.rate_distortion.rate_distortion_page import write_rate_distortion_page
 from research.rate_distortion.sweep_plots import plot_envelopes, plot_frame_rates
 from research.rate_distortion.sweep_tables import envelope_table, memory_table, missing_points, what_wins_table
-from research.result_files import shown_command
+from research.result_files import shown_command, write_page
 
 SWEEP = "results.json"  # what lowbeam curve writes
 
@@ -42,10 +41,7 @@ def write_sweep_page(results: str | Path, page: str | Path, *, plots: bool = Tru
         text = _text(sweep, folder, Path(os.path.relpath(folder, page.parent)).as_posix(), plots)
     except (KeyError, TypeError, IndexError, StopIteration) as error:
         raise SourceError(f"{folder / SWEEP} lacks what the page needs: {error}; run lowbeam curve again") from error
-    make_folder(page.parent)
-    with whole_file(page) as beside:
-        beside.write_text(text, encoding="utf-8")
-    return page
+    return write_page(page, text)
 
 
 def _text(sweep: dict[str, Any], folder: Path, link: str, plots: bool) -> str:

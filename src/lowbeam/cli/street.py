@@ -176,4 +176,4 @@ def say_report(report: BudgetReport) -> None:
         say(f"from {time_s:.1f} s: {point}")
     if report.held_back:
         say(f"{report.held_back} faces were not sent, to keep to the budget")
-    say(f"expected CCC, by the operating table: {report.expected_ccc:.2f}")
+    say(f"expected CCC on rendered people: {report.expected_ccc:.2f}")

@@ -72,6 +72,7 @@ def _typical(data: TrainingData, seed: int) -> Iterator[Faces]:
 
 
 def typical_grids(data: TrainingData, seed: int) -> Iterator[torch.Tensor]:
+    """Faces as the network is given them in use, on its grid: (n, 1, 48, 48), at every scale, uncoded and coded."""
     return (on_grid(torch.from_numpy(faces)) for faces in _typical(data, seed))
 
 

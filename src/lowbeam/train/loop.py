@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -45,13 +46,16 @@ class Deadline:
 
 class Task(ABC, Generic[Batch]):
     """What one stage trains: the `network` that it is for, within `trained`, all that has weights; from batches to
-    losses; and the random generators of its own, if any."""
+    losses; and the random generator that it draws with, if it has one of its own."""
 
     loss_names: tuple[str, ...]
 
-    def __init__(self, network: nn.Module, trained: nn.Module | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, trained: nn.Module | None = None, rng: np.random.Generator | None = None
+    ) -> None:
         self.network = network
         self.trained = trained if trained is not None else network
+        self.rng = rng
 
     @abstractmethod
     def batches(self) -> Iterable[Batch]:
@@ -67,11 +71,13 @@ class Task(ABC, Generic[Batch]):
         return None
 
     def random_state(self) -> Any:
-        """State of the task's own random generators, of plain values and tensors."""
-        return None
+        """State of the task's own random generator, of plain values and tensors."""
+        return None if self.rng is None else self.rng.bit_generator.state
 
     def set_random_state(self, state: Any) -> None:
         """Continue from a state of `random_state`."""
+        if self.rng is not None:
+            self.rng.bit_generator.state = state
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class MixtureTask(Task[list[Group]]):
             device = network.readout.weight.device
             self._projection = nn.Linear(network.width, teacher.width).to(device)
             trained["projection"] = self._projection
-        super().__init__(network, trained)
+        super().__init__(network, trained, sampler.rng)
         self._recognizer, self._teacher, self._sampler, self._mix = network, teacher, sampler, mix
         self._bf16, self._valid = recipe.precision == "bf16", valid
         self._frozen = mix.trunk_rate == 0
@@ -55,14 +55,6 @@ class MixtureTask(Task[list[Group]]):
         """Groups as the sampler draws them."""
         while True:
             yield [self._sampler.group(self._mix.batch // self._mix.groups) for _ in range(self._mix.groups)]
-
-    def random_state(self) -> Any:
-        """The sampler's."""
-        return self._sampler.state
-
-    def set_random_state(self, state: Any) -> None:
-        """Set the sampler's."""
-        self._sampler.state = state
 
     def losses(self, groups: list[Group]) -> Tensor:
         """Mean squared error, 1 - CCC of each group, cross entropy of the emotion votes, negative log likelihood, and

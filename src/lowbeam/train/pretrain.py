@@ -1,12 +1,11 @@
 """Stage 1, optional: super-resolution teaches the trunk its first features, without labels."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowbeam.models.one_for_all import TrunkPretraining
 from lowbeam.scale import Faces
@@ -30,12 +29,12 @@ class PretrainingTask(Task[Tensor]):
         self, network: TrunkPretraining, recipe: RecognizerRecipe, pixels: Faces, valid: Faces, device: torch.device
     ) -> None:
         assert recipe.pretrain is not None
-        super().__init__(network)
+        self._rng = np.random.default_rng(recipe.seed)
+        super().__init__(network, rng=self._rng)
         self._settings, self._bounds, self._device = recipe.pretrain, recipe.augmentation, device
         self._pixels = torch.from_numpy(pixels)
         self._valid = torch.from_numpy(valid[:: -(-len(valid) // VALID_FACES)])
         self._bf16 = recipe.precision == "bf16"
-        self._rng = np.random.default_rng(recipe.seed)
 
     def batches(self) -> Iterator[Tensor]:
         """Native faces, drawn uniformly."""
@@ -43,25 +42,17 @@ class PretrainingTask(Task[Tensor]):
             rows = self._rng.integers(len(self._pixels), size=self._settings.batch)
             yield self._pixels[torch.from_numpy(rows)].to(self._device)
 
-    def random_state(self) -> Any:
-        """Of the choice of faces."""
-        return self._rng.bit_generator.state
-
-    def set_random_state(self, state: Any) -> None:
-        """Of the choice of faces."""
-        self._rng.bit_generator.state = state
-
     def losses(self, batch: Tensor) -> Tensor:
         """Mean squared error on augmented faces."""
-        return self._mse(augment(batch, self._bounds))[None]
+        return self._mse(self.network, augment(batch, self._bounds))[None]
 
     def valid_loss(self, network: TrunkPretraining) -> float:
         """Mean squared error on validation faces."""
         parts = [part.to(self._device) for part in self._valid.split(CHUNK)]
-        total = sum(float(self._mse(native_to_hr(part))) * len(part) for part in parts)
+        total = sum(float(self._mse(network, native_to_hr(part))) * len(part) for part in parts)
         return total / len(self._valid)
 
-    def _mse(self, hr: Tensor) -> Tensor:
+    def _mse(self, network: nn.Module, hr: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            restored = self.network(received(hr, self._settings.scale))
+            restored = network(received(hr, self._settings.scale))
         return F.mse_loss(restored.float(), received(hr, 1))

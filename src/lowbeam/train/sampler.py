@@ -1,6 +1,5 @@
 """Draws the groups of faces of which the batches of a mixture consist."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,31 +33,22 @@ class GroupSampler:
         self, data: TrainingData, mixture: Mixture, bounds: Augmentation, seed: int, device: torch.device
     ) -> None:
         self._data, self._bounds, self._device = data, bounds, device
-        self._rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(seed)
         self._shares = np.array(list(mixture.shares.model_dump().values()))
         self._draw = (self._still, self._coded_still, self._face_of_a_track, self._coded_track, self._unlabelled)
         self._scales = mixture.scales
         coded = [track for track in data.coded_tracks if track.codec != PLAIN]
         self._tracks: dict[int, list[CodedTrack]] = {s: [t for t in coded if t.scale == s] for s in self._scales}
 
-    @property
-    def state(self) -> Mapping[str, Any]:
-        """State of the random generator."""
-        return self._rng.bit_generator.state
-
-    @state.setter
-    def state(self, state: Mapping[str, Any]) -> None:
-        self._rng.bit_generator.state = state
-
     def group(self, size: int) -> Group:
         """`size` faces of one source at one scale."""
-        source = self._draw[self._rng.choice(len(self._draw), p=self._shares / self._shares.sum())]
-        return source(size, int(self._rng.choice(self._scales)))
+        source = self._draw[self.rng.choice(len(self._draw), p=self._shares / self._shares.sum())]
+        return source(size, int(self.rng.choice(self._scales)))
 
     def _still(self, size: int, scale: int) -> Group:
         stills = self._data.stills
         assert stills is not None
-        rows = self._rng.integers(len(stills), size=size)
+        rows = self.rng.integers(len(stills), size=size)
         hr = augment(self._on_device(stills.pixels[rows]), self._bounds)
         affect, emotion = self._on_device(stills.affect[rows]), self._on_device(stills.emotion[rows])
         return Group(received(hr, scale), affect, emotion, received(hr, 1))
@@ -66,15 +56,15 @@ class GroupSampler:
     def _coded_still(self, size: int, scale: int) -> Group:
         stills = self._data.stills
         assert stills is not None
-        chosen = self._data.coded_stills[self._rng.integers(len(self._data.coded_stills))]
-        rows = self._rng.integers(len(stills), size=size)
+        chosen = self._data.coded_stills[self.rng.integers(len(self._data.coded_stills))]
+        rows = self.rng.integers(len(stills), size=size)
         affect, emotion = self._on_device(stills.affect[rows]), self._on_device(stills.emotion[rows])
         grid, hr = (on_grid(self._on_device(pixels[rows])) for pixels in (chosen.pixels[scale], chosen.uncoded))
         return Group(grid, affect, emotion, hr)
 
     def _unlabelled(self, size: int, scale: int) -> Group:
         assert self._data.unlabelled is not None
-        rows = self._rng.integers(len(self._data.unlabelled), size=size)
+        rows = self.rng.integers(len(self._data.unlabelled), size=size)
         hr = augment(self._on_device(self._data.unlabelled[rows]), self._bounds)
         affect = torch.full((size, 2), torch.nan, device=self._device)
         return Group(received(hr, scale), affect, self._unknown(size), received(hr, 1))
@@ -82,14 +72,14 @@ class GroupSampler:
     def _face_of_a_track(self, size: int, scale: int) -> Group:
         people = self._data.people
         assert people is not None
-        rows = np.sort(self._rng.integers(len(people), size=size))
+        rows = np.sort(self.rng.integers(len(people), size=size))
         hr = augment(self._on_device(np.asarray(people.pixels[rows])), self._bounds)
         return Group(received(hr, scale), self._on_device(people.affect[rows]), self._unknown(size), None)
 
     def _coded_track(self, size: int, scale: int) -> Group:
         tracks = self._tracks[scale]
-        chosen = [tracks[i] for i in self._rng.integers(len(tracks), size=size)]
-        rows = [int(self._rng.integers(len(track.time_s))) for track in chosen]
+        chosen = [tracks[i] for i in self.rng.integers(len(tracks), size=size)]
+        rows = [int(self.rng.integers(len(track.time_s))) for track in chosen]
         pixels: Faces = np.stack([track.pixels[row] for track, row in zip(chosen, rows, strict=True)])
         affect = np.stack([track.affect[row] for track, row in zip(chosen, rows, strict=True)])
         return Group(on_grid(self._on_device(pixels)), self._on_device(affect), self._unknown(size), None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -96,25 +96,17 @@ class TemporalTask(Task[Batch]):
         self, head: TemporalHead, tracks: list[TrackFeatures], stills: TrackFeatures | None,
         valid: list[TrackFeatures], settings: Temporal, seed: int,
     ) -> None:  # fmt: skip
-        super().__init__(head)
+        self._rng = np.random.default_rng(seed)
+        super().__init__(head, rng=self._rng)
         self._head, self._valid, self._settings = head, valid, settings
         self._by_fps = {fps: [t for t in tracks if t.fps == fps] for fps in sorted({t.fps for t in tracks})}
         self._stills = stills if settings.stills else None
-        self._rng = np.random.default_rng(seed)
 
     def batches(self) -> Iterator[Batch]:
         """Windows of tracks and stills, drawn at random."""
         while True:
             tracks = self._draw_tracks()
             yield Batch(tracks, None if self._stills is None else self._draw_stills(self._stills))
-
-    def random_state(self) -> Any:
-        """Of the draws."""
-        return self._rng.bit_generator.state
-
-    def set_random_state(self, state: Any) -> None:
-        """Of the draws."""
-        self._rng.bit_generator.state = state
 
     def losses(self, batch: Batch) -> Tensor:
         """The loss on the tracks, and that on the stills."""

@@ -98,6 +98,7 @@ def some_faces(faces: DeviceFaces, mixture: tuple[int, ...]) -> Tensor:
 
 
 def in_chunks(function: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+    """`function` of `pixels` (n, …), computed without gradients on `CHUNK` faces at a time."""
     with torch.no_grad():
         return torch.cat([function(part) for part in pixels.split(CHUNK)])
 

@@ -73,7 +73,9 @@ class RestorationTask(_FacesTask):
         pixels = self._train.pixels[batch]
         if settings.mirror and torch.randint(2, (), generator=self._generator):
             pixels = pixels.flip(2)
-        return self._loss(pixels, drawn, lambda faces: _random_crop(faces, settings, self._generator))[None]
+        return self._loss(self._restorer, pixels, drawn, lambda faces: _random_crop(faces, settings, self._generator))[
+            None
+        ]
 
     def valid_loss(self, network: RestorationNetwork) -> float:
         """On crops from the middle, the scales in turn."""
@@ -82,16 +84,18 @@ class RestorationTask(_FacesTask):
         for start in range(0, len(valid), CHUNK):
             pixels = valid.pixels[start : start + CHUNK]
             drawn = torch.arange(start, start + len(pixels)) % len(self._mixture)
-            total += self._loss(pixels, drawn, lambda faces: _middle_crop(faces, settings)) * len(pixels)
+            total += self._loss(network, pixels, drawn, lambda faces: _middle_crop(faces, settings)) * len(pixels)
         return float(total) / len(valid)
 
-    def _loss(self, pixels: Tensor, drawn: Tensor, crop: Callable[[Tensor], Tensor]) -> Tensor:
+    def _loss(
+        self, network: RestorationNetwork, pixels: Tensor, drawn: Tensor, crop: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         lr, mean, contrast = normalise(mixed(pixels, self._mixture, drawn))
         hr = (native_to_hr(pixels).unsqueeze(1) - mean) / contrast
         both = crop(torch.cat([lr, hr], 1))
         with autocast(self._experiment, pixels.device):
-            restored = self._restorer(both[:, :1])
-        return F.mse_loss(restored.float(), self._restorer.inner(both[:, 1:]))
+            restored = network(both[:, :1])
+        return F.mse_loss(restored.float(), network.inner(both[:, 1:]))
 
 
 def _random_crop(faces: Tensor, settings: RestorationTraining, generator: torch.Generator) -> Tensor:
@@ -128,12 +132,13 @@ class RecognitionTask(_FacesTask):
         """On the faces of `batch`, each at the scale of its index, or at one drawn at random."""
         train = self._train
         if self._cached is not None:
-            return self._loss(self._cached[0][batch], train.affect[batch])[None]
+            return self._loss(self._recognizer, self._cached[0][batch], train.affect[batch])[None]
         if self._every_scale:
             drawn, batch = batch // len(train), batch % len(train)
         else:
             drawn = draw_scales(len(batch), self._mixture, self._generator)
-        return self._loss(self._features(train.pixels[batch], drawn), train.affect[batch])[None]
+        features = self._features(self._recognizer, train.pixels[batch], drawn)
+        return self._loss(self._recognizer, features, train.affect[batch])[None]
 
     def valid_loss(self, network: CnnD) -> float:
         """On the validation faces, the scales in turn."""
@@ -143,21 +148,23 @@ class RecognitionTask(_FacesTask):
             part = slice(start, start + CHUNK)
             drawn = torch.arange(start, start + len(valid.pixels[part])) % len(self._mixture)
             cached = self._cached
-            features = cached[1][part] if cached is not None else self._features(valid.pixels[part], drawn)
-            total += self._loss(features, valid.affect[part]) * len(features)
+            features = cached[1][part] if cached is not None else self._features(network, valid.pixels[part], drawn)
+            total += self._loss(network, features, valid.affect[part]) * len(features)
         return float(total) / len(valid)
 
     def _all_features(self, faces: DeviceFaces) -> Tensor:
-        return in_chunks(lambda pixels: self._features(pixels, torch.zeros(len(pixels))), faces.pixels)
+        return in_chunks(
+            lambda pixels: self._features(self._recognizer, pixels, torch.zeros(len(pixels))), faces.pixels
+        )
 
-    def _features(self, pixels: Tensor, drawn: Tensor) -> Tensor:
+    def _features(self, network: CnnD, pixels: Tensor, drawn: Tensor) -> Tensor:
         faces, _, _ = normalise(mixed(pixels, self._mixture, drawn))
         with autocast(self._experiment, pixels.device):
-            return self._recognizer.features(faces.to(memory_format=torch.channels_last))
+            return network.features(faces.to(memory_format=torch.channels_last))
 
-    def _loss(self, features: Tensor, truth: Tensor) -> Tensor:
+    def _loss(self, network: CnnD, features: Tensor, truth: Tensor) -> Tensor:
         with autocast(self._experiment, truth.device):
-            estimated = self._recognizer.read(features)
+            estimated = network.read(features)
         return F.mse_loss(estimated.float(), truth)
 
 
