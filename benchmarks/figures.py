@@ -31,7 +31,7 @@ from lowbeam import Recognizer
 from lowbeam.demo import ASSETS
 from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.evaluate.table import markdown_table
-from lowbeam.faces import FaceTracker, make_detector
+from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.media import VideoSource
 from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.pipeline.sources import find_faces
@@ -187,7 +187,7 @@ def ccc_picture(results: dict[str, Any]) -> Figure:
     """A face as each scale leaves it, over the CCC that is kept there."""
     with VideoSource(ASSETS / "clip.mp4") as video:
         frames = (f for f in video if abs(f.time_s - MOMENT_S) < 0.5)
-        tracker = FaceTracker(make_detector())
+        tracker = FaceTracker(YunetDetector())
         faces = [face.pixels for frame in frames for face in find_faces(frame, tracker, "primary").faces]
     hr = faces[len(faces) // 2][None]
     recognizer = Recognizer()

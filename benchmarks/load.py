@@ -16,7 +16,7 @@ from lowbeam import Recognizer
 from lowbeam.codec import CodedFace, OperatingPoint, open_decoder
 from lowbeam.codec.trip import CodedRun, code
 from lowbeam.demo import ASSETS
-from lowbeam.faces import FaceTracker, make_detector
+from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline.sources import find_faces
 from lowbeam.scale import shrink
@@ -31,7 +31,7 @@ LESS = 0.95  # of the streams, where it does not
 def coded_clip() -> CodedRun:
     """The first faces of the clip that ships, as the stream of one person."""
     with VideoSource(ASSETS / "clip.mp4") as video:
-        tracker = FaceTracker(make_detector())
+        tracker = FaceTracker(YunetDetector())
         faces = [face.pixels for frame in video for face in find_faces(frame, tracker, "primary").faces]
     lr = shrink(np.stack(faces[: int(SECONDS * FPS)]), POINT.scale)
     return code(POINT, lr, [round(1000 * i / FPS) for i in range(len(lr))])

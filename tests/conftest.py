@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import lowbeam
 from lowbeam.demo import ASSETS
 from lowbeam.evaluate.curve.grid import parse_grid
-from lowbeam.faces import FaceTracker, make_detector
+from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline.sources import find_faces
 from lowbeam.scale import Faces
@@ -84,7 +84,7 @@ def short_clip(short_frames: list[NDArray[np.uint8]], tmp_path_factory: pytest.T
 def hr_faces(short_clip: Path) -> Faces:
     """Fifty HR faces in order, 40 ms apart."""
     with VideoSource(short_clip) as video:
-        tracker = FaceTracker(make_detector())
+        tracker = FaceTracker(YunetDetector())
         return np.stack([find_faces(frame, tracker, "primary").faces[0].pixels for frame in video])
 
 

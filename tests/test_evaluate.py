@@ -177,7 +177,7 @@ def test_the_shipped_weights_give_the_published_figures(model: str, shared: Path
 
 @given(side=st.sampled_from([6, 8, 12, 16, 24, 32, 48, 96]), seed=st.integers(0, 9))
 def test_fer_is_given_faces_as_it_resizes_them(side: int, seed: int) -> None:
-    cv2 = pytest.importorskip("cv2", reason="OpenCV comes with the yunet extra")
+    cv2 = pytest.importorskip("cv2", reason="OpenCV comes with the dev extra")
     face = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
     matrix = bilinear_matrix(side)
     ours = np.rint(matrix @ face.astype(np.float32) @ matrix.T)

@@ -40,7 +40,7 @@ def test_the_metadata_have_the_project_urls(built: Path) -> None:
     urls = dict(line.split(", ", 1) for line in metadata.get_all("Project-URL", []))
     assert set(urls) == URLS
     assert all(url.startswith("https://") for url in urls.values())
-    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-Expression"] == "Apache-2.0 AND MIT"
 
 
 @pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"], ids=["wheel", "sdist"])

@@ -27,7 +27,7 @@ from lowbeam.corpora.rendered.person import Person, Pose
 from lowbeam.corpora.rendered.raster import capsule, rasterize
 from lowbeam.corpora.rendered.talker import needed_expressions
 from lowbeam.corpora.rendered.write import Settings, render_corpus
-from lowbeam.faces import make_detector
+from lowbeam.faces import YunetDetector
 
 FEW = Settings(subjects=3, minutes=1 / 30, fps=10, size=96, seed=3)
 
@@ -272,7 +272,7 @@ def test_a_person_is_drawn_so_that_a_face_is_found(shared: Path) -> None:
     neutral = person.draw(Pose(), wall, pixels_per_cm=8)
     smile = person.draw(Pose({"mouthSmile_L": 1.0, "mouthSmile_R": 1.0}), wall, pixels_per_cm=8)
     assert neutral.shape == (240, 320, 3)
-    assert len(make_detector()(np.ascontiguousarray(neutral[:, :, 1]))) == 1
+    assert len(YunetDetector()(np.ascontiguousarray(neutral[:, :, 1]))) == 1
     changed = np.abs(neutral.astype(int) - smile).max(2) > 20
     assert 0.001 < changed.mean() < 0.05
     assert np.average(np.arange(240), weights=changed.sum(1)) > 120  # it is the lower face that moves

@@ -1,29 +1,153 @@
-"""The operating table that `lowbeam pack --budget` chooses from, made from a sweep of `lowbeam curve`."""
+"""The operating table that `lowbeam pack --budget` chooses from: rate control run at every scale and QP, on recordings
+of real people (against their own uncoded estimates) and of rendered people (against the truth)."""
 
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from lowbeam.evaluate.curve.envelope import agreement, ccc_pareto_front, uncoded
+import numpy as np
 
-GAIN = 0.002  # CCC by which a point must exceed the cheaper one before it
+from lowbeam.codec import OperatingPoint
+from lowbeam.codec.budget import Budget
+from lowbeam.codec.operating_table import Entry, Kept
+from lowbeam.corpora.choose import corpus_name
+from lowbeam.corpora.labelled import Track
+from lowbeam.evaluate.curve.budget_runs import Known, run_with_budget
+from lowbeam.evaluate.curve.pseudo_truth import tracks_to_score
+from lowbeam.evaluate.curve.score import held
+from lowbeam.metrics import ccc
+from lowbeam.pool import shared
+from lowbeam.progress import Progress
+from lowbeam.recognize import Recognizer
+
+LOOK_FPS = 10.0  # frames per second at which the sender looks at the face
+BUDGETS_BPS = (400, 600, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 24_000, 32_000)
+SCALES = (1, 2, 3, 4, 6, 8)
+QPS = {"hevc": (22, 26, 30, 34, 38, 42), "avc": (22, 26, 30, 34, 38, 42)}
+WIDE_QPS = (26, 32, 38, 44, 50, 56)  # of codecs whose QP goes up to 63
+FACES_PER_S = (0.3, 8.0)  # rates at which a point is measured within a budget
+TRIAL_BPS = 4000
+MIN_KEPT = 0.1  # mean CCC under which an entry is worth nothing
+GAIN = 0.002  # by which an entry must exceed that of the next lower budget
 
 
-def make_operating_table(valid: dict[str, Any], gain: float = GAIN) -> dict[str, Any]:
-    """The table as JSON, from the sweep `valid` and its first system: for each codec the Pareto fronts in CCC and rate,
-    on the wire (RTP) and of the video payload, without points that raise the CCC by `gain` or less.
+@dataclass(frozen=True)
+class Corpora:
+    """What is measured: `real` recordings without labels, and `rendered` people, of its split ``valid``."""
 
-    Returns ``{"system", "corpus", "split", "recordings", "seconds", "uncoded_ccc", "points"}``; a point has codec,
-    scale, QP, frame rate, ``wire_bps``, ``payload_bps`` and ``ccc``, the mean of valence and arousal.
+    real: str
+    rendered: str
+
+
+@dataclass(frozen=True)
+class _Job:
+    codec: str
+    scale: int
+    qp: int
+
+
+class _Worker:
+    def __init__(self, corpora: Corpora, model: str) -> None:
+        self.recognizer = Recognizer(model)
+        self.people = {
+            "real": tracks_to_score(corpora.real, "valid", "self", self.recognizer),
+            "rendered": tracks_to_score(corpora.rendered, "valid", "labels", self.recognizer),
+        }
+        self.known: dict[tuple[str, int], Known] = defaultdict(dict)
+
+    def measure(self, job: _Job) -> Iterator[dict[str, Any]]:
+        """A row for each budget that suits the point."""
+        point = OperatingPoint(job.codec, job.scale, job.qp, LOOK_FPS)
+        size = self._row(point, TRIAL_BPS, ("real",))["face_bytes"]
+        for bps in BUDGETS_BPS:
+            per_s = bps / 8 / Budget(bps).weigh(round(size), 0)
+            if FACES_PER_S[0] <= per_s <= FACES_PER_S[1]:
+                yield self._row(point, bps, ("real", "rendered"))
+
+    def _row(self, point: OperatingPoint, bps: float, kinds: tuple[str, ...]) -> dict[str, Any]:
+        row: dict[str, Any] = asdict(point) | {"bps": bps}
+        faces = payload = data = 0
+        for kind in kinds:
+            estimates, counted, seconds = [], 0, 0.0
+            for track in self.people[kind]:
+                rungs = [Entry(point, bps, row.get("face_bytes", bps / 16), 0.0, Kept(0.0, 0.0))]
+                run = run_with_budget(track, Budget(bps), rungs, self.recognizer, self.known[kind, track.number])
+                affect = np.stack([run.estimates.valence, run.estimates.arousal], 1)
+                estimates.append(held(run.time_s, affect, track.time_s))
+                faces, payload, data = faces + len(run.time_s), payload + run.payload_bytes, data + run.data_bytes
+                counted, seconds = counted + run.counted_bytes, seconds + float(track.time_s[-1] - track.time_s[0])
+            row[kind] = _mean_ccc(estimates, self.people[kind]) | {"used_bps": round(8 * counted / seconds, 1)}
+        return row | {"face_bytes": round(payload / faces, 1), "cue_bytes": round((data - payload) / faces, 2)}
+
+
+def _mean_ccc(estimates: list[Any], tracks: list[Track]) -> dict[str, float]:
+    found, truth = np.concatenate(estimates), np.concatenate([track.affect for track in tracks])
+    return {name: round(ccc(found[:, i], truth[:, i]), 4) for i, name in enumerate(("valence", "arousal"))}
+
+
+_worker: list[_Worker] = []  # of this process
+
+
+def _begin(corpora: Corpora, model: str) -> None:
+    _worker[:] = [_Worker(corpora, model)]
+
+
+def _measure(job: _Job) -> list[dict[str, Any]]:
+    return list(_worker[0].measure(job))
+
+
+def measure_points(
+    corpora: Corpora, codecs: tuple[str, ...], model: str, workers: int = 1, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Run rate control at every point and budget. Returns ``{"model", "real", "rendered", "rows"}``; a row has the
+    point, the budget, the mean sizes of a face and its cues in bytes and, for both corpora, the CCC of valence and
+    arousal (estimates held) and the bit rate used."""
+    jobs = [_Job(c, s, qp) for c in codecs for s in SCALES for qp in QPS.get(c, WIDE_QPS)]
+    rows: list[dict[str, Any]] = []
+    for count, (_, found) in enumerate(shared(_measure, jobs, workers, _begin, corpora, model), 1):
+        rows += found
+        if progress is not None:
+            progress(count, len(jobs))
+    rows.sort(key=lambda row: (row["codec"], row["bps"], row["scale"], row["qp"]))
+    return {"model": model, "real": corpus_name(corpora.real), "rendered": corpus_name(corpora.rendered), "rows": rows}
+
+
+def make_operating_table(points: dict[str, Any]) -> dict[str, Any]:
+    """The table as JSON, from `measure_points`: for each codec and budget, the point that keeps most. An entry that
+    does not exceed that of the next lower budget is left out: rate control then sends more often there.
+
+    Real and rendered people count alike: each by its mean CCC as a share of the best that was measured. It is averaged
+    with the neighbouring QPs (weights 1, 2, 1), so that no point is chosen by chance.
     """
-    system, rows = next(iter(valid["systems"])), {}
-    for codec in dict.fromkeys(point["codec"] for point in valid["points"]):
-        points = [point for point in valid["points"] if point["codec"] == codec]
-        for rate in ("rtp_bps", "payload_bps"):
-            for point in ccc_pareto_front(points, system, rate, gain=gain):
-                settings = {name: point[name] for name in ("codec", "scale", "qp", "fps")}
-                rows[tuple(settings.values())] = settings | {
-                    "wire_bps": point["rtp_bps"], "payload_bps": point["payload_bps"],
-                    "ccc": round(agreement(point, system), 4),
-                }  # fmt: skip
-    about = {name: valid[name] for name in ("corpus", "split", "recordings", "seconds")}
-    ordered = sorted(rows.values(), key=lambda row: (row["codec"], row["wire_bps"]))
-    return {"system": system, **about, "uncoded_ccc": round(uncoded(valid, system), 4), "points": ordered}
+    rows = points["rows"]
+    best = {kind: max(_mean(row, kind) for row in rows) for kind in ("real", "rendered")}
+    worth = {_key(row): sum(_mean(row, kind) / best[kind] for kind in best) / 2 for row in rows}
+    entries = []
+    for codec in dict.fromkeys(row["codec"] for row in rows):
+        most = 0.0
+        for bps in sorted({row["bps"] for row in rows if row["codec"] == codec}):
+            there = [row for row in rows if row["codec"] == codec and row["bps"] == bps]
+            row = max(there, key=lambda row: _smoothed(row, worth))
+            if min(_mean(row, kind) for kind in best) < MIN_KEPT or _smoothed(row, worth) <= most + GAIN:
+                continue
+            most = _smoothed(row, worth)
+            settings = {name: row[name] for name in ("codec", "scale", "qp", "fps", "bps", "face_bytes", "cue_bytes")}
+            entries.append(settings | {f"kept_{kind}": round(_mean(row, kind), 4) for kind in best})
+    return {name: points[name] for name in ("model", "real", "rendered")} | {"entries": entries}
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["codec"], row["bps"], row["scale"], row["qp"]
+
+
+def _mean(row: dict[str, Any], kind: str) -> float:
+    return float(np.mean([row[kind]["valence"], row[kind]["arousal"]]))
+
+
+def _smoothed(row: dict[str, Any], worth: dict[tuple[Any, ...], float]) -> float:
+    qps = QPS.get(row["codec"], WIDE_QPS)
+    at = qps.index(row["qp"])
+    weights = {qps[near]: 2 if near == at else 1 for near in (at - 1, at, at + 1) if 0 <= near < len(qps)}
+    known = {qp: w for qp, w in weights.items() if (*_key(row)[:3], qp) in worth}
+    return sum(w * worth[*_key(row)[:3], qp] for qp, w in known.items()) / sum(known.values())

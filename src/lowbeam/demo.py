@@ -1,4 +1,4 @@
-"""The demo: packs one video at three operating points, reads each face stream, and shows the results on a page."""
+"""The demo: packs one video within three budgets, reads each face stream, and shows the results on a page."""
 
 import base64
 import csv
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.codec.operating_point import OperatingPoint
-from lowbeam.codec.operating_table import operating_table, pareto_front
+from lowbeam.codec.operating_table import ladder
 from lowbeam.container import FaceStreamReader, count_bytes
 from lowbeam.faces import FrameFaces
 from lowbeam.files import make_folder, whole_file
@@ -23,18 +22,14 @@ from lowbeam.metrics import AFFECT_NAMES, ccc
 from lowbeam.pipeline import Packed, pack, read
 from lowbeam.progress import Progress
 from lowbeam.sinks import OverlaySink
-from lowbeam.trace import AFFECT_COLOURS, Trace
+from lowbeam.trace import AFFECT_COLOURS, How, Trace, at_times
 from lowbeam.trace.plot import check_matplotlib, draw_estimate, dress, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ASSETS = Path(__file__).parent / "assets"
-POINTS = (
-    OperatingPoint("hevc", scale=1, qp=27, fps=25),
-    OperatingPoint("hevc", scale=4, qp=27, fps=12.5),
-    OperatingPoint(),
-)
+BUDGETS_KBPS = (16, 4, 1)
 
 
 @dataclass(frozen=True)
@@ -46,21 +41,27 @@ class Reference:
     time_s: NDArray[np.float64]
     affect: NDArray[np.float64]
 
-    def at(self, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Valence and arousal at other times (m,), by linear interpolation: float64 (m, 2)."""
-        return np.stack([np.interp(time_s, self.time_s, column) for column in self.affect.T], 1)
+    def agreement(self, trace: Trace, how: How) -> tuple[float, float]:
+        """CCC of valence and of arousal with `trace` at all times of the reference, filled in by `how`."""
+        found = []
+        for name, wanted in zip(AFFECT_NAMES, self.affect.T, strict=True):
+            values, _ = at_times(trace.time_s, trace[name], trace[f"{name}_std"], self.time_s, how)
+            found.append(ccc(values, wanted))
+        return found[0], found[1]
 
 
 @dataclass(frozen=True)
 class Result:
-    """The results of one operating point: `wire_bps` is its rate as RTP packets in bits per second, `ccc` that of
-    valence and arousal, `pack_fps` the packing speed in source frames per second, `read_fps` the reading speed in faces
-    per second."""
+    """The results of one budget: `wire_bps` is the rate as RTP packets in bits per second, `held_ccc` the CCC of
+    valence and of arousal at every frame if each estimate is held until the next, as live, `smooth_ccc` that of the
+    smoothed trace, `pack_fps` the packing speed in source frames per second, `read_fps` the reading speed in faces per
+    second."""
 
     packed: Packed
     wire_bps: float
     trace: Trace
-    ccc: tuple[float, float]
+    held_ccc: tuple[float, float]
+    smooth_ccc: tuple[float, float]
     pack_fps: float
     read_fps: float
 
@@ -77,10 +78,11 @@ class Demo:
 
 def demo(video: str | os.PathLike[str] | None = None, out: str | os.PathLike[str] = "demo-out",
          progress: Progress | None = None) -> Demo:  # fmt: skip
-    """Pack and read `video`, or the shipped clip, at each of `POINTS`, and write the results into the folder `out`.
+    """Pack and read `video`, or the shipped clip, within each of `BUDGETS_KBPS`, and write the results into the folder
+    `out`.
 
-    Writes a face stream and a trace (CSV) for each operating point; plots of the traces and of the operating points
-    against the operating table; an overlay of the lowest rate; and ``index.html``, which shows all of these. The clip
+    Writes a face stream and a trace (CSV) for each budget; plots of the traces and of the results against the operating
+    table; an overlay of the lowest rate; and ``index.html``, which shows all of these. The clip
     is compared with its ground truth, another video with the estimates of its uncompressed face. Raises the errors of
     `pack` and `read`.
     """
@@ -90,11 +92,10 @@ def demo(video: str | os.PathLike[str] | None = None, out: str | os.PathLike[str
         pass
     folder = make_folder(out)
     reference = _truth(ASSETS / "clip.csv") if video is None else _uncompressed(source, progress)
-    results = [_run(source, point, folder / f"point-{i}", reference, progress) for i, point in enumerate(POINTS, 1)]
+    results = [_run(source, kbps, folder / f"{kbps}kbps", reference, progress) for kbps in BUDGETS_KBPS]
     save_figure(plot_results(results, reference), folder / "traces.png")
     save_figure(plot_envelope(results, reference), folder / "envelope.png")
-    leanest = len(results)
-    write_overlay(source, folder / f"point-{leanest}.mkv", results[-1].trace, folder / "overlay.mp4")
+    write_overlay(source, folder / f"{BUDGETS_KBPS[-1]}kbps.mkv", results[-1].trace, folder / "overlay.mp4")
     page = folder / "index.html"
     with whole_file(page) as beside:
         beside.write_text(_page(source, results, reference, folder), encoding="utf-8")
@@ -112,7 +113,7 @@ def _uncompressed(source: str, progress: Progress | None) -> Reference:
     return Reference("uncompressed face", trace.time_s, np.stack([trace.columns[name] for name in AFFECT_NAMES], 1))
 
 
-def _run(source: str, point: OperatingPoint, stem: Path, reference: Reference, progress: Progress | None) -> Result:
+def _run(source: str, kbps: int, stem: Path, reference: Reference, progress: Progress | None) -> Result:
     stream = stem.with_suffix(".mkv")
     frames = 0
 
@@ -123,37 +124,32 @@ def _run(source: str, point: OperatingPoint, stem: Path, reference: Reference, p
             progress(done, total)
 
     begun = time.perf_counter()
-    packed = pack(
-        source, stream, scale=point.scale, codec=point.codec, qp=point.qp, fps=point.fps, progress=count
-    )  # fmt: skip
+    packed = pack(source, stream, budget=f"{kbps}kbps", progress=count)
     sent = time.perf_counter()
     trace = read(stream)
     done = time.perf_counter()
     trace.save(stem.with_suffix(".csv"))
-    wanted = reference.at(trace.time_s)
-    agreement = [ccc(trace.columns[name], wanted[:, i]) for i, name in enumerate(AFFECT_NAMES)]
     wire_bps = 8 * count_bytes(stream).rtp / packed.duration_s
-    return Result(
-        packed, wire_bps, trace, (agreement[0], agreement[1]), frames / (sent - begun), len(trace) / (done - sent)
-    )
+    held, smooth = reference.agreement(trace, "hold"), reference.agreement(trace, "smooth")
+    return Result(packed, wire_bps, trace, held, smooth, frames / (sent - begun), len(trace) / (done - sent))
 
 
 def caption(result: Result, rate: Literal["file", "wire"] = "file") -> str:
-    """The face side, frame rate and bit rate of a result."""
-    point = result.packed.point
-    rate_bps = result.packed.rate_bps if rate == "file" else result.wire_bps
-    return f"{point.side}×{point.side} px at {point.fps:g} fps, {rate_bps / 1000:.1f} kbit/s"
+    """The face side, mean number of faces per second and bit rate of a result."""
+    packed = result.packed
+    rate_bps, per_s = packed.rate_bps if rate == "file" else result.wire_bps, packed.coded / packed.duration_s
+    return f"{packed.point.side}×{packed.point.side} px, {per_s:.1f} faces/s, {rate_bps / 1000:.1f} kbit/s"
 
 
 def plot_results(results: list[Result], reference: Reference) -> "Figure":
-    """One row per operating point, valence on the left and arousal on the right, with the reference."""
+    """One row per budget, valence on the left and arousal on the right, with the reference."""
     figure = new_figure(figsize=(12, 2.2 * len(results) + 0.6), layout="constrained")
     axes = figure.subplots(len(results), 2, sharex=True, sharey=True, squeeze=False)
     for row, result in zip(axes, results, strict=True):
         for i, (axis, (name, colour)) in enumerate(zip(row, AFFECT_COLOURS.items(), strict=True)):
             axis.plot(reference.time_s, reference.affect[:, i], color="black", linewidth=1, label=reference.name)
             draw_estimate(axis, result.trace, name, colour, label=f"{name}, ±2 std")
-            dress(axis, f"{caption(result)}: CCC {result.ccc[i]:.2f}")
+            dress(axis, f"{caption(result)}: CCC {result.held_ccc[i]:.2f}")
             axis.set_ylabel(name)
     for axis in axes[0]:
         axis.legend(loc="lower left", ncols=2, frameon=False, fontsize=8)
@@ -163,14 +159,14 @@ def plot_results(results: list[Result], reference: Reference) -> "Figure":
 
 
 def plot_envelope(results: list[Result], reference: Reference) -> "Figure":
-    """CCC over the rate on the wire: the Pareto front of the operating table, and each of `results`."""
+    """CCC over the rate on the wire: what the operating table expects on rendered people, and each of `results`."""
     figure = new_figure(figsize=(9, 3.6), layout="constrained")
     axis = figure.subplots()
-    rungs = pareto_front(operating_table(), "wire")
-    rates = [rung.wire_bps / 1000 for rung in rungs]
-    axis.step(rates, [rung.ccc for rung in rungs], where="post", color="0.5", label="operating table")
+    rungs = ladder(1000 * BUDGETS_KBPS[1])
+    rates, expected = [rung.bps / 1000 for rung in rungs], [rung.kept.rendered for rung in rungs]
+    axis.step(rates, expected, where="post", color="0.5", label="operating table, rendered people")
     for result, colour in zip(results, ("#0f172a", "#1d4ed8", "#c2410c"), strict=True):
-        axis.plot(result.wire_bps / 1000, np.mean(result.ccc), "o", color=colour, label=caption(result, "wire"))
+        axis.plot(result.wire_bps / 1000, np.mean(result.held_ccc), "o", color=colour, label=caption(result, "wire"))
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.set_ylim(0, 1)
@@ -214,13 +210,20 @@ def _page(source: str, results: list[Result], reference: Reference, folder: Path
     )  # fmt: skip
 
 
-TABLE_HEADINGS = ("operating point", "kbit/s", "CCC valence", "CCC arousal", "packed, frames/s", "read, faces/s")
+TABLE_HEADINGS = (
+    "budget", "operating point", "faces/s", "kbit/s on the wire", "file", "CCC valence, arousal: held", "smoothed",
+    "packed, frames/s", "read, faces/s",
+)  # fmt: skip
 
 
 def table_row(result: Result) -> tuple[str, ...]:
-    """The cells of one operating point, in the order of `TABLE_HEADINGS`."""
-    rate = f"{result.packed.rate_bps / 1000:.2f}"
+    """The cells of one budget, in the order of `TABLE_HEADINGS`."""
+    packed = result.packed
+    point, report = packed.point, packed.report
+    assert report is not None  # there is a budget
+    agreement = [" ".join(f"{value:.2f}" for value in found) for found in (result.held_ccc, result.smooth_ccc)]
     return (
-        str(result.packed.point), rate, *(f"{value:.3f}" for value in result.ccc),
-        f"{result.pack_fps:.0f}", f"{result.read_fps:.0f}",
+        f"{report.budget.bps / 1000:g} kbit/s", f"{point.codec} {point.side} px QP {point.qp}",
+        f"{packed.coded / packed.duration_s:.1f}", f"{result.wire_bps / 1000:.2f}", f"{packed.rate_bps / 1000:.2f}",
+        *agreement, f"{result.pack_fps:.0f}", f"{result.read_fps:.0f}",
     )  # fmt: skip

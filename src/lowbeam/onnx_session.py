@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lowbeam.errors import ModelError, UsageError, reason
 
+WEIGHTS = Path(__file__).parent / "weights"  # what ships
 TRIAL_LIMIT_S = 10.0  # for one trial run of a user's model: a slower one is unusable, or never ends
 
 onnxruntime.set_default_logger_severity(4)  # a user cannot act on its warnings
@@ -36,14 +37,14 @@ def check_threads(threads: int) -> None:
 
 
 class OnnxSession:
-    """A model under ONNX Runtime. `about` is the metadata that lowbeam stores in a model under `key`;
-    `initial_shapes` maps the inputs that have a default to their shapes.
+    """A model under ONNX Runtime. `about` is the metadata that lowbeam stores in a model under `key`, empty for a model
+    of others (`key` None); `initial_shapes` maps the inputs that have a default to their shapes.
 
     `providers` are names of execution providers in order of preference, before the CPU. Raises `ModelError` with the
     cause if the file cannot be loaded, `UsageError` if `threads` is out of range.
     """
 
-    def __init__(self, path: Path, key: str, threads: int = 1, providers: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, key: str | None, threads: int = 1, providers: tuple[str, ...] = ()) -> None:
         check_threads(threads)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -55,11 +56,17 @@ class OnnxSession:
                 self._session = onnxruntime.InferenceSession(str(path), options, providers=chosen)
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this one
             raise ModelError(f"{path} is not an ONNX model that can be loaded: {_cause(error)}") from error
-        try:
-            self.about: dict[str, Any] = json.loads(self._session.get_modelmeta().custom_metadata_map[key])
-        except (KeyError, ValueError) as error:
-            raise ModelError(f"{path} is an ONNX model, but not one of lowbeam's: it has no {key} metadata") from error
+        self.about: dict[str, Any] = {} if key is None else self._read_metadata(key)
         self.initial_shapes = {given.name: given.shape for given in self._session.get_overridable_initializers()}
+
+    def _read_metadata(self, key: str) -> dict[str, Any]:
+        try:
+            about: dict[str, Any] = json.loads(self._session.get_modelmeta().custom_metadata_map[key])
+        except (KeyError, ValueError) as error:
+            raise ModelError(
+                f"{self.path} is an ONNX model, but not one of lowbeam's: it has no {key} metadata"
+            ) from error
+        return about
 
     def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[NDArray[Any]]:
         """The named `outputs` for the named `inputs`."""

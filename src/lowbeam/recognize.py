@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lowbeam.errors import ModelError, UsageError
-from lowbeam.onnx_session import OnnxSession, check_output
+from lowbeam.onnx_session import WEIGHTS, OnnxSession, check_output
 from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_matrix
 
-WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "accurate"
 MAX_BATCH = 64  # faces at a time: larger batches are no faster, and hold more memory
 MODEL_FORMAT = 1

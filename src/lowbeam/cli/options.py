@@ -13,7 +13,6 @@ Source = Annotated[
 ]
 
 Faces = Annotated[FacesChoice, typer.Option(help="primary: the face with the largest area over time; all: every face")]
-DetectorName = Annotated[str, typer.Option("--detector", help="dlib, or yunet:PATH with YuNet's ONNX file")]
 Threads = Annotated[int, typer.Option(help="number of cores for the recognizer")]
 ModelName = Annotated[str, typer.Option("--model", help="a shipped model (see lowbeam models), or an ONNX file")]
 

@@ -9,53 +9,55 @@ from typing import Annotated
 import typer
 
 import lowbeam
-from lowbeam.cli.options import DetectorName, Faces, ModelName, Source, Threads
+from lowbeam.cli.options import Faces, ModelName, Source, Threads
 from lowbeam.cli.show import Commands, print_results, print_table, progress_bar, say
-from lowbeam.codec import OperatingPoint, available_codecs
+from lowbeam.codec import available_codecs
 from lowbeam.codec.budget import BudgetReport
 from lowbeam.errors import UsageError
-from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
+from lowbeam.onnx_session import WEIGHTS
+from lowbeam.pipeline.packing import DEFAULT_BUDGET
+from lowbeam.recognize import DEFAULT_MODEL, shipped_models
 
 app = Commands()
-DEFAULT_POINT = OperatingPoint()
 
 
-@app.command(epilog="Example: lowbeam pack call.mp4 -o face.mkv --scale 8 --qp 32")
+@app.command(epilog="Example: lowbeam pack call.mp4 -o face.mkv --budget 4kbps")
 def pack(
     source: Source,
     out: Annotated[str, typer.Option("-o", "--out", help="the face stream (Matroska), or - for standard output")],
     scale: Annotated[
         int | None,
-        typer.Option(help=f"downsampling factor: 1, 2, 3, 4, 6, 8, 12 or 16 [default: {DEFAULT_POINT.scale}]"),
+        typer.Option(help="instead of a budget: downsampling factor, 1, 2, 3, 4, 6, 8, 12 or 16"),
     ] = None,
-    codec: Annotated[str | None, typer.Option(help=f"hevc, avc, av1 or vp9 [default: {DEFAULT_POINT.codec}]")] = None,
+    codec: Annotated[str | None, typer.Option(help="hevc, avc, av1 or vp9 [default: the best for the budget]")] = None,
     qp: Annotated[
         int | None,
+        typer.Option(help="instead of a budget: quantisation parameter, 0 to 51 (hevc, avc) or 63 (av1, vp9)"),
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="instead of a budget: maximum frames per second")] = None,
+    budget: Annotated[
+        str | None,
         typer.Option(
-            help=f"quantisation parameter, 0 to 51 (hevc, avc) or 63 (av1, vp9) [default: {DEFAULT_POINT.qp}]"
+            help="bit rate that no ten seconds exceed; chooses scale, QP and which faces are sent "
+            f"[default: {DEFAULT_BUDGET}]"
         ),
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(help=f"maximum frames per second [default: {DEFAULT_POINT.fps:g}]")
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="bit rate that no ten seconds exceed, such as 3kbps; chooses scale, QP and fps")
-    ] = None,
     budget_of: Annotated[
-        str, typer.Option(help="what the budget counts: wire (RTP/UDP/IPv4 packets) or payload (the video alone)")
+        str,
+        typer.Option(help="what the budget counts: wire (RTP/UDP/IPv4 packets), payload (the video alone) or file"),
     ] = "wire",
     latency: Annotated[
         float | None,
         typer.Option(help="seconds between writes; 0 costs 14 bytes per face [default: 0 to a pipe, 2 to a file]"),
     ] = None,
     faces: Faces = "primary",
-    detector: DetectorName = "dlib",
+    model: ModelName = DEFAULT_MODEL,
 ) -> None:
     """Find the face in a video, downsample it, and encode it at a few kbit/s."""
     with progress_bar("packing") as progress:
         packed = lowbeam.pack(
             source, out, scale=scale, codec=codec, qp=qp, fps=fps, budget=budget, budget_of=budget_of,
-            latency_s=latency, faces=faces, detector=detector, progress=progress,
+            latency_s=latency, faces=faces, model=model, progress=progress,
         )  # fmt: skip
     say(
         f"{out}: {packed.coded} faces in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "
@@ -88,13 +90,12 @@ def read(
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
     threads: Threads = 1,
-    detector: DetectorName = "dlib",
 ) -> None:
     """Estimate valence and arousal from a face stream or any video."""
     with progress_bar("reading") as progress:
         trace = lowbeam.read(
             source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, model=model, threads=threads,
-            detector=detector, start_s=start, duration_s=duration, fps=fps, progress=progress,
+            start_s=start, duration_s=duration, fps=fps, progress=progress,
         )  # fmt: skip
     if trace.cut_at_s is not None:
         say(f"{trace.source} was cut: the trace ends at {trace.cut_at_s:.3f} s")
@@ -105,7 +106,7 @@ def demo(
     video: Annotated[str | None, typer.Option(help="a video file [default: the shipped clip]")] = None,
     out: Annotated[str, typer.Option("-o", "--out", help="output folder")] = "demo-out",
 ) -> None:
-    """Pack a clip at three operating points, read each face stream, and show the results on a page."""
+    """Pack a clip within three budgets, read each face stream, and show the results on a page."""
     from lowbeam.demo import TABLE_HEADINGS, table_row
     from lowbeam.demo import demo as run_demo
 
@@ -145,7 +146,6 @@ def models(
 def info(as_json: AsJson = False) -> None:
     """Show what is installed: versions, codecs, cores and models."""
     import av
-    import dlib
     import numpy
     import onnxruntime
 
@@ -153,7 +153,7 @@ def info(as_json: AsJson = False) -> None:
         "lowbeam": lowbeam.__version__, "Python": sys.version.split()[0], "PyAV": av.__version__,
         "libavcodec": ".".join(map(str, av.library_versions["libavcodec"])),
         "ONNX Runtime": onnxruntime.__version__,
-        "providers": onnxruntime.get_available_providers(), "dlib": dlib.__version__, "NumPy": numpy.__version__,
+        "providers": onnxruntime.get_available_providers(), "NumPy": numpy.__version__,
         "codecs": available_codecs(), "cores": os.cpu_count(), "models": shipped_models(),
     }  # fmt: skip
     if as_json:
@@ -166,14 +166,15 @@ def info(as_json: AsJson = False) -> None:
 
 def say_report(report: BudgetReport) -> None:
     """Report on standard error how a budget was kept."""
-    counted = "on the wire" if report.budget.counts == "wire" else "of video"
+    counted = {"wire": "on the wire", "payload": "of video", "file": "in the file"}[report.budget.counts]
     asked, most = f"{report.budget.bps / 1000:g} kbit/s {counted}", f"{report.most_bps / 1000:.2f} kbit/s"
     if not report.is_reachable:
-        say(f"{asked} is below the lowest rate of the operating table; the nearest operating point needs up to {most}")
+        say(f"{asked} is less than one face in ten seconds needs; at most {most} in any ten seconds")
     else:
         say(f"{asked}: at most {most} in any ten seconds")
     for time_s, point in report.chosen:
         say(f"from {time_s:.1f} s: {point}")
     if report.held_back:
         say(f"{report.held_back} faces were not sent, to keep to the budget")
-    say(f"expected CCC on rendered people: {report.expected_ccc:.2f}")
+    kept = report.expected
+    say(f"expected CCC: {kept.real:.2f} with uncoded estimates (real people), {kept.rendered:.2f} (rendered people)")

@@ -3,23 +3,24 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from lowbeam.codec.operating_point import OperatingPoint
-from lowbeam.codec.operating_table import Counts
-from lowbeam.codec.wire import rtp_bytes
+from lowbeam.codec.operating_table import Kept
+from lowbeam.codec.wire import FILE_CUE, FILE_FACE, rtp_bytes
 from lowbeam.errors import UsageError
 
 WINDOW_S = 10.0  # length of the window in which a budget holds
-MARGIN = 0.95  # share of the budget for which an operating point is chosen
+Counts = Literal["wire", "payload", "file"]  # what a budget counts: RTP/UDP/IPv4 packets, the video alone, the file
 UNITS = {"bps": 1, "kbps": 1e3, "mbps": 1e6, "bit/s": 1, "kbit/s": 1e3, "mbit/s": 1e6}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """At most `bps` bits per second of what `counts` names: ``wire`` (RTP packets) or ``payload`` (the video alone)."""
+    """At most `bps` bits per second of what `counts` names: ``wire`` (RTP packets), ``payload`` (the video alone) or
+    ``file`` (the face stream without its header of about 1 kB)."""
 
     bps: float
     counts: Counts = "wire"
@@ -31,7 +32,11 @@ class Budget:
 
     def weigh(self, face_bytes: int, cue_bytes: int) -> int:
         """Bytes by which a face and its cues count towards the budget."""
-        return face_bytes if self.counts == "payload" else rtp_bytes(np.array([face_bytes + cue_bytes]))
+        if self.counts == "payload":
+            return face_bytes
+        if self.counts == "file":
+            return face_bytes + FILE_FACE + (cue_bytes + FILE_CUE if cue_bytes else 0)
+        return rtp_bytes(np.array([face_bytes + cue_bytes]))
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,14 @@ class BudgetReport:
     """How a budget was kept. `most_bps` is the highest rate in any `WINDOW_S`, of what the budget counts;
     `is_reachable` tells whether the cheapest operating point is within the budget; `chosen` lists the operating points
     that were used, each with its start time in seconds; `held_back` is the number of due frames whose face was not sent
-    because it would have exceeded the budget; `expected_ccc` is the expected CCC."""
+    because it would have exceeded the budget; `expected` is what was kept at such a budget when the table was made."""
 
     budget: Budget
     most_bps: float
     is_reachable: bool
     chosen: list[tuple[float, OperatingPoint]]
     held_back: int
-    expected_ccc: float
+    expected: Kept
 
 
 def parse_budget(text: str, counts: str = "wire") -> Budget:

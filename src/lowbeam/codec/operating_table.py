@@ -1,64 +1,62 @@
-"""The shipped operating table: the Pareto-optimal operating points on the ``valid`` split of the rendered corpus, with
-their rates and CCC. ``python -m research operating-table`` writes it from a sweep."""
+"""The shipped operating table: for each codec and budget, the scale and QP with which rate control keeps most of the
+estimates of real and rendered people. ``python -m research operating-table`` measures it."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from lowbeam.codec.operating_point import OperatingPoint
 
 TABLE = Path(__file__).with_suffix(".json")
 
-Counts = Literal["wire", "payload"]  # what a budget counts: RTP/UDP/IPv4 packets, or the video alone
+
+@dataclass(frozen=True)
+class Kept:
+    """The mean CCC of valence and arousal under rate control, with estimates held: of `real` people with the uncoded
+    estimates, and of `rendered` people with the truth."""
+
+    real: float
+    rendered: float
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An operating point of the table, its mean rates on the wire (RTP) and of the video alone in bits per second, and
-    its expected CCC, the mean of valence and arousal."""
+    """An entry of the table: the `point` for a budget of `bps` bits per second. A face has `face_bytes` bytes in the
+    mean, and `cue_bytes` of cues."""
 
     point: OperatingPoint
-    wire_bps: float
-    payload_bps: float
-    ccc: float
-
-    def rate_bps(self, counts: Counts) -> float:
-        """The rate that `counts` names, in bits per second."""
-        return self.wire_bps if counts == "wire" else self.payload_bps
+    bps: float
+    face_bytes: float
+    cue_bytes: float
+    kept: Kept
 
 
 @cache
 def operating_table() -> tuple[Entry, ...]:
-    """The entries of the shipped table."""
+    """The entries of the shipped table. Their budgets count RTP packets."""
     return tuple(
         Entry(
-            OperatingPoint(row["codec"], row["scale"], row["qp"], row["fps"]), row["wire_bps"], row["payload_bps"],
-            row["ccc"],
+            OperatingPoint(row["codec"], row["scale"], row["qp"], row["fps"]), row["bps"], row["face_bytes"],
+            row["cue_bytes"], Kept(row["kept_real"], row["kept_rendered"]),
         )
-        for row in json.loads(TABLE.read_text(encoding="utf-8"))["points"]
+        for row in json.loads(TABLE.read_text(encoding="utf-8"))["entries"]
     )  # fmt: skip
 
 
-def ladder(counts: Counts, most_bps: float, codec: str | None = None) -> list[Entry]:
-    """The Pareto-optimal entries of one codec, by increasing rate and CCC. Without a `codec` it is the one with the
-    highest CCC within `most_bps`, or else the lowest rate. Empty if the table has no entry of the codec."""
+def ladder(bps: float, codec: str | None = None) -> list[Entry]:
+    """The entries of one codec by rising budget. Without a `codec` it is the one that keeps most at a budget of `bps`.
+    Empty if the table has no entry of the codec."""
     codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in operating_table()})
-    ladders = [pareto_front([e for e in operating_table() if e.point.codec == name], counts) for name in codecs]
+    ladders = [sorted((e for e in operating_table() if e.point.codec == name), key=lambda e: e.bps) for name in codecs]
 
-    def worth(rungs: list[Entry]) -> tuple[float, float]:
-        within = [entry.ccc for entry in rungs if entry.rate_bps(counts) <= most_bps]
-        return (within[-1], 0.0) if within else (-1.0, -rungs[0].rate_bps(counts))
+    def worth(rungs: list[Entry]) -> float:
+        kept = entry_for(rungs, bps).kept
+        return kept.real + kept.rendered
 
     return max((rungs for rungs in ladders if rungs), key=worth, default=[])
 
 
-def pareto_front(entries: Iterable[Entry], counts: Counts) -> list[Entry]:
-    """The Pareto-optimal ones of `entries`, by increasing rate and CCC."""
-    kept: list[Entry] = []
-    for entry in sorted(entries, key=lambda e: (e.rate_bps(counts), -e.ccc)):
-        if not kept or entry.ccc > kept[-1].ccc:
-            kept.append(entry)
-    return kept
+def entry_for(rungs: list[Entry], bps: float) -> Entry:
+    """The entry of `rungs`, by rising budget, with the largest budget up to `bps`; otherwise the first."""
+    return [rungs[0], *(entry for entry in rungs if entry.bps <= bps)][-1]

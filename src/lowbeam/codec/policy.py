@@ -1,13 +1,17 @@
-"""Policies: which faces of a track are coded, and at which operating point."""
+"""Policies: which frames are searched, which faces of a track are coded, and at which operating point."""
 
+import math
 from typing import Protocol
 
+from lowbeam.codec.interface import CodedFace, TrackHeader
 from lowbeam.codec.operating_point import FrameRateLimiter, OperatingPoint
+from lowbeam.face import Face
 
 
 class Policy(Protocol):
-    """Decides when faces are coded, at which `point`, and whether a coded face is sent. `may_change` tells whether the
-    operating point can change."""
+    """Decides which frames are searched for faces, which faces are coded, at which `point`, and whether a coded face is
+    sent. It is shared by the tracks of a source. `may_change` tells whether the operating point or the frame rate can
+    change."""
 
     may_change: bool
 
@@ -15,16 +19,18 @@ class Policy(Protocol):
     def point(self) -> OperatingPoint:
         """The current operating point."""
 
-    def wants(self, time_s: float) -> bool:
-        """Whether to code the faces of the frame at `time_s` (seconds). Called once per frame, in order, before face
-        detection."""
+    def looks_at(self, time_s: float) -> bool:
+        """Whether to search the frame at `time_s` (seconds) for faces. Called once per frame, in order."""
+
+    def wants(self, time_s: float, debt: float) -> bool:
+        """Whether to code a face of the frame at `time_s`, of which the receiver's mirror has the given `debt`."""
 
     def admits(self, time_s: float, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
         """Whether to send a coded face and its cues; if so, they are counted."""
 
 
 class Fixed:
-    """One operating point: frames are limited to its frame rate, and every coded face is sent."""
+    """One operating point: frames are limited to its frame rate, and all of their faces are sent."""
 
     may_change = False
 
@@ -32,10 +38,41 @@ class Fixed:
         self.point = point
         self._limiter = FrameRateLimiter(point.fps)
 
-    def wants(self, time_s: float) -> bool:
+    def looks_at(self, time_s: float) -> bool:
         """Whether the frame at `time_s` is due."""
         return self._limiter.takes(time_s)
+
+    def wants(self, time_s: float, debt: float) -> bool:
+        """Always."""
+        return True
 
     def admits(self, time_s: float, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
         """Always."""
         return True
+
+
+class Mirror(Protocol):
+    """The receiver of one track as the sender knows it: what it has received, and what it estimates from it."""
+
+    def look(self, face: Face) -> None:
+        """Estimate the next face at its full size."""
+
+    def receive(self, header: TrackHeader, coded: CodedFace) -> None:
+        """Receive a coded face, as the receiver does; `header` is that of its encoder. Raises `StreamError`."""
+
+    @property
+    def debt(self) -> float:
+        """The squared error of the receiver's estimate, integrated over the seconds since its last face; infinite
+        before the first."""
+
+
+class NoMirror:
+    """For policies that do not ask for the debt."""
+
+    debt = math.inf
+
+    def look(self, face: Face) -> None:
+        """Nothing to do."""
+
+    def receive(self, header: TrackHeader, coded: CodedFace) -> None:
+        """Nothing to do."""

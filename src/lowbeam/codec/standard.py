@@ -16,7 +16,7 @@ from av.bitstream import BitStreamFilterContext
 from av.codec.context import Flags
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
@@ -26,7 +26,8 @@ from lowbeam.face import Grey
 from lowbeam.scale import side_of
 
 TIME_BASE = Fraction(1, 1000)  # seconds: Matroska's clock
-KEY_EVERY_S = 10.0  # at the operating point's frame rate; encoders count frames
+KEY_EVERY_S = 30.0  # a key face costs as much as three or four others
+KEY_EVERY_FRAMES = 100_000  # encoders count frames; the face that is due is marked instead
 MAX_CODED_SIDE = 128  # pixels: an HR face with padding; larger frames are refused before memory is allocated
 MAX_CHANGES_AHEAD = 1000  # pending changes of scale
 DECODED_FORMATS = ("gray", "yuv420p", "yuvj420p")  # their first plane is 8-bit luma
@@ -40,25 +41,30 @@ class _Backend:
     decoder: str
     pixel_format: str
     min_side: int  # pixels: smaller faces are padded to this side
-    options: Callable[[int, int], dict[str, str]]  # of QP and frames between key frames
+    options: Callable[[int], dict[str, str]]  # of QP
 
 
-def _x265(qp: int, key_every: int) -> dict[str, str]:
-    params = f"qp={qp}:keyint={key_every}:bframes=0:rc-lookahead=0:weightp=0:ctu=16:ipratio=1"
-    return {"preset": "slow", "x265-params": f"{params}:frame-threads=1:pools=none:info=0:log-level=none"}
+def _x265(qp: int) -> dict[str, str]:
+    params = f"qp={qp}:keyint={KEY_EVERY_FRAMES}:bframes=0:rc-lookahead=0:weightp=0:ctu=16:ipratio=1"
+    return {
+        "preset": "slow",
+        "forced-idr": "1",
+        "x265-params": f"{params}:frame-threads=1:pools=none:info=0:log-level=none",
+    }
 
 
-def _x264(qp: int, key_every: int) -> dict[str, str]:
+def _x264(qp: int) -> dict[str, str]:
     params = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ipratio=1:force-cfr=1"  # else it lags a face
-    return {"preset": "slow", "qp": str(qp), "g": str(key_every), "x264-params": params}
+    keys = {"g": str(KEY_EVERY_FRAMES), "forced-idr": "1"}
+    return {"preset": "slow", "qp": str(qp), "x264-params": params} | keys
 
 
-def _svtav1(qp: int, key_every: int) -> dict[str, str]:
-    return {"preset": "6", "svtav1-params": f"rc=0:qp={qp}:aq-mode=0:pred-struct=1:keyint={key_every}:lp=1"}
+def _svtav1(qp: int) -> dict[str, str]:
+    return {"preset": "6", "svtav1-params": f"rc=0:qp={qp}:aq-mode=0:pred-struct=1:keyint=-1:lp=1"}
 
 
-def _vpx(qp: int, key_every: int) -> dict[str, str]:
-    options = {"b": "0", "crf": qp, "qmin": qp, "qmax": qp, "g": key_every, "lag-in-frames": 0, "cpu-used": 2}
+def _vpx(qp: int) -> dict[str, str]:
+    options = {"b": "0", "crf": qp, "qmin": qp, "qmax": qp, "g": KEY_EVERY_FRAMES, "lag-in-frames": 0, "cpu-used": 2}
     return {"deadline": "good"} | {key: str(value) for key, value in options.items()}
 
 
@@ -84,7 +90,8 @@ def is_available(codec: str) -> bool:
 
 
 class StandardEncoder:
-    """Encodes LR faces of `scale` at a constant `qp`, with a key face every `KEY_EVERY_S` at `fps` frames per second.
+    """Encodes LR faces of `scale` at a constant `qp`, with a key face every `KEY_EVERY_S`. `fps` is the most
+    frames per second.
 
     If the codec does not support frames so small, the border pixels are repeated on the right and below. Raises
     `CodecError` if FFmpeg lacks the codec or fails.
@@ -94,11 +101,12 @@ class StandardEncoder:
         backend = _BACKENDS[codec]
         self._side = side_of(scale)
         self._padding = max(0, backend.min_side - self._side)
+        self._key_due_ms = 0.0
         self._flat_chroma = backend.pixel_format != "gray"
         # FFmpeg's "null" format writes nothing; with it an encoder's header is known before a container is open.
         self._nowhere = av.open(os.devnull, "w", format="null")
         try:
-            options = backend.options(qp, max(1, round(KEY_EVERY_S * fps)))
+            options = backend.options(qp)
             self._stream: VideoStream | None = cast(
                 VideoStream, self._nowhere.add_stream(backend.encoder, options=options)
             )
@@ -146,6 +154,8 @@ class StandardEncoder:
         picture = VideoFrame.from_ndarray(coded, format="yuv420p" if self._flat_chroma else "gray")
         picture.color_range = ColorRange.JPEG
         picture.pts, picture.time_base = time_ms, TIME_BASE
+        if time_ms >= self._key_due_ms:
+            picture.pict_type, self._key_due_ms = PictureType.I, time_ms + 1000 * KEY_EVERY_S
         return self._encode(picture)
 
     def flush(self) -> list[CodedFace]:

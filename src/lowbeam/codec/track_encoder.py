@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lowbeam.codec.cues import Cue, CueChooser, size_of
 from lowbeam.codec.interface import CodedFace, Encoder, TrackHeader
 from lowbeam.codec.operating_point import OperatingPoint, open_encoder
-from lowbeam.codec.policy import Policy
+from lowbeam.codec.policy import Mirror, NoMirror, Policy
 from lowbeam.face import Face
 from lowbeam.scale import shrink
 
@@ -24,14 +24,15 @@ class PlacedFace:
 
 
 class TrackEncoder:
-    """Encodes the faces of one track by a `policy`. The caller asks `policy.wants` which frames to search for faces.
+    """Encodes the faces of one track by a `policy`. The caller asks `policy.looks_at` which frames to search for faces;
+    `mirror` tells the policy how far the receiver is off.
 
     `point` is the first operating point of the track; `header` is what a decoder needs before the first face. Raises
     `CodecError`.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, mirror: Mirror | None = None) -> None:
+        self._policy, self._mirror = policy, mirror or NoMirror()
         self.point: OperatingPoint = policy.point
         self._coded_at: OperatingPoint | None = policy.point  # None: no encoder is open
         self._encoder: Encoder = open_encoder(self.point)
@@ -42,8 +43,11 @@ class TrackEncoder:
         self._last_ms = -1
 
     def encode(self, face: Face) -> list[PlacedFace]:
-        """Encode an HR face, uint8 (96, 96); returns what to send, which is empty if the policy holds the face back or
-        the encoder delays it. Raises `CodecError`."""
+        """Encode an HR face, uint8 (96, 96); returns what to send, which is empty if the policy does not want the face
+        or holds it back, or the encoder delays it. Raises `CodecError`."""
+        self._mirror.look(face)
+        if not self._policy.wants(face.time_s, self._mirror.debt):
+            return []
         point = self._policy.point
         if point != self._coded_at:
             self._restart(point)
@@ -58,6 +62,8 @@ class TrackEncoder:
         if not self._policy.admits(face.time_s, sum(len(one.data) for one in coded), size_of(cues), is_key):
             self._restart(point)  # later faces must not refer to one that the receiver lacks
             return []
+        for one in coded:
+            self._mirror.receive(header, one)
         self._cues.sent(cues)
         self._is_first = self._is_restarted = False
         self._last_ms = time_ms

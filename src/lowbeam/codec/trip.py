@@ -14,7 +14,7 @@ from lowbeam.errors import CodecError, StreamError
 from lowbeam.face import Grey
 from lowbeam.scale import Faces, shrink
 
-INTRA_FPS = 0.1  # at one frame per ten seconds every frame is a key frame
+INTRA_FPS = 0.02  # at one frame in 50 s every frame is a key frame
 
 
 @dataclass(frozen=True)
@@ -111,4 +111,4 @@ def _stacked(faces: list[Grey], side: int) -> Faces:
 def code_stills(codec: str, scale: int, qp: int, faces: Faces) -> Faces:
     """LR `faces`, uint8 (n, d, d), each coded by itself (intra) and decoded. Raises `CodecError` or `UsageError`."""
     point = OperatingPoint(codec, scale, qp, INTRA_FPS)
-    return decode(code(point, faces, [10_000 * i for i in range(len(faces))]))
+    return decode(code(point, faces, [50_000 * i for i in range(len(faces))]))

@@ -19,7 +19,7 @@ from lowbeam.files import exclusive
 from lowbeam.progress import Progress
 from lowbeam.scale import FACE_SIDE
 
-CACHE_VERSION = 2  # of the layout of the files
+CACHE_VERSION = 3  # of the layout of the files
 
 
 def default_cache() -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbeam.corpora import afew_va, aff_wild2, avec2016, faces96, ferplus, manifest
+from lowbeam.corpora import afew_va, aff_wild2, avec2016, faces96, ferplus, manifest, videos
 from lowbeam.corpora.cache import cached_faces, default_cache
 from lowbeam.corpora.kinds import KINDS
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces, Recording
@@ -16,7 +16,7 @@ from lowbeam.progress import Progress
 
 RECORDINGS: dict[str, Callable[[Path, str], list[Recording]]] = {
     "avec2016": avec2016.recordings, "afew-va": afew_va.recordings, "aff-wild2": aff_wild2.recordings,
-    "manifest": manifest.recordings,
+    "manifest": manifest.recordings, "videos": videos.recordings,
 }  # fmt: skip
 STILLS: dict[str, Callable[[Path, str], LabelledFaces]] = {"ferplus": ferplus.load, "faces96": faces96.load}
 NAMES = {"ferplus": "FER+", "avec2016": "AVEC 2016", "afew-va": "AFEW-VA", "aff-wild2": "Aff-Wild2"}

@@ -11,7 +11,7 @@ from lowbeam.corpora.labelled import Affect, Recording
 from lowbeam.corpora.labels import at_times
 from lowbeam.errors import CorpusError
 from lowbeam.face import Box, Grey
-from lowbeam.faces import FaceTracker, crop, make_detector
+from lowbeam.faces import FaceTracker, YunetDetector, crop
 from lowbeam.scale import FACE_SIDE, Faces
 
 MOST_GAP_S = 1.0  # most seconds between two labels that are interpolated
@@ -21,7 +21,8 @@ NO_LABEL = np.full(2, np.nan, np.float32)
 
 @dataclass(frozen=True)
 class CutFaces:
-    """The faces of the k frames with a label and a face: HR `pixels`, uint8 (k, 96, 96); `affect`, float32 (k, 2);
+    """The faces of the k frames with a face and, in a labelled recording, a label: HR `pixels`, uint8 (k, 96, 96);
+    `affect`, float32 (k, 2);
     `time_s`, float64 (k,), in seconds; `box`, float32 (k, 3): left, top and side in pixels."""
 
     pixels: Faces
@@ -31,11 +32,11 @@ class CutFaces:
 
 
 def cut(recording: Recording) -> CutFaces:
-    """Crop the faces of a recording.
+    """Crop the faces of a recording; without labels their `affect` is NaN.
 
     Raises `CorpusError` if the video does not match its labels or cannot be decoded.
     """
-    tracker = None if recording.cropped or recording.boxes is not None else FaceTracker(make_detector())
+    tracker = None if recording.cropped or recording.boxes is not None else FaceTracker(YunetDetector())
     found: list[tuple[Grey, Affect, float, Box]] = []
     count, last_s = 0, 0.0
     with recording.frames() as frames:
@@ -43,7 +44,7 @@ def cut(recording: Recording) -> CutFaces:
             count, last_s = index + 1, time_s
             sighted = tracker.update(grey, time_s) if tracker is not None else []
             affect = _label(recording, index, time_s)
-            if np.isnan(affect).any():
+            if recording.labelled and np.isnan(affect).any():
                 continue
             box = _box(recording, index, grey, sighted[0].box if sighted else None)
             if box is not None:

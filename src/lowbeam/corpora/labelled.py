@@ -71,7 +71,8 @@ class Recording:
     """A labelled video, before its faces are cropped. `files` are all files of it. `affect`, float32 (n, 2), and
     `boxes`, float32 (n, 4: left, top, width and height in pixels), have a row per frame, NaN if there is none. Without
     `boxes` the faces are detected; `cropped` means that each frame is a face. With `label_s`, float64 (n,), increasing
-    seconds, the rows of `affect` are at these times instead. `exact`: there is a row for every frame of the video."""
+    seconds, the rows of `affect` are at these times instead. `exact`: there is a row for every frame of the video.
+    Recordings that are not `labelled` have no rows."""
 
     name: str
     files: tuple[Path, ...]
@@ -81,3 +82,4 @@ class Recording:
     boxes: NDArray[np.float32] | None = None
     cropped: bool = False
     exact: bool = False
+    labelled: bool = True

@@ -1,25 +1,25 @@
-"""Tracks faces: detection at intervals, correlation filters between, smoothed boxes and stable ids."""
+"""Tracks faces by detection: matches the faces of a frame with those before, and smooths their boxes."""
 
 import math
 from dataclasses import dataclass
 
-import dlib
-import numpy as np
-from PIL import Image
-
 from lowbeam.face import Box, Grey
-from lowbeam.faces.detect import Detector
+from lowbeam.faces.detect import Detection, Detector
+from lowbeam.faces.search import FAR_SIDES, NEAR_SIDES, search_around, search_frame
 from lowbeam.faces.smooth import OneEuroFilter
 
-WORK_SIDE = 960  # pixels: larger frames are downsampled to this side for detection and tracking
-DETECT_EVERY_S = 0.32  # seconds: 8 frames at 25 a second
-INNER = 0.8  # share of the box that is correlated; its corners show background
-MIN_CONFIDENCE = 7.0  # peak-to-sidelobe ratio; below it a correlation filter counts as lost (Bolme et al. 2010)
-MATCH_OVERLAP = 0.3  # intersection over union at which a detection belongs to a track
-PLACE_GAIN, SIDE_GAIN = 0.5, 0.25  # weight of a detection against the tracked box, at one each `DETECT_EVERY_S`
-SPARSE_S = 0.15  # seconds between frames; from here on a detection has the weight of all that were missed
-MAX_MISSES = 2  # detection rounds that a track survives on correlation alone
+DETECT_EVERY_S = 0.06  # seconds: every second frame at 25 a second; between, the motion is extrapolated
+QUICK_PX, THOROUGH_PX = 320, 640  # longer side at which a whole frame is searched
+THOROUGH_EVERY_S = 2.0  # seconds between thorough searches, which also find small and new faces
+RETRY_S = 0.5  # the same while no face is tracked
+MAX_WINDOWS = 4  # faces that are searched one by one; of more, the whole frame is searched
+NEW_SCORE = 0.7  # of a face that is not tracked yet; a tracked one needs only the detector's lowest score
+MAX_SHIFT, SHIFT_PER_S = 0.6, 1.2  # sides by which a face may have moved: at once, and in addition for each second
+MAX_SHIFT_SUM = 2.0
+MAX_RATIO = 1.8  # by which its size may have changed
+COAST_S = 0.2  # motion is extrapolated over no longer a time
 RECALL_S = 3.0  # a face that reappears at its place within this time keeps its id
+FORGET_S = 1.0  # after so long without the face, smoothing starts again
 
 
 @dataclass(frozen=True)
@@ -31,128 +31,138 @@ class Sighting:
 
 
 class _Track:
-    def __init__(self, face: int, grey: Grey, box: Box) -> None:
+    def __init__(self, face: int, box: Box, time_s: float) -> None:
         self.face = face
-        self.misses = 0
         self.presence = 0.0  # sum of box areas: greatest for the largest and longest-lived face
-        self.seen_s = -math.inf
-        self._correlator = dlib.correlation_tracker()
-        self._filters: tuple[OneEuroFilter, ...] = ()
-        self.restart(grey, box)
-        self.forget_motion()
+        self._box, self._seen_s = box, time_s
+        self._velocity = (0.0, 0.0)  # pixels per second
+        self._smooth_from(box)
 
-    def forget_motion(self) -> None:
+    @property
+    def seen_s(self) -> float:
+        """Time of the last detection."""
+        return self._seen_s
+
+    def _smooth_from(self, box: Box) -> None:
         # Speeds are measured in face sides, the side as its logarithm, so that one setting fits all sizes.
         self._filters = tuple(OneEuroFilter(rest_hz=1.0, speed_gain=g) for g in (40.0, 40.0, 4.0))
-
-    def restart(self, grey: Grey, box: Box) -> None:
         self.box = box
-        inner = Box.around(*box.centre, box.side * INNER)
-        self._correlator.start_track(
-            grey, dlib.drectangle(inner.x, inner.y, inner.x + inner.side, inner.y + inner.side)
-        )
 
-    def follow(self, grey: Grey) -> float:
-        """Move the box to the face in the next frame; returns the confidence (peak-to-sidelobe ratio)."""
-        confidence: float = self._correlator.update(grey)
-        place = self._correlator.get_position()
-        x, y = (place.left() + place.right()) / 2, (place.top() + place.bottom()) / 2
-        self.box = Box.around(x, y, (place.width() + place.height()) / 2 / INNER)
-        return confidence
+    def expected(self, time_s: float) -> Box:
+        """Where the face is expected at `time_s`, by its last place and motion."""
+        step_s = min(time_s - self._seen_s, COAST_S)
+        (x, y), (right, down) = self._box.centre, self._velocity
+        return Box.around(x + right * step_s, y + down * step_s, self._box.side)
 
-    def smoothed(self, time_s: float) -> Box:
-        x, y = self.box.centre
-        side = self.box.side
-        by_x, by_y, by_side = self._filters
+    def shift_to(self, box: Box, time_s: float) -> float:
+        """The distance between `box` and the expected place, as a share of the largest that is possible; infinite if
+        the sizes are too different."""
+        expected = self.expected(time_s)
+        if not 1 / MAX_RATIO <= box.side / expected.side <= MAX_RATIO:
+            return math.inf
+        most = min(MAX_SHIFT + SHIFT_PER_S * (time_s - self._seen_s), MAX_SHIFT_SUM)
+        return math.dist(expected.centre, box.centre) / (most * max(box.side, expected.side))
+
+    def see(self, box: Box, time_s: float) -> None:
+        """Continue the track at a detected `box`."""
+        step_s = time_s - self._seen_s
+        if step_s > FORGET_S:
+            self._smooth_from(box)
+        (from_x, from_y), (x, y) = self._box.centre, box.centre
+        is_near = 0 < step_s <= COAST_S
+        self._velocity = ((x - from_x) / step_s, (y - from_y) / step_s) if is_near else (0.0, 0.0)
+        self._box, self._seen_s = box, time_s
+        self._smooth(box, time_s)
+
+    def coast(self, time_s: float) -> None:
+        """Continue the track to a frame that was not searched."""
+        self._smooth(self.expected(time_s), time_s)
+
+    def _smooth(self, box: Box, time_s: float) -> None:
+        (x, y), (by_x, by_y, by_side) = box.centre, self._filters
+        side = math.exp(by_side(math.log(box.side), time_s))
+        self.box = Box.around(by_x(x, time_s, side), by_y(y, time_s, side), side)
         self.presence += side * side
-        self.seen_s = time_s
-        smooth_side = math.exp(by_side(math.log(side), time_s))
-        return Box.around(by_x(x, time_s, smooth_side), by_y(y, time_s, smooth_side), smooth_side)
 
 
 class FaceTracker:
-    """Finds faces and tracks them through the frames of one video, which are given in order."""
+    """Finds faces and tracks them through the frames of one video, which are given in order.
+
+    Around each face of the frame before, a window is searched. The whole frame is searched where one was not found
+    again, and every `THOROUGH_EVERY_S`. A frame in which a face is not detected shows none.
+    """
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
-        self._tracks: list[_Track] = []
+        self._tracks: list[_Track] = []  # of the frame before
         self._lost: list[_Track] = []
-        self._detection_due_s = self._detected_s = self._last_s = -math.inf
+        self._thorough_s = self._detected_s = -math.inf
         self._next_face = 0
 
     def update(self, grey: Grey, time_s: float) -> list[Sighting]:
         """The faces in a grey frame, uint8 (h, w), at `time_s` (seconds), the primary first: the face with the largest
         sum of box areas so far."""
-        factor = min(1.0, WORK_SIDE / max(grey.shape))
-        work = grey if factor == 1.0 else _shrunk(grey, factor)
-        # The confidence of a black frame is NaN, for which every comparison is false.
-        unsure = [t for t in self._tracks if not t.follow(work) >= MIN_CONFIDENCE]
-        if time_s >= self._detection_due_s or unsure:
-            self._detect(work, time_s, unsure)
-            self._detection_due_s = time_s + DETECT_EVERY_S
-        self._last_s = time_s
-        inside = [t for t in self._tracks if _touches(t.box, work)]
-        self._drop([t for t in self._tracks if t not in inside])
-        sightings = [(t, Sighting(t.face, t.smoothed(time_s).scaled(1 / factor))) for t in inside]
-        return [s for _, s in sorted(sightings, key=lambda pair: -pair[0].presence)]
-
-    def _detect(self, work: Grey, time_s: float, unsure: list[_Track]) -> None:
-        self._lost = [t for t in self._lost if time_s - t.seen_s <= RECALL_S]
-        unmatched = list(self._tracks)
-        is_sparse = time_s - self._last_s >= SPARSE_S
-        rounds = max(1.0, (time_s - self._detected_s) / DETECT_EVERY_S) if is_sparse else 1.0
-        self._detected_s = time_s
-        for box in self._detector(work):
-            known = _best_match(box, unmatched)
-            if known is not None:
-                unmatched.remove(known)
-                known.misses = 0
-                known.restart(work, _blend(known.box, box, rounds))
-            elif _best_match(box, self._tracks) is None:
-                self._tracks.append(self._recalled(work, box))
-        for track in unmatched:
-            track.misses += 1
-        self._drop([t for t in unmatched if t.misses > MAX_MISSES or t in unsure])
-
-    def _recalled(self, work: Grey, box: Box) -> _Track:
-        """The track that was lost at `box`, or else a new one."""
-        track = _best_match(box, self._lost)
-        if track is None:
-            track = _Track(self._next_face, work, box)
-            self._next_face += 1
+        if self._tracks and time_s - self._detected_s < DETECT_EVERY_S:
+            for track in self._tracks:
+                track.coast(time_s)
         else:
-            self._lost.remove(track)
-            track.misses = 0
-            track.restart(work, box)
-            track.forget_motion()
-        return track
+            self._detected_s = time_s
+            self._detect(grey, time_s)
+        self._tracks.sort(key=lambda track: -track.presence)
+        return [Sighting(track.face, track.box) for track in self._tracks]
 
-    def _drop(self, gone: list[_Track]) -> None:
-        self._tracks = [t for t in self._tracks if t not in gone]
-        self._lost += gone
+    def _detect(self, grey: Grey, time_s: float) -> None:
+        self._lost = [track for track in self._lost if time_s - track.seen_s <= RECALL_S]
+        missing, seen = list(self._tracks), []
+        if len(missing) <= MAX_WINDOWS:
+            for track in list(missing):
+                sides = NEAR_SIDES if time_s - track.seen_s <= COAST_S else FAR_SIDES
+                found = search_around(self._detector, grey, track.expected(time_s), sides)
+                seen += _continued([track], found, time_s)
+            missing = [track for track in missing if track not in seen]
+        if missing or not seen or time_s - self._thorough_s >= THOROUGH_EVERY_S:
+            found = [one for one in self._search(grey, time_s) if not any(_is_same(one.box, t.box) for t in seen)]
+            seen += _continued(missing, found, time_s)
+            seen += self._begun(found, time_s)
+        self._lost += [track for track in self._tracks if track not in seen]
+        self._tracks = seen
+
+    def _search(self, grey: Grey, time_s: float) -> list[Detection]:
+        every_s = THOROUGH_EVERY_S if self._tracks else RETRY_S
+        if time_s - self._thorough_s < every_s:
+            return search_frame(self._detector, grey, QUICK_PX)
+        self._thorough_s = time_s
+        return search_frame(self._detector, grey, THOROUGH_PX)
+
+    def _begun(self, found: list[Detection], time_s: float) -> list[_Track]:
+        """Tracks of the faces in `found` that were lost at their place, or are new. Removes them from `found`."""
+        begun = _continued(self._lost, found, time_s)
+        self._lost = [track for track in self._lost if track not in begun]
+        for one in found:
+            if one.score >= NEW_SCORE:
+                track = _Track(self._next_face, one.box, time_s)
+                track.see(one.box, time_s)
+                begun.append(track)
+                self._next_face += 1
+        return begun
 
 
-def _blend(followed: Box, detected: Box, rounds: float) -> Box:
-    """Move a tracked box towards a detected one, as far as `rounds` detections would. Detectors find sizes in coarse
-    steps (dlib's pyramid: 20 %), so a box that jumped to each detection would pulsate; averaging avoids this."""
-    (x, y), (to_x, to_y) = followed.centre, detected.centre
-    place_gain, side_gain = 1 - (1 - PLACE_GAIN) ** rounds, 1 - (1 - SIDE_GAIN) ** rounds
-    side = followed.side + side_gain * (detected.side - followed.side)
-    return Box.around(x + place_gain * (to_x - x), y + place_gain * (to_y - y), side)
+def _continued(tracks: list[_Track], found: list[Detection], time_s: float) -> list[_Track]:
+    """Continue `tracks` at the nearest detections, the nearest pair first; returns those that were continued, and
+    removes their detections from `found`."""
+    pairs = sorted(
+        ((track.shift_to(one.box, time_s), index, track, one) for index, track in enumerate(tracks) for one in found),
+        key=lambda pair: pair[:2],
+    )
+    continued: list[_Track] = []
+    for shift, _, track, one in pairs:
+        if shift <= 1 and track not in continued and one in found:
+            track.see(one.box, time_s)
+            found.remove(one)
+            continued.append(track)
+    return continued
 
 
-def _best_match(box: Box, tracks: list[_Track]) -> _Track | None:
-    best = max(tracks, key=lambda t: box.overlap(t.box), default=None)
-    return best if best is not None and box.overlap(best.box) >= MATCH_OVERLAP else None
-
-
-def _touches(box: Box, grey: Grey) -> bool:
-    """Whether the centre of `box` is in the frame and its size can be cropped."""
-    x, y = box.centre
-    height, width = map(int, grey.shape)
-    return 0 <= x < width and 0 <= y < height and 1 <= box.side < 4 * max(height, width)
-
-
-def _shrunk(grey: Grey, factor: float) -> Grey:
-    height, width = (max(1, round(n * factor)) for n in grey.shape)
-    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BOX))
+def _is_same(box: Box, other: Box) -> bool:
+    """Whether two boxes are of one face."""
+    return math.dist(box.centre, other.centre) < 0.5 * min(box.side, other.side)

@@ -1,12 +1,12 @@
 """Writes faces to a face stream: the primary face while the source runs, or all faces at the end."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from lowbeam.codec.policy import Policy
+from lowbeam.codec.policy import Mirror, NoMirror, Policy
 from lowbeam.codec.track_encoder import PlacedFace, TrackEncoder
 from lowbeam.container.layout import MAX_TRACKS
 from lowbeam.container.writer import FaceStreamWriter, Target, TrackWriter
@@ -22,9 +22,11 @@ class PrimaryOutput:
 
     left_out = 0
 
-    def __init__(self, policy: Policy, target: Target, latency_s: float) -> None:
+    def __init__(
+        self, policy: Policy, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
+    ) -> None:
         self._policy, self._target, self._latency_s = policy, target, latency_s
-        self._encoder = TrackEncoder(policy)
+        self._encoder = TrackEncoder(policy, make_mirror())
         self._stack = ExitStack()
         self._track: TrackWriter | None = None
         self.coded = 0
@@ -90,8 +92,11 @@ class AllFacesOutput:
     """Keeps the coded track of every face in memory (a few hundred bytes per second) and writes the file at the end,
     the most present face first. Of more than `MAX_TRACKS` the least present are omitted. A context manager."""
 
-    def __init__(self, policy: Policy, target: Target, latency_s: float) -> None:
+    def __init__(
+        self, policy: Policy, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
+    ) -> None:
         self._policy, self._target, self._latency_s = policy, target, latency_s
+        self._make_mirror = make_mirror
         TrackEncoder(policy).flush()  # raises `CodecError` early if there is no such encoder
         self._spools: dict[int, _Spool] = {}
         self._refused: set[int] = set()  # faces without a track
@@ -137,7 +142,7 @@ class AllFacesOutput:
             least = min(gone, key=lambda known: self._spools[known].presence)
             self._spools.pop(least).end()
             self._refused.add(least)
-        self._spools[face] = _Spool(TrackEncoder(self._policy), last_s=time_s)
+        self._spools[face] = _Spool(TrackEncoder(self._policy, self._make_mirror()), last_s=time_s)
         return self._spools[face]
 
     def finish(self) -> None:
@@ -150,7 +155,9 @@ class AllFacesOutput:
         self.tracks, self.coded = len(spools), sum(len(spool.placed) for spool in spools)
         if not spools:
             return
-        with FaceStreamWriter(self._target, self._source_size, latency_s=self._latency_s) as writer:
+        with FaceStreamWriter(
+            self._target, self._source_size, may_change=self._policy.may_change, latency_s=self._latency_s
+        ) as writer:
             tracks = [writer.add_track(spool.encoder.header, spool.encoder.point) for spool in spools]
             events = (spool.events(track) for spool, track in zip(spools, tracks, strict=True))
             for _, track, placed in heapq.merge(*events, key=lambda event: event[0]):

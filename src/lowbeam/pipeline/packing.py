@@ -7,23 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from lowbeam.codec import OperatingPoint
-from lowbeam.codec.budget import MARGIN, BudgetReport, parse_budget
+from lowbeam.codec.budget import BudgetReport, parse_budget
 from lowbeam.codec.operating_table import ladder
-from lowbeam.codec.policy import Fixed, Policy
+from lowbeam.codec.policy import Fixed, Mirror, NoMirror, Policy
 from lowbeam.codec.rate_control import RateControl
 from lowbeam.container.writer import FILE_LATENCY_S
 from lowbeam.errors import NoFaceError, UsageError
-from lowbeam.faces import FaceTracker, make_detector
+from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.files import Pipe, binary_output, check_outputs
 from lowbeam.media import open_video, opened
 from lowbeam.media.stopping import raise_stop
+from lowbeam.mirror import ReceiverMirror
 from lowbeam.pipeline.options import Counted, FacesChoice, check_faces
 from lowbeam.pipeline.outputs import AllFacesOutput, PrimaryOutput
 from lowbeam.pipeline.sources import find_faces
 from lowbeam.progress import Progress
+from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 
 NOT_MATROSKA = {".avi", ".flv", ".gif", ".m4v", ".mov", ".mp4", ".mpg", ".ts", ".webm"}
 MAX_LATENCY_S = 60.0
+DEFAULT_BUDGET = "4kbps"
 
 
 @dataclass(frozen=True)
@@ -49,22 +52,24 @@ class Packed:
 def pack(
     source: str | os.PathLike[str], out: str | os.PathLike[str], *, scale: int | None = None, codec: str | None = None,
     qp: int | None = None, fps: float | None = None, budget: str | None = None, budget_of: str = "wire",
-    latency_s: float | None = None, faces: FacesChoice = "primary", detector: str = "dlib",
+    latency_s: float | None = None, faces: FacesChoice = "primary",
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
     progress: Progress | None = None,
 ) -> Packed:  # fmt: skip
-    """Find the face in a video, downsample it by `scale`, encode it, and write a face stream to `out` (``-``: standard
-    output).
+    """Find the face in a video, downsample and encode it, and write a face stream to `out` (``-``: standard output).
 
-    `source` is a video or picture file, ``camera:N``, a URL, a named pipe or ``-``. `scale`, `codec`, `qp` and `fps`
-    are those of `lowbeam.codec.OperatingPoint`, which also has the defaults. `detector` is ``dlib``, or
-    ``yunet:PATH``. With ``faces="all"`` every face gets a track of its own, and the file is written at the end. Only
-    frames that are coded are searched for faces. `progress` is called with the number of frames done and their total,
-    or None.
+    `source` is a video or picture file, ``camera:N``, a URL, a named pipe or ``-``. With ``faces="all"`` every face
+    gets a track of its own, and the file is written at the end. `progress` is called with the number of frames done and
+    their total, or None.
 
-    With a `budget` such as ``"3kbps"`` the operating point is chosen from the operating table, among all codecs or for
-    the given one, and adapted so that no ten seconds exceed the budget. It counts RTP packets (``budget_of="wire"``) or
-    the video alone (``"payload"``). If the budget is below the lowest rate in the table, the operating point
-    of that rate is used, and `Packed.report` says so.
+    With a `budget`, by default ``"4kbps"``, scale and QP are those of the operating table for it, among all codecs or
+    for the given one, and a face is sent when the receiver's estimate is off: the sender mirrors a receiver that reads
+    with `model`. No ten seconds exceed the budget. It counts RTP packets (``budget_of="wire"``), the video alone
+    (``"payload"``) or the bytes of the file (``"file"``). With ``faces="all"`` the faces share it. If not even one face
+    in ten seconds fits, one is sent, and `Packed.report` says so.
+
+    With `scale`, `qp` or `fps` there is no budget: faces are coded at a fixed operating point, whose other settings are
+    the defaults of `lowbeam.codec.OperatingPoint`, and only frames that are coded are searched for faces.
 
     Faces are written every `latency_s` seconds. By default that is 2 s for a file; to a pipe each face is written when
     the next one arrives, at a cost of about 14 bytes per face. SIGINT, SIGTERM and SIGHUP, if the program handles them,
@@ -74,19 +79,19 @@ def pack(
     left unchanged.
     """
     check_faces(faces)
-    make_policy = _policy_maker({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, budget, budget_of, faces)
+    policy = _policy({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, budget, budget_of)
     check_outputs(source, out)
     _check_out(out, latency_s)
-    tracker = FaceTracker(make_detector(detector))
+    make_mirror = _mirror_maker(policy, model)
+    tracker = FaceTracker(YunetDetector())
     with open_video(opened(source)) as video, binary_output(out) as target:
         if latency_s is None:
             latency_s = 0.0 if isinstance(target, Pipe) else FILE_LATENCY_S
-        policy = make_policy()
         make_output = AllFacesOutput if faces == "all" else PrimaryOutput
         frames = Counted(video, progress, video.frame_count)
-        with make_output(policy, target, latency_s) as output:
+        with make_output(policy, target, latency_s, make_mirror) as output:
             for frame in frames:
-                if policy.wants(frame.time_s):
+                if policy.looks_at(frame.time_s):
                     output.add(find_faces(frame, tracker, faces))
             output.finish()
         if not output.coded and video.is_stopped:
@@ -106,25 +111,27 @@ def _check_out(out: str | os.PathLike[str], latency_s: float | None) -> None:
         raise UsageError(f"latency {latency_s:g} is out of range: 0 to {MAX_LATENCY_S:g} seconds")
 
 
-def _policy_maker(
-    given: dict[str, Any], budget: str | None, budget_of: str, faces: FacesChoice
-) -> Callable[[], Policy]:
-    """A function that makes the policy. `given` are the settings of the operating point, None for those not given.
+def _policy(given: dict[str, Any], budget: str | None, budget_of: str) -> Policy:
+    """The policy. `given` are the settings of the operating point, None for those not given.
     Raises `UsageError`."""
     set_by_hand = {name: value for name, value in given.items() if value is not None}
-    if budget is None:
-        if budget_of != "wire":
-            raise UsageError("--budget-of requires --budget")
+    if budget is None and budget_of == "wire" and set_by_hand.keys() - {"codec"}:
         point = OperatingPoint(**set_by_hand)
-        return lambda: Fixed(point)
-    wanted = parse_budget(budget, budget_of)
-    if faces != "primary":
-        raise UsageError("a budget applies to the primary face only; omit the budget, or choose faces primary")
+        return Fixed(point)
     if set_by_hand.keys() - {"codec"}:
         raise UsageError("a budget chooses scale, QP and frame rate; give either the budget or these")
+    wanted = parse_budget(DEFAULT_BUDGET if budget is None else budget, budget_of)
     if "codec" in set_by_hand:
         OperatingPoint(codec=set_by_hand["codec"])  # raises `UsageError` for an unknown codec
-    rungs = ladder(wanted.counts, MARGIN * wanted.bps, set_by_hand.get("codec"))
+    rungs = ladder(wanted.bps, set_by_hand.get("codec"))
     if not rungs:
         raise UsageError(f"the operating table has no entry for codec {set_by_hand['codec']}; omit the codec")
-    return lambda: RateControl(wanted, rungs)
+    return RateControl(wanted, rungs)
+
+
+def _mirror_maker(policy: Policy, model: str | os.PathLike[str]) -> Callable[[], Mirror]:
+    """A function that makes the mirror of a track's receiver. Raises `ModelError`."""
+    if isinstance(policy, Fixed):
+        return NoMirror
+    recognizer = Recognizer(model)
+    return lambda: ReceiverMirror(recognizer)

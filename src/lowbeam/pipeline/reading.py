@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import cached_property
 
 from lowbeam.errors import NoFaceError, SourceError, StreamError, UsageError
-from lowbeam.faces import Detector, FrameFaces, make_detector
+from lowbeam.faces import Detector, FrameFaces, YunetDetector
 from lowbeam.files import check_outputs, is_device
 from lowbeam.media.stopping import raise_stop
 from lowbeam.pipeline.estimate import BATCH, LIVE_BATCH, OVERLAY_BATCH, estimates_of
@@ -16,8 +16,8 @@ from lowbeam.pipeline.sources import FaceSource, open_faces
 from lowbeam.progress import Progress
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 from lowbeam.restore import Restorer
-from lowbeam.sinks import OverlaySink, PlotSink, Sink, TraceSink, check_overlay_format, trace_sink
-from lowbeam.trace import Estimate, Provenance, Trace, check_figure_format, check_format
+from lowbeam.sinks import OverlaySink, PlotSink, ResampledSink, Sink, TraceSink, check_overlay_format, trace_sink
+from lowbeam.trace import Estimate, How, Provenance, Trace, check_figure_format, check_format, check_resampling
 
 Path = str | os.PathLike[str]
 
@@ -25,17 +25,16 @@ Path = str | os.PathLike[str]
 class Reader:
     """Reads any number of sources with one model and one detector, which are loaded once.
 
-    `model` and `threads` are those of `Recognizer`; `detector` is ``dlib``, or ``yunet:PATH`` with YuNet's ONNX file.
-    Raises `UsageError` or `ModelError`.
+    `model` and `threads` are those of `Recognizer`. Raises `UsageError` or `ModelError`.
     """
 
-    def __init__(self, model: Path = DEFAULT_MODEL, *, threads: int = 1, detector: str = "dlib") -> None:
-        self._model, self._threads, self._detector_name = model, threads, detector
+    def __init__(self, model: Path = DEFAULT_MODEL, *, threads: int = 1) -> None:
+        self._model, self._threads = model, threads
         self._recognizer = Recognizer(model, threads)
 
     @cached_property
     def _detector(self) -> Detector:
-        return make_detector(self._detector_name)
+        return YunetDetector(self._threads)
 
     @cached_property
     def _restorer(self) -> Restorer:
@@ -56,18 +55,25 @@ class Reader:
     def read(
         self, source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
         restore: bool = False, faces: FacesChoice = "primary", start_s: float = 0.0, duration_s: float = math.inf,
-        fps: float = math.inf, progress: Progress | None = None,
+        fps: float = math.inf, resample_fps: float | None = None, resample_how: How = "smooth",
+        progress: Progress | None = None,
     ) -> Trace:  # fmt: skip
         """Read a source to its end. The options are those of `lowbeam.read`."""
         check_faces(faces)
         section = Section(start_s, duration_s, fps)
         _check_formats(out, plot, overlay, restore)
+        if resample_fps is not None:
+            check_resampling(resample_fps, resample_how)
         check_outputs(source, out, plot, overlay)
         with ExitStack() as stack:
             opened = stack.enter_context(open_faces(source, lambda: self._detector, faces, section, progress))
             gathered = TraceSink()
-            restorer = self._restorer if restore else None
-            sinks = [gathered, *(stack.enter_context(s) for s in _sinks(opened, out, plot, overlay, restorer))]
+            sinks: list[Sink] = [gathered]
+            rows = [stack.enter_context(sink) for sink in _trace_sinks(opened, out, plot, resample_fps is None)]
+            sinks += rows if resample_fps is None else [ResampledSink(rows, resample_fps, resample_how)]
+            if overlay is not None:
+                restorer = self._restorer if restore else None
+                sinks.append(stack.enter_context(OverlaySink(overlay, opened.size, opened.fps, restorer=restorer)))
             batch = LIVE_BATCH if opened.is_live else BATCH if overlay is None else OVERLAY_BATCH
             count = 0
             for frame, found in estimates_of(opened, self._recognizer, batch, keep_frames=overlay is not None):
@@ -82,14 +88,14 @@ class Reader:
             trace = gathered.trace(provenance)
             for sink in sinks:
                 sink.close(trace.provenance)
-        return trace
+        return trace if resample_fps is None else trace.resample(resample_fps, resample_how)
 
 
 def read(
     source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
     restore: bool = False, faces: FacesChoice = "primary", model: Path = DEFAULT_MODEL, threads: int = 1,
-    detector: str = "dlib", start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf,
-    progress: Progress | None = None,
+    start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf, resample_fps: float | None = None,
+    resample_how: How = "smooth", progress: Progress | None = None,
 ) -> Trace:  # fmt: skip
     """Estimate valence and arousal from a face stream, or from any video, whose faces are detected and used at scale 1.
 
@@ -97,10 +103,12 @@ def read(
     the trace (.csv, .jsonl, .json, .parquet; ``-``: CSV to standard output), `plot` that of its plot (.png, .svg,
     .pdf), and `overlay` that of an MP4 which shows each face with its estimate. With `restore` the overlay also shows a
     restored face, a plausible picture (`lowbeam.Restorer`); estimates use the received face only. `faces` is
-    ``primary`` (the largest area, summed over time) or ``all``; `model` and `threads` are those of `Recognizer`;
-    `detector` is ``dlib``, or ``yunet:PATH``. `start_s`, `duration_s` (seconds) and `fps` (most frames per second)
-    select a section of the source; times remain those of the source. `progress` is called with the number of frames
-    done and their total, or None.
+    ``primary`` (the largest area, summed over time) or ``all``; `model` and `threads` are those of `Recognizer`.
+    `start_s`, `duration_s` (seconds) and `fps` (most frames per second) select a section of the source; times remain
+    those of the source. `progress` is called with the number of frames done and their total, or None.
+
+    With `resample_fps` the trace and its files have rows at so many times a second, by `resample_how`: ``smooth``,
+    ``linear`` or ``hold`` (`Trace.resample`); they are then written at the end, also for a live source.
 
     Outputs for a file appear complete or not at all. For a live source (camera, URL or pipe) rows of text files are
     written as faces arrive, and SIGINT, SIGTERM and SIGHUP, if the program handles them, end the source.
@@ -109,15 +117,15 @@ def read(
     read many sources use `Reader`. Raises `UsageError`, `SourceError`, `StreamError`, `NoFaceError`, `ModelError` or
     `OutputError`.
     """
-    return Reader(model, threads=threads, detector=detector).read(
+    return Reader(model, threads=threads).read(
         source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, start_s=start_s,
-        duration_s=duration_s, fps=fps, progress=progress,
+        duration_s=duration_s, fps=fps, resample_fps=resample_fps, resample_how=resample_how, progress=progress,
     )  # fmt: skip
 
 
 def stream(
     source: Path, *, faces: FacesChoice = "primary", model: Path = DEFAULT_MODEL, threads: int = 1,
-    detector: str = "dlib", start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf,
+    start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf,
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:  # fmt: skip
     """Yield the faces of each frame with their estimates, in the same order, while `source` runs. The options are those
     of `read`. Raises the errors of `read` except `NoFaceError`.
@@ -128,7 +136,7 @@ def stream(
             for estimate in estimates:
                 print(estimate.time_s, estimate.valence)
     """
-    reader = Reader(model, threads=threads, detector=detector)
+    reader = Reader(model, threads=threads)
     return reader.stream(source, faces=faces, start_s=start_s, duration_s=duration_s, fps=fps)
 
 
@@ -144,15 +152,11 @@ def _check_formats(out: Path | None, plot: Path | None, overlay: Path | None, re
         raise UsageError("--restore requires --overlay: restored faces are shown in the overlay")
 
 
-def _sinks(
-    source: FaceSource, out: Path | None, plot: Path | None, overlay: Path | None, restorer: Restorer | None
-) -> Iterator[Sink]:
+def _trace_sinks(source: FaceSource, out: Path | None, plot: Path | None, may_be_live: bool) -> Iterator[Sink]:
     if out is not None:
-        yield trace_sink(out, live=source.is_live)
+        yield trace_sink(out, live=source.is_live and may_be_live)
     if plot is not None:
         yield PlotSink(plot)
-    if overlay is not None:
-        yield OverlaySink(overlay, source.size, source.fps, restorer=restorer)
 
 
 def _no_face(source: FaceSource) -> SourceError:

@@ -2,6 +2,7 @@
 
 from lowbeam.trace.estimate import COLUMNS, Estimate
 from lowbeam.trace.plot import AFFECT_COLOURS, check_figure_format
+from lowbeam.trace.resample import How, at_times, check_resampling
 from lowbeam.trace.store import Provenance, check_format
 from lowbeam.trace.trace import Trace, load_csv
 
@@ -9,9 +10,12 @@ __all__ = [
     "AFFECT_COLOURS",
     "COLUMNS",
     "Estimate",
+    "How",
     "Provenance",
     "Trace",
+    "at_times",
     "check_figure_format",
     "check_format",
+    "check_resampling",
     "load_csv",
 ]

@@ -15,6 +15,7 @@ import lowbeam
 from lowbeam.errors import UsageError
 from lowbeam.trace import plot, store
 from lowbeam.trace.estimate import COLUMNS, Estimate
+from lowbeam.trace.resample import How, resampled
 from lowbeam.trace.store import Provenance
 
 if TYPE_CHECKING:
@@ -124,6 +125,18 @@ class Trace:
         ids, index = np.unique(self.columns["face"], return_inverse=True)
         presence = np.bincount(index, weights=self.columns["side"] ** 2, minlength=len(ids))
         return [int(i) for i in ids[np.argsort(-presence, kind="stable")]]
+
+    def resample(self, fps: float, how: How = "smooth") -> "Trace":
+        """The trace at the multiples of 1 / `fps` seconds: a row for each face from its first to its last estimate,
+        except in gaps of more than 5 s. ``smooth`` estimates the values between from all estimates before and after,
+        ``linear`` joins estimates by straight lines, ``hold`` keeps each until the next. Standard deviations grow with
+        the distance from an estimate; boxes are interpolated, with ``hold`` held.
+
+        Raises `UsageError` if `fps` or `how` is out of range.
+        """
+        return Trace.from_table(
+            resampled(self.columns, fps, how), source=self.source, model=self.model, cut_at_s=self.cut_at_s
+        )
 
     def to_pandas(self) -> "pandas.DataFrame":
         """A `pandas.DataFrame` with `COLUMNS` (the `tables` extra). Raises `UsageError` if pandas is not installed."""

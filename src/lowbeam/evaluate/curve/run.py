@@ -24,7 +24,7 @@ from lowbeam.face import Box
 from lowbeam.files import Pipe, make_folder, whole_file
 from lowbeam.scale import FACE_SIDE, Faces
 
-KEPT_VERSION = 1  # of the cached files
+KEPT_VERSION = 2  # of the cached files
 PERSON = 1  # the track id in the face stream of a run
 
 

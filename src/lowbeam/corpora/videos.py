@@ -1,0 +1,20 @@
+"""Unlabelled videos: a file, or all videos of a folder. Every split is all of them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lowbeam.corpora.frames import video_frames
+from lowbeam.corpora.labelled import Recording
+from lowbeam.errors import CorpusError
+
+SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"}
+NO_LABELS = np.empty((0, 2), np.float32)
+
+
+def recordings(place: Path, split: str) -> list[Recording]:
+    """The videos at `place`, in the order of their names. Raises `CorpusError` if there is none."""
+    files = [place] if place.is_file() else sorted(p for p in place.glob("*") if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise CorpusError(f"{place} has no video")
+    return [Recording(path.stem, (path,), video_frames(path), NO_LABELS, labelled=False) for path in files]
