@@ -15,12 +15,14 @@ from lowbeam.cli.options import (
     Codecs,
     Corpus,
     FrameRates,
+    ModelName,
     Models,
     OnnxModels,
     Qps,
     Recordings,
     Scales,
     Split,
+    Workers,
 )
 from lowbeam.cli.show import Commands, needs
 from lowbeam.errors import UsageError
@@ -123,16 +125,36 @@ def corpus(
     print_checks(results["checks"])
 
 
-@app.command("operating-table", epilog="Example: python -m research operating-table valid/results.json -o table.json")
-def operating_table(
-    results: Annotated[Path, typer.Argument(help="results.json of lowbeam curve --split valid")], out: Results
+@app.command(
+    "operating-points",
+    epilog="Example: python -m research operating-points --real videos:real --rendered avec2016:people -o points.json",
+)
+def operating_points(
+    real: Annotated[str, typer.Option(help=f"recordings of real people without labels, {RECORDED}")],
+    rendered: Annotated[str, typer.Option(help=f"rendered people, {RECORDED}; their split valid is used")],
+    out: Results,
+    codecs: Codecs = "hevc,avc,av1,vp9",
+    model: ModelName = DEFAULT_MODEL,
+    workers: Workers = 1,
 ) -> None:
-    """Write the operating table of `lowbeam pack --budget`: the Pareto front of a sweep."""
-    from lowbeam.evaluate.curve.results import read_results
-    from research.rate_distortion.operating_table import make_operating_table
+    """Measure rate control at every scale, QP and budget."""
+    from research.rate_distortion.operating_table import Corpora, measure_points
 
-    check_outputs(results, out)
-    table = make_operating_table(read_results(results))
+    check_outputs(real, out)
+    named = tuple(codecs.split(","))
+    results = measure_into(out, partial(measure_points, Corpora(real, rendered), named, model, workers), "points")
+    print(f"{len(results['rows'])} rows")
+
+
+@app.command("operating-table", epilog="Example: python -m research operating-table points.json -o table.json")
+def operating_table(
+    points: Annotated[list[Path], typer.Argument(help="results of python -m research operating-points")], out: Results
+) -> None:
+    """Write the operating table of `lowbeam pack --budget`: the best scale and QP for each codec and budget."""
+    from research.rate_distortion.operating_table import make_operating_table, read_points
+
+    check_outputs(points[0], out)
+    table = make_operating_table(read_points(points))
     write_json(out, table)
     print(operating_table_line(table))
 

@@ -44,11 +44,7 @@ def print_checks(checks: list[dict[str, Any]]) -> None:
 
 def operating_table_line(table: dict[str, Any]) -> str:
     """A summary of an operating table (see `make_operating_table`) in one line."""
-    points = table["points"]
-    rates = [point["wire_bps"] / 1000 for point in points]
-    cccs = [point["ccc"] for point in points]
-    codecs = ", ".join(dict.fromkeys(point["codec"] for point in points))
-    return (
-        f"{len(points)} points ({codecs}), {min(rates):.2f} to {max(rates):.1f} kbit/s on the wire: "
-        f"{table['system']} has a CCC of {min(cccs):.3f} to {max(cccs):.3f}, uncoded {table['uncoded_ccc']:.3f}"
-    )
+    entries = table["entries"]
+    rates = [entry["bps"] / 1000 for entry in entries]
+    codecs = ", ".join(dict.fromkeys(entry["codec"] for entry in entries))
+    return f"{len(entries)} entries ({codecs}), for budgets from {min(rates):g} to {max(rates):g} kbit/s on the wire"

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from lowbeam.evaluate.curve.results import write_results
 from lowbeam.evaluate.curve.sweep import sweep
 from lowbeam.evaluate.curve.systems import parse_systems
 from lowbeam.recognize import DEFAULT_MODEL
+from research.rate_distortion import operating_table
 from research.rate_distortion.budget_shares import budget_shares
 from research.rate_distortion.coded_stills import measure_stills
-from research.rate_distortion.operating_table import make_operating_table
 from research.rate_distortion.rate_distortion_page import write_rate_distortion_page
 from research.rate_distortion.restrictions import restricted_bests
 from research.rate_distortion.sweep_page import write_curve_page
@@ -96,15 +96,37 @@ def test_the_corpora_s_worth_is_printed(
     ]
 
 
-def test_an_operating_table_is_summed_up_in_a_line(
-    sweep_results: dict[str, Any], tmp_path: Path, run_research: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    write_results(sweep_results, tmp_path / "results.json")
-    done = run_research("operating-table", tmp_path / "results.json", "-o", tmp_path / "table.json")
-    count = len(json.loads((tmp_path / "table.json").read_text())["points"])
-    assert done.stdout.startswith(f"{count} points (")
-    assert "kbit/s on the wire: accurate has a CCC of" in done.stdout
-    assert done.stdout.count("\n") == 1
+def test_an_operating_table_is_made_of_measured_points(
+    sweep_corpus: str, sweep_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    run_research: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:  # fmt: skip
+    for name, value in (("SCALES", (2, 4)), ("QPS", {"avc": (26, 30)}), ("BUDGETS_BPS", (2000, 4000))):
+        monkeypatch.setattr(operating_table, name, value)
+    monkeypatch.setattr(operating_table, "shared", run_here)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    videos = f"videos:{Path(sweep_corpus.removeprefix('manifest:')).parent}"
+    points = operating_table.measure_points(operating_table.Corpora(videos, sweep_corpus), ("avc",), "fast")
+    assert {row["bps"] for row in points["rows"]} == {2000, 4000}
+    for row in points["rows"]:
+        assert 0 < row["face_bytes"] < 2000
+        assert row["real"]["used_bps"] <= 2.1 * row["bps"]  # the recordings are short: credit at the start counts
+    for row in points["rows"]:  # recordings of two seconds at random labels are worth little
+        row["rendered"] = {"valence": 0.5, "arousal": 0.5}
+    (tmp_path / "points.json").write_text(json.dumps(points))
+    done = run_research("operating-table", tmp_path / "points.json", "-o", tmp_path / "table.json")
+    entries = json.loads((tmp_path / "table.json").read_text())["entries"]
+    assert done.stdout.startswith(f"{len(entries)} entries (avc)")
+    assert set(entries[0]) == set(json.loads(TABLE.read_text())["entries"][0])
+    (tmp_path / "points.json").write_text("{}")
+    broken = run_research("operating-table", tmp_path / "points.json", "-o", tmp_path / "table.json")
+    assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+
+
+def run_here(work: Callable, jobs: list, workers: int, begin: Callable, *given: object) -> Iterator:
+    """`lowbeam.pool.shared` in this process."""
+    begin(*given)
+    for job in jobs:
+        yield job, work(job)
 
 
 def test_stills_are_read_by_one_system_unless_more_are_named(
@@ -130,9 +152,6 @@ def test_budget_shares_choose_on_valid_and_report_on_test(
     for found in shares:
         assert found.chosen["rtp_bps"] <= 1000 * found.kbps
         assert found.chosen in valid["points"]
-    table = make_operating_table(valid)
-    assert table["split"] == "valid"
-    assert {tuple(row) for row in table["points"]} == {tuple(json.loads(TABLE.read_text())["points"][0])}
     for restricted in restricted_bests(sweep_results, "accurate", "rtp_bps", (16,)):
         assert restricted.full_rate is None or restricted.full_rate <= restricted.any_point
 

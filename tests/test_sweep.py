@@ -1,5 +1,6 @@
 """`lowbeam curve`: its grid, scores, cache and result files, on a small corpus made of the shipped clip."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from lowbeam.evaluate.curve.envelope import agreement, bd_rate, best_within, ccc
 from lowbeam.evaluate.curve.grid import Grid, by_run, parse_grid
 from lowbeam.evaluate.curve.interactive import write_interactive
 from lowbeam.evaluate.curve.results import read_results, read_sweeps, write_results
-from lowbeam.evaluate.curve.score import held
+from lowbeam.evaluate.curve.score import filled_in
 from lowbeam.evaluate.curve.sweep import sweep
 from lowbeam.evaluate.curve.systems import Readers, System, parse_systems
 from lowbeam.scale import shrink
@@ -122,6 +123,44 @@ def test_a_codec_that_is_missing_is_a_reason_not_a_crash(
     assert found["failed"] == [{"point": "av1 s=8 QP 32 5 fps", "reason": "this FFmpeg lacks the codec"}]
 
 
+def test_without_labels_the_uncoded_estimates_are_the_truth(sweep_corpus: str, sweep_cache: Path) -> None:
+    videos = f"videos:{Path(sweep_corpus.removeprefix('manifest:')).parent}"
+    with pytest.raises(CorpusError, match="no valence and arousal"):
+        sweep(videos, SWEEP_GRID, parse_systems("fast"), cache=sweep_cache)
+    found = sweep(videos, parse_grid("hevc", "1,4", "22", "25"), parse_systems("fast"), truth="self", cache=sweep_cache)
+    assert (found["truth"], found["recordings"]) == ("self", 4)
+    assert found["uncoded"]["fast"]["1"]["valence"]["ccc"] == 1.0
+    full, small = (point["scores"]["fast"]["valence"]["ccc"] for point in found["points"])
+    assert 0.8 < small < full < 1.0
+
+
+def test_budgets_are_measured_held_joined_and_smoothed(
+    sweep_corpus: str, sweep_cache: Path, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    videos = f"videos:{Path(sweep_corpus.removeprefix('manifest:')).parent}"
+    out = tmp_path / "budgets.json"
+    done = run_cli(
+        "budgets", videos, "--truth", "self", "--budgets", "2kbps,32kbps", "--cache", sweep_cache, "-o", out
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())
+    assert results["uncoded"] == {"valence": 1.0, "arousal": 1.0}
+    low, high = results["budgets"]
+    for row in (low, high):
+        assert row["used_bps"] * 2 <= row["bps"] * 4  # two seconds of recording, and two of credit at the start
+        assert len(row["per_recording"]) == 4
+    assert high["hold"]["valence"] > low["hold"]["valence"]
+    assert high["smooth"]["valence"] > 0.8
+    assert "CCC with their own uncoded estimates" in done.stdout
+    unlabelled = run_cli("budgets", videos, "--cache", sweep_cache)
+    assert (unlabelled.returncode, unlabelled.stderr.count("\n")) == (2, 1)
+
+
+def test_a_folder_without_videos_is_named(tmp_path: Path, sweep_cache: Path) -> None:
+    with pytest.raises(CorpusError, match="has no video"):
+        sweep(f"videos:{tmp_path}", SWEEP_GRID, parse_systems("fast"), truth="self", cache=sweep_cache)
+
+
 def test_a_corpus_of_stills_or_without_labels_is_named(shared: Path, sweep_cache: Path) -> None:
     with pytest.raises(CorpusError, match="one of stills"):
         sweep(f"ferplus:{shared / 'data' / 'ferplus'}", SWEEP_GRID, parse_systems("fast"), cache=sweep_cache)
@@ -193,7 +232,7 @@ def test_systems_are_names_files_or_a_file_for_each_scale(tmp_path: Path) -> Non
 def test_what_was_last_read_is_held(times: list[float], at: list[float]) -> None:
     time_s = np.sort(np.array(times))
     readings = np.stack([np.arange(len(time_s)), -np.arange(len(time_s))], 1).astype(np.float32)
-    for moment, value in zip(at, held(time_s, readings, np.array(at)), strict=True):
+    for moment, value in zip(at, filled_in(time_s, readings, np.array(at), "hold"), strict=True):
         past = np.flatnonzero(time_s <= moment + 0.002)
         assert value[0] == (past[-1] if len(past) else 0)
 

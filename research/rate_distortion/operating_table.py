@@ -1,9 +1,11 @@
 """The operating table that `lowbeam pack --budget` chooses from: rate control run at every scale and QP, on recordings
 of real people (against their own uncoded estimates) and of rendered people (against the truth)."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ from lowbeam.codec.budget import Budget
 from lowbeam.codec.operating_table import Entry, Kept
 from lowbeam.corpora.choose import corpus_name
 from lowbeam.corpora.labelled import Track
+from lowbeam.errors import SourceError, reason
 from lowbeam.evaluate.curve.budget_runs import Known, run_with_budget
-from lowbeam.evaluate.curve.pseudo_truth import tracks_to_score
-from lowbeam.evaluate.curve.score import held
+from lowbeam.evaluate.curve.pseudo_truth import scored_tracks, with_own_estimates
+from lowbeam.evaluate.curve.score import filled_in
 from lowbeam.metrics import ccc
 from lowbeam.pool import shared
 from lowbeam.progress import Progress
@@ -51,8 +54,8 @@ class _Worker:
     def __init__(self, corpora: Corpora, model: str) -> None:
         self.recognizer = Recognizer(model)
         self.people = {
-            "real": tracks_to_score(corpora.real, "valid", "self", self.recognizer),
-            "rendered": tracks_to_score(corpora.rendered, "valid", "labels", self.recognizer),
+            "real": [with_own_estimates(t, self.recognizer) for t in scored_tracks(corpora.real, "valid", "self")],
+            "rendered": scored_tracks(corpora.rendered, "valid", "labels"),
         }
         self.known: dict[tuple[str, int], Known] = defaultdict(dict)
 
@@ -73,8 +76,7 @@ class _Worker:
             for track in self.people[kind]:
                 rungs = [Entry(point, bps, row.get("face_bytes", bps / 16), 0.0, Kept(0.0, 0.0))]
                 run = run_with_budget(track, Budget(bps), rungs, self.recognizer, self.known[kind, track.number])
-                affect = np.stack([run.estimates.valence, run.estimates.arousal], 1)
-                estimates.append(held(run.time_s, affect, track.time_s))
+                estimates.append(filled_in(run.time_s, run.affect, track.time_s, "hold"))
                 faces, payload, data = faces + len(run.time_s), payload + run.payload_bytes, data + run.data_bytes
                 counted, seconds = counted + run.counted_bytes, seconds + float(track.time_s[-1] - track.time_s[0])
             row[kind] = _mean_ccc(estimates, self.people[kind]) | {"used_bps": round(8 * counted / seconds, 1)}
@@ -113,12 +115,26 @@ def measure_points(
     return {"model": model, "real": corpus_name(corpora.real), "rendered": corpus_name(corpora.rendered), "rows": rows}
 
 
+def read_points(paths: list[Path]) -> dict[str, Any]:
+    """Results of `measure_points` of the same corpora and model from several files, as one. Raises `SourceError`."""
+    try:
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        first: dict[str, Any] = found[0]
+        for path, more in zip(paths, found, strict=True):
+            if any(more[name] != first[name] for name in ("model", "real", "rendered")):
+                raise SourceError(f"{path} is of another model or other recordings than {paths[0]}")
+        rows = [row for results in found for row in results["rows"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{paths[0]} is no result of operating-points: {reason(error)}") from error
+    return first | {"rows": rows}
+
+
 def make_operating_table(points: dict[str, Any]) -> dict[str, Any]:
     """The table as JSON, from `measure_points`: for each codec and budget, the point that keeps most. An entry that
     does not exceed that of the next lower budget is left out: rate control then sends more often there.
 
     Real and rendered people count alike: each by its mean CCC as a share of the best that was measured. It is averaged
-    with the neighbouring QPs (weights 1, 2, 1), so that no point is chosen by chance.
+    over neighbouring QPs and budgets, so that no point is chosen by chance.
     """
     rows = points["rows"]
     best = {kind: max(_mean(row, kind) for row in rows) for kind in ("real", "rendered")}
@@ -146,8 +162,18 @@ def _mean(row: dict[str, Any], kind: str) -> float:
 
 
 def _smoothed(row: dict[str, Any], worth: dict[tuple[Any, ...], float]) -> float:
-    qps = QPS.get(row["codec"], WIDE_QPS)
-    at = qps.index(row["qp"])
-    weights = {qps[near]: 2 if near == at else 1 for near in (at - 1, at, at + 1) if 0 <= near < len(qps)}
-    known = {qp: w for qp, w in weights.items() if (*_key(row)[:3], qp) in worth}
-    return sum(w * worth[*_key(row)[:3], qp] for qp, w in known.items()) / sum(known.values())
+    """The mean of `worth` over the neighbouring QPs and budgets that were measured, with weights 1, 2, 1 for each."""
+    codec, bps, scale, qp = _key(row)
+    total = weights = 0.0
+    for near_qp, qp_weight in _neighbours(QPS.get(codec, WIDE_QPS), qp):
+        for near_bps, bps_weight in _neighbours(BUDGETS_BPS, bps):
+            found = worth.get((codec, near_bps, scale, near_qp))
+            if found is not None:
+                total, weights = total + qp_weight * bps_weight * found, weights + qp_weight * bps_weight
+    return total / weights
+
+
+def _neighbours(values: tuple[int, ...], middle: int) -> list[tuple[int, int]]:
+    """`middle` with its neighbours in `values`, and their weights."""
+    at = values.index(middle)
+    return [(values[i], 2 if i == at else 1) for i in (at - 1, at, at + 1) if 0 <= i < len(values)]

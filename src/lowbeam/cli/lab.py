@@ -12,6 +12,8 @@ import typer
 from lowbeam.cli.options import (
     ALL_QPS,
     ALL_SCALES,
+    BudgetOf,
+    Cache,
     Codecs,
     Corpus,
     FrameRates,
@@ -22,9 +24,11 @@ from lowbeam.cli.options import (
     Scales,
     Split,
     Threads,
+    TruthOption,
+    Workers,
 )
-from lowbeam.cli.show import Commands, needs, print_results, progress_bar, say
-from lowbeam.files import make_folder, whole_file
+from lowbeam.cli.show import Commands, needs, print_budgets, print_results, progress_bar, say
+from lowbeam.files import check_outputs, make_folder, whole_file
 from lowbeam.recognize import DEFAULT_MODEL
 
 app = Commands()
@@ -71,10 +75,9 @@ def curve(
     fps: FrameRates = "25,12.5,5,2.5,1",
     models: Models = DEFAULT_MODELS,
     split: Split = "test",
-    cache: Annotated[
-        Path | None, typer.Option(help="folder for coded faces and estimates [default: ~/.cache/lowbeam]")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="number of processes")] = 1,
+    truth: TruthOption = "labels",
+    cache: Cache = None,
+    workers: Workers = 1,
 ) -> None:
     """Measure CCC against bit rate at every operating point; an interrupted run continues."""
     from lowbeam.evaluate.curve.grid import parse_grid
@@ -88,7 +91,9 @@ def curve(
     make_folder(out)
     try:
         with progress_bar("measuring", "recordings") as progress:
-            results = sweep(corpus, grid, systems, split=split, cache=cache, workers=workers, progress=progress)
+            results = sweep(
+                corpus, grid, systems, split=split, truth=truth, cache=cache, workers=workers, progress=progress
+            )
     except BaseException:
         with suppress(OSError):
             out.rmdir()  # where it is empty
@@ -98,6 +103,38 @@ def curve(
     for failure in results["failed"]:
         say(f"not measured: {failure['point']}: {failure['reason']}")
     say(f"{out}: {len(results['points'])} points over {results['seconds'] / 60:.1f} minutes; open {out / 'curve.html'}")
+
+
+@app.command(epilog="Example: lowbeam budgets videos:calls --truth self -o budgets.json")
+def budgets(
+    corpus: Recordings,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="results as JSON")] = None,
+    budget: Annotated[str, typer.Option("--budgets", help="bit rates, separated by commas")] = (
+        "1kbps,2kbps,4kbps,8kbps,16kbps"
+    ),
+    budget_of: BudgetOf = "wire",
+    codec: Annotated[str | None, typer.Option(help="hevc, avc, av1 or vp9 [default: the best for each budget]")] = None,
+    model: ModelName = DEFAULT_MODEL,
+    split: Split = "test",
+    truth: TruthOption = "labels",
+    cache: Cache = None,
+    workers: Workers = 1,
+) -> None:
+    """Measure what `lowbeam pack --budget` keeps of recordings: the CCC of held, joined and smoothed estimates."""
+    from lowbeam.codec.budget import parse_budget
+    from lowbeam.evaluate.curve.budgets import measure_budgets
+
+    if out is not None:
+        check_outputs(corpus, out)
+    wanted = [parse_budget(word, budget_of) for word in budget.split(",")]
+    with progress_bar("measuring", "recordings") as progress:
+        results = measure_budgets(
+            corpus, wanted, model, split=split, truth=truth, codec=codec, cache=cache, workers=workers,
+            progress=progress,
+        )  # fmt: skip
+    print_budgets(results)
+    if out is not None:
+        _write_json(out, results | {"command": _command()})
 
 
 def _command() -> str:

@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,7 +26,17 @@ def _listed(kinds: Iterable[str]) -> str:
 ANY_CORPUS = f"KIND:PATH, of kind {_listed(KINDS)}; a bare path is FER+"
 RECORDED = f"KIND:PATH, of kind {_listed(RECORDING_KINDS)}"
 Corpus = Annotated[str, typer.Option("--corpus", help=ANY_CORPUS)]
-Recordings = Annotated[str, typer.Argument(help=f"recordings with labels, {RECORDED}")]
+Recordings = Annotated[str, typer.Argument(help=f"recordings, {RECORDED}")]
+
+BudgetOf = Annotated[
+    str, typer.Option(help="what a budget counts: wire (RTP/UDP/IPv4 packets), payload (the video alone) or file")
+]
+TruthOption = Annotated[
+    Literal["labels", "self"],
+    typer.Option(help="what estimates are compared with: labels, or self, the model's estimates of the uncoded faces"),
+]
+Cache = Annotated[Path | None, typer.Option(help="folder for faces and estimates [default: ~/.cache/lowbeam]")]
+Workers = Annotated[int, typer.Option(min=1, max=256, help="number of processes")]
 
 # Of sweeps, which take lists.
 ALL_SCALES, ALL_QPS = "1,2,3,4,6,8,12,16", "22,27,32,37,42,47"

@@ -93,6 +93,21 @@ def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], word
     Console(width=MOST_COLUMNS, highlight=False).print(grid)  # a terminal may wrap a line, but no column is cut
 
 
+def print_budgets(results: dict[str, Any]) -> None:
+    """Print results of `measure_budgets`: a row for each budget."""
+    against = "their own uncoded estimates" if results["truth"] == "self" else "the labels"
+    rows = [
+        (
+            f"{row['bps'] / 1000:g}", f"{row['used_bps'] / 1000:.2f}", f"{row['faces_per_s']:.2f}",
+            *(f"{row[how][name]:.3f}" for how in ("hold", "linear", "smooth") for name in AFFECT_NAMES),
+        )
+        for row in results["budgets"]
+    ]  # fmt: skip
+    print(f"{results['recordings']} recordings, {results['seconds'] / 60:.1f} minutes; CCC with {against}")
+    heads = (f"{how} {letter}" for how in ("held", "linear", "smooth") for letter in "VA")
+    print_table(("kbit/s", "used", "faces/s", *heads), rows)
+
+
 def print_results(results: dict[str, Any], only: str | None = None, all_recordings: bool = False) -> None:
     """Print results of `lowbeam.evaluate.table.table`, or those of the system called `only`, and a table of recordings
     if there are few, or if `all_recordings`."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lowbeam
-from lowbeam.cli.options import Faces, ModelName, Source, Threads
+from lowbeam.cli.options import BudgetOf, Faces, ModelName, Source, Threads
 from lowbeam.cli.show import Commands, print_results, print_table, progress_bar, say
 from lowbeam.codec import available_codecs
 from lowbeam.codec.budget import BudgetReport
@@ -17,6 +17,7 @@ from lowbeam.errors import UsageError
 from lowbeam.onnx_session import WEIGHTS
 from lowbeam.pipeline.packing import DEFAULT_BUDGET
 from lowbeam.recognize import DEFAULT_MODEL, shipped_models
+from lowbeam.trace import How
 
 app = Commands()
 
@@ -42,10 +43,7 @@ def pack(
             f"[default: {DEFAULT_BUDGET}]"
         ),
     ] = None,
-    budget_of: Annotated[
-        str,
-        typer.Option(help="what the budget counts: wire (RTP/UDP/IPv4 packets), payload (the video alone) or file"),
-    ] = "wire",
+    budget_of: BudgetOf = "wire",
     latency: Annotated[
         float | None,
         typer.Option(help="seconds between writes; 0 costs 14 bytes per face [default: 0 to a pipe, 2 to a file]"),
@@ -87,6 +85,12 @@ def read(
         float, typer.Option(help="seconds of the source to read [default: all]", show_default=False)
     ] = math.inf,
     fps: Annotated[float, typer.Option(help="maximum frames per second [default: all]", show_default=False)] = math.inf,
+    resample: Annotated[
+        float | None, typer.Option(help="rows per second of the trace [default: a row for each face that was received]")
+    ] = None,
+    resample_how: Annotated[
+        How, typer.Option(help="how to fill in between faces: smooth, linear or hold (as a live receiver must)")
+    ] = "smooth",
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
     threads: Threads = 1,
@@ -95,7 +99,8 @@ def read(
     with progress_bar("reading") as progress:
         trace = lowbeam.read(
             source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, model=model, threads=threads,
-            start_s=start, duration_s=duration, fps=fps, progress=progress,
+            start_s=start, duration_s=duration, fps=fps, resample_fps=resample, resample_how=resample_how,
+            progress=progress,
         )  # fmt: skip
     if trace.cut_at_s is not None:
         say(f"{trace.source} was cut: the trace ends at {trace.cut_at_s:.3f} s")

@@ -10,7 +10,7 @@ from lowbeam.codec.budget import Budget
 from lowbeam.codec.operating_table import Entry
 from lowbeam.codec.rate_control import RateControl
 from lowbeam.codec.track_encoder import TrackEncoder
-from lowbeam.corpora.labelled import Track
+from lowbeam.corpora.labelled import Affect, Track
 from lowbeam.face import Box, Face
 from lowbeam.mirror import ReceiverMirror
 from lowbeam.recognize import Estimates, Recognizer
@@ -29,6 +29,11 @@ class BudgetRun:
     payload_bytes: int
     data_bytes: int
     counted_bytes: int
+
+    @property
+    def affect(self) -> Affect:
+        """Valence and arousal of the estimates, float32 (n, 2)."""
+        return np.stack([self.estimates.valence, self.estimates.arousal], 1)
 
 
 class _Recorder(ReceiverMirror):

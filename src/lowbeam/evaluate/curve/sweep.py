@@ -11,10 +11,11 @@ import numpy as np
 
 from lowbeam.codec import OperatingPoint, available_codecs
 from lowbeam.corpora.cache import default_cache
-from lowbeam.corpora.choose import corpus_name, load_faces, load_labelled
-from lowbeam.corpora.labelled import Track, tracks_of
-from lowbeam.errors import CodecError, CorpusError, StreamError
+from lowbeam.corpora.choose import corpus_name, load_faces
+from lowbeam.corpora.labelled import Affect, Track, tracks_of
+from lowbeam.errors import CodecError, StreamError
 from lowbeam.evaluate.curve.grid import Grid, by_run
+from lowbeam.evaluate.curve.pseudo_truth import Truth, scored_tracks
 from lowbeam.evaluate.curve.run import RunCache, RunResult, digest_of
 from lowbeam.evaluate.curve.score import score
 from lowbeam.evaluate.curve.systems import Readers, System
@@ -48,10 +49,11 @@ class _Work:
 
 
 def sweep(
-    corpus: str, grid: Grid, systems: list[System], *, split: str = "test", cache: str | Path | None = None,
-    workers: int = 1, progress: Progress | None = None,
+    corpus: str, grid: Grid, systems: list[System], *, split: str = "test", truth: Truth = "labels",
+    cache: str | Path | None = None, workers: int = 1, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure `systems` at every point of `grid` on the recordings of a split of `corpus` (``KIND:PATH``).
+    """Measure `systems` at every point of `grid` on the recordings of a split of `corpus` (``KIND:PATH``), against
+    their labels or, with `truth` ``self``, against the estimates of each system for the uncoded faces.
 
     Coded faces and estimates are cached in the folder `cache` (default: ``~/.cache/lowbeam``). `progress` counts
     recordings, then jobs (a recording at the points that differ in frame rate). Returns results ready for JSON:
@@ -59,7 +61,7 @@ def sweep(
     scale without a codec; ``failed``, points that could not be measured, with the reason. Raises `UsageError`,
     `CorpusError`, `ModelError` or `OutputError`.
     """
-    tracks = _labelled_tracks(corpus, split, cache, progress)
+    tracks = scored_tracks(corpus, split, truth, cache, progress)
     runs = (Path(cache) if cache is not None else default_cache()) / "curve"
     work = _Work(corpus, split, None if cache is None else Path(cache), runs, systems)
     missing = {codec for codec, there in available_codecs().items() if not there} & set(grid.codecs)
@@ -69,32 +71,33 @@ def sweep(
     # Largest faces first, so that no process has much left when the others finish.
     jobs.sort(key=lambda job: (job.scale, not job.points))
     done, failed = _run(jobs, work, workers, progress)
+    truths = {system.name: _truths(done[None, 1], tracks, system.name, truth) for system in systems}
     failed |= {point: "this FFmpeg lacks the codec" for point in grid.points() if point.codec in missing}
     return {
-        "version": RESULTS_VERSION, "corpus": corpus_name(corpus), "split": split, "recordings": len(tracks),
+        "version": RESULTS_VERSION, "corpus": corpus_name(corpus), "split": split, "truth": truth,
+        "recordings": len(tracks),
         "seconds": round(sum(float(t.time_s[-1] - t.time_s[0]) for t in tracks), 2),
         "systems": {system.name: system.model for system in systems},
         "uncoded": {
             system.name: {
                 str(scale): found
                 for scale in dict.fromkeys((1, *grid.scales))
-                if (found := score(done[None, scale], tracks, system.name)) is not None
+                if (found := score(done[None, scale], tracks, system.name, truths[system.name])) is not None
             }
             for system in systems
         },
         "points": [
-            _point(point, done[point, point.scale], tracks, systems)
+            _point(point, done[point, point.scale], tracks, systems, truths)
             for point in grid.points() if (point, point.scale) in done and point not in failed
         ],
         "failed": [{"point": str(point), "reason": reason} for point, reason in failed.items()],
     }  # fmt: skip
 
 
-def _labelled_tracks(corpus: str, split: str, cache: str | Path | None, progress: Progress | None) -> list[Track]:
-    tracks = tracks_of(load_labelled(corpus, split, cache=cache, progress=progress))
-    if any(len(track) < 2 for track in tracks):
-        raise CorpusError(f"{corpus} has a recording with a single face; a sweep needs two or more")
-    return tracks
+def _truths(uncoded: list[RunResult], tracks: list[Track], system: str, truth: Truth) -> list[Affect]:
+    if truth == "labels" or any(system not in result.readings for result in uncoded):
+        return [track.affect for track in tracks]
+    return [result.readings[system] for result in uncoded]
 
 
 Done = dict[tuple[OperatingPoint | None, int], list[RunResult]]
@@ -162,7 +165,11 @@ def _do(job: _Job) -> list[RunResult | str]:
 
 
 def _point(
-    point: OperatingPoint, results: list[RunResult], tracks: list[Track], systems: list[System]
+    point: OperatingPoint,
+    results: list[RunResult],
+    tracks: list[Track],
+    systems: list[System],
+    truths: dict[str, list[Affect]],
 ) -> dict[str, Any]:
     seconds = sum(result.weight.duration_s for result in results)
     faces = sum(result.weight.faces for result in results)
@@ -178,6 +185,6 @@ def _point(
         "bits_per_pixel": round(8 * payload / (faces * FACE_SIDE**2), 6),
         "scores": {
             system.name: found
-            for system in systems if (found := score(results, tracks, system.name)) is not None
+            for system in systems if (found := score(results, tracks, system.name, truths[system.name])) is not None
         },
     }  # fmt: skip
