@@ -186,10 +186,10 @@ def test_rate_control_never_lets_a_window_overflow(sizes: list[tuple[float, int]
         assert sum(size for t, size in sent if start <= t < start + WINDOW_S) <= budget.window_bytes + 1e-6
 
 
-def test_a_stream_begins_with_no_more_than_two_seconds_of_its_budget() -> None:
+def test_a_stream_begins_with_no_more_than_three_seconds_of_its_budget() -> None:
     control = RateControl(Budget(4000), rungs("hevc"))
     sent = [size for size in [100] * 20 if control.wants(0.0, math.inf) and control.admits(0.0, size, 0, False)]
-    assert sum(size + IP_UDP_RTP for size in sent) <= 2 * 4000 / 8
+    assert sum(size + IP_UDP_RTP for size in sent) <= 3 * 4000 / 8
 
 
 def test_a_budget_for_less_than_a_face_sends_one_in_ten_seconds_and_says_so(hr_faces: Faces, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_the_table_that_ships_rises_for_every_codec() -> None:
         steps = ladder(4000, codec)
         assert [e.bps for e in steps] == sorted({e.bps for e in steps})
         kept = [e.kept.real + e.kept.rendered for e in steps]
-        assert all(later > earlier - 0.05 for earlier, later in pairwise(kept))
+        assert all(later > earlier - 0.08 for earlier, later in pairwise(kept))
         assert min(min(e.kept.real, e.kept.rendered) for e in steps) > 0.1
     assert ladder(4000, "gif") == []
 

@@ -23,7 +23,7 @@ class ReceiverMirror:
         self._header: TrackHeader | None = None
         self._decoder: Decoder | None = None
         self._own, self._looked_s = (0.0, 0.0), math.nan
-        self._residual = 0.0  # mean squared error after a face was received
+        self._residual, self._count = 0.0, 0  # mean squared error after a face was received, and number of faces
         self.debt = math.inf
         self.last: Estimates | None = None
 
@@ -45,7 +45,9 @@ class ReceiverMirror:
             self._header, self._decoder = header, open_decoder(header)
         for time_ms, pixels in self._decoder.decode(coded):
             self.last = self._receiver(pixels, time_ms / 1000)
-            self._residual += RESIDUAL_GAIN * (self._squared_error(self.last) - self._residual)
+            self._count += 1
+            gain = max(RESIDUAL_GAIN, 1 / self._count)
+            self._residual += gain * (self._squared_error(self.last) - self._residual)
             self.debt = 0.0
 
     def _squared_error(self, received: Estimates) -> float:

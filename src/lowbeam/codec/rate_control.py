@@ -17,7 +17,7 @@ from lowbeam.codec.operating_table import Entry
 THRESHOLD = 0.0018  # debt at which a face is sent where half of the budget is used: an error of 0.06 for 0.5 s
 REFRESH_S = 2.0  # a face is sent again after this time if most of the budget is left
 REFRESH_SHARE = 0.6  # of the budget that may be used then
-CREDIT_S = 2.0  # at its start a stream may send as much at once as in this time
+CREDIT_S = 3.0  # at its start a stream may send as much at once as in this time
 CHANGE_EVERY_S = 30.0  # another operating point, which begins with a key face, is taken when a key face is due,
 EARLY_CHANGE_S, EARLY_CHANGE = 10.0, 2.0  # or earlier if the budgets of the entries differ by this factor
 GUESS = 1.2  # estimate of the next face's size, relative to the last

@@ -23,9 +23,10 @@ def filled_in(time_s: NDArray[np.float64], readings: Affect, at_s: NDArray[np.fl
 def score(
     results: list[RunResult], tracks: list[Track], system: str, truths: list[Affect] | None = None
 ) -> dict[str, dict[str, float]] | None:
-    """RMSE, CC (0 if the estimates are constant) and CCC of valence and arousal over all frames of all recordings, whether they were sent or not, with
-    each estimate held until the next; also the CCC if they are joined by straight lines (``linear_ccc``) or smoothed
-    (``smooth_ccc``). Compared with `truths`, by default the labels. None if the `system` has no estimates."""
+    """RMSE, CC (0 if the estimates are constant) and CCC of valence and arousal over all frames of all recordings,
+    whether they were sent or not, with each estimate held until the next; also the CCC if they are joined by straight
+    lines (``linear_ccc``) or smoothed (``smooth_ccc``). Compared with `truths`, by default the labels. None if the
+    `system` has no estimates."""
     if any(system not in result.readings for result in results):
         return None
     pairs = list(zip(results, tracks, strict=True))
@@ -37,10 +38,11 @@ def score(
     held, linear, smooth = found("hold"), found("linear"), found("smooth")
     return {
         name: {
-            "rmse": round(rmse(held[:, i], truth[:, i]), DIGITS), "cc": round(float(np.nan_to_num(cc(held[:, i], truth[:, i]))), DIGITS),
+            "rmse": round(rmse(held[:, i], truth[:, i]), DIGITS),
+            "cc": round(float(np.nan_to_num(cc(held[:, i], truth[:, i]))), DIGITS),
             "ccc": round(ccc(held[:, i], truth[:, i]), DIGITS),
             "linear_ccc": round(ccc(linear[:, i], truth[:, i]), DIGITS),
             "smooth_ccc": round(ccc(smooth[:, i], truth[:, i]), DIGITS),
         }
         for i, name in enumerate(AFFECT_NAMES)
-    }  # fmt: skip
+    }
