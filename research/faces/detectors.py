@@ -252,8 +252,8 @@ def one_core() -> Iterator[None]:
 
 
 def measure_times(video: str | Path) -> list[dict[str, Any]]:
-    """Milliseconds on one core: of detection at each size that is used (the median over frames), and of a tracker's
-    update (the mean over the frames, the median over rounds). All take turns."""
+    """Milliseconds of processor time, on one core: of detection at each size that is used (the median over frames), and
+    of a tracker's update (the mean over the frames, the median over rounds). All take turns."""
     with VideoSource(video) as source:
         frames = [(frame.grey, frame.time_s) for frame, _ in zip(source, range(TIMED_FRAMES), strict=False)]
     height, width = frames[0][0].shape
@@ -278,9 +278,9 @@ def _detection_times(
     for grey, _ in frames[:: max(1, len(frames) // 40)]:
         for index, (_, size, detect) in enumerate(kinds):
             given = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR))
-            begin = time.perf_counter()
+            begin = time.process_time()
             detect(given)
-            spent.setdefault(index, []).append(1000 * (time.perf_counter() - begin))
+            spent.setdefault(index, []).append(1000 * (time.process_time() - begin))
     return [
         {"finder": name, "what": "detection", "size": f"{size[0]}×{size[1]}", "ms": median(spent[index])}
         for index, (name, size, _) in enumerate(kinds)
@@ -292,8 +292,8 @@ def _update_times(frames: list[tuple[Grey, float]], size: str) -> list[dict[str,
     for _ in range(ROUNDS):
         for name, make in TRACKERS.items():
             tracker = make()
-            begin = time.perf_counter()
+            begin = time.process_time()
             for grey, time_s in frames:
                 tracker.update(grey, time_s)
-            spent[name].append(1000 * (time.perf_counter() - begin) / len(frames))
+            spent[name].append(1000 * (time.process_time() - begin) / len(frames))
     return [{"finder": name, "what": "update", "size": size, "ms": median(found)} for name, found in spent.items()]

@@ -110,13 +110,14 @@ def where_better(rows: list[Row], finder: str) -> str:
     }  # fmt: skip
     lines = []
     for key, (what, cost) in figures.items():
-        both = [(row["condition"], row[finder][key], row[other][key]) for row in rows]
+        pairs = [(row["condition"], row[finder][key], row[other][key]) for row in rows]
+        both = [(name, one, two) for name, one, two in pairs if None not in (one, two)]
         better = [
             name for name, one, two in both
-            if None not in (one, two) and cost(one) < cost(two) and max(one, two) > CLEARLY * min(one, two)
+            if cost(one) < cost(two) and max(one, two) > CLEARLY * min(one, two)
         ]  # fmt: skip
         if better:
-            where = "in every condition" if len(better) == len(rows) else "; ".join(better)
+            where = "in every condition in which both find faces" if len(better) == len(both) else "; ".join(better)
             lines.append(f"- {NAMES[finder]} {what}: {where}.")
     return "\n".join(lines) or f"- {NAMES[finder]} is clearly better in no condition."
 
