@@ -42,6 +42,19 @@ def print_checks(checks: list[dict[str, Any]]) -> None:
     print_table(("trained on", "tested on", "V ccc", "A ccc"), rows, words=2)
 
 
+def print_detectors(results: dict[str, Any]) -> None:
+    """Print results of `measure_detectors`: the share of frames in which a face was found, and the jitter of its centre
+    in sides, by condition and finder; then milliseconds per call."""
+    finders = [row["finder"] for row in results["framing"]]
+    rows = [
+        (row["condition"], *(figure(row[name][key]) for key in ("found", "centre_jitter") for name in finders))
+        for row in results["conditions"]
+    ]
+    print_table(("condition", *(f"{name} {what}" for what in ("found", "jitter") for name in finders)), rows)
+    times = [(row["finder"], row["what"], row["size"], f"{row['ms']:.2f}") for row in results["times"]]
+    print_table(("finder", "task", "pixels", "ms"), times, words=2)
+
+
 def operating_table_line(table: dict[str, Any]) -> str:
     """A summary of an operating table (see `make_operating_table`) in one line."""
     entries = table["entries"]

@@ -35,7 +35,7 @@ class Detector(Protocol):
 class YunetDetector:
     """YuNet (Wu, Peng & Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector"), OpenCV Zoo's model of March 2023.
 
-    It finds faces with a height of about 10 to 300 pixels, frontal, tilted and turned. Raises `ModelError` if the
+    It finds faces with a height of about 25 to 400 pixels, frontal, tilted and turned. Raises `ModelError` if the
     weights are missing, which the installation of the package brings.
     """
 
@@ -66,6 +66,8 @@ def _decoded(
     The score is √(class · objectness); a box is relative to its cell, its size logarithmic."""
     product = (face * object_)[0, :, 0]  # of two probabilities
     cells = np.flatnonzero(product >= LOWEST_SCORE**2)
+    if not len(cells):
+        return np.empty((0, 4), np.float32)
     right, down, _, height = box[0, cells].T
     x, y = (cells % columns + right) * stride, (cells // columns + down) * stride
     return np.stack([np.sqrt(product[cells]), x, y, SIDE * np.exp(height) * stride], 1)

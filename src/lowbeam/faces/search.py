@@ -12,10 +12,10 @@ NEAR_SIDES, FAR_SIDES = 2.0, 2.8  # side of the window around a face, in sides o
 FACE_PX = 80  # height of the face in a window; multiplied by the above it is a multiple of 32
 
 
-def search_frame(detector: Detector, grey: Grey, longest_px: int) -> list[Detection]:
-    """The faces in the whole frame `grey`, uint8 (h, w), downsampled so that its longer side is at most `longest_px`;
-    in frame pixels, by falling score."""
-    factor = min(1.0, longest_px / max(grey.shape))
+def search_frame(detector: Detector, grey: Grey, longest_px: int, most_factor: float = 1.0) -> list[Detection]:
+    """The faces in the whole frame `grey`, uint8 (h, w), resampled so that its longer side is `longest_px`, but by no
+    more than `most_factor`; in frame pixels, by falling score."""
+    factor = min(most_factor, longest_px / max(grey.shape))
     small = grey if factor == 1.0 else _resized(grey, factor)
     return [Detection(found.box.scaled(1 / factor), found.score) for found in detector(small)]
 

@@ -10,7 +10,7 @@ class OneEuroFilter:
     irregular in time.
     """
 
-    SPEED_HZ = 4.0  # cutoff of the filter for the speed
+    SPEED_HZ = 2.0  # cutoff of the filter for the speed
 
     def __init__(self, rest_hz: float, speed_gain: float) -> None:
         self._rest_hz, self._speed_gain = rest_hz, speed_gain

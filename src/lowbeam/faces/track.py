@@ -9,11 +9,13 @@ from lowbeam.faces.search import FAR_SIDES, NEAR_SIDES, search_around, search_fr
 from lowbeam.faces.smooth import OneEuroFilter
 
 DETECT_EVERY_S = 0.06  # seconds: every second frame at 25 a second; between, the motion is extrapolated
+FAST, FAST_FOR_S = 1.0, 0.5  # sides per second: after a face moved so fast, every frame is searched for a while
 QUICK_PX, THOROUGH_PX = 320, 640  # longer side at which a whole frame is searched
+ENLARGED_PX, MOST_FACTOR = 1280, 2.0  # the same for faces of 12 to 25 pixels, where no other is found
 THOROUGH_EVERY_S = 2.0  # seconds between thorough searches, which also find small and new faces
 RETRY_S = 0.5  # the same while no face is tracked
 MAX_WINDOWS = 4  # faces that are searched one by one; of more, the whole frame is searched
-NEW_SCORE = 0.7  # of a face that is not tracked yet; a tracked one needs only the detector's lowest score
+NEW_SCORE = 0.6  # of a face that is not tracked yet; a tracked one needs only the detector's lowest score
 MAX_SHIFT, SHIFT_PER_S = 0.6, 1.2  # sides by which a face may have moved: at once, and in addition for each second
 MAX_SHIFT_SUM = 2.0
 MAX_RATIO = 1.8  # by which its size may have changed
@@ -36,6 +38,7 @@ class _Track:
         self.presence = 0.0  # sum of box areas: greatest for the largest and longest-lived face
         self._box, self._seen_s = box, time_s
         self._velocity = (0.0, 0.0)  # pixels per second
+        self.fast_s = -math.inf  # time at which it last moved fast
         self._smooth_from(box)
 
     @property
@@ -45,7 +48,7 @@ class _Track:
 
     def _smooth_from(self, box: Box) -> None:
         # Speeds are measured in face sides, the side as its logarithm, so that one setting fits all sizes.
-        self._filters = tuple(OneEuroFilter(rest_hz=1.0, speed_gain=g) for g in (40.0, 40.0, 4.0))
+        self._filters = tuple(OneEuroFilter(rest_hz=1.0, speed_gain=g) for g in (40.0, 40.0, 2.0))
         self.box = box
 
     def expected(self, time_s: float) -> Box:
@@ -71,6 +74,8 @@ class _Track:
         (from_x, from_y), (x, y) = self._box.centre, box.centre
         is_near = 0 < step_s <= COAST_S
         self._velocity = ((x - from_x) / step_s, (y - from_y) / step_s) if is_near else (0.0, 0.0)
+        if math.hypot(*self._velocity) > FAST * box.side:
+            self.fast_s = time_s
         self._box, self._seen_s = box, time_s
         self._smooth(box, time_s)
 
@@ -96,13 +101,14 @@ class FaceTracker:
         self._detector = detector
         self._tracks: list[_Track] = []  # of the frame before
         self._lost: list[_Track] = []
-        self._thorough_s = self._detected_s = -math.inf
+        self._enlarged_s = self._thorough_s = self._detected_s = -math.inf
         self._next_face = 0
 
     def update(self, grey: Grey, time_s: float) -> list[Sighting]:
         """The faces in a grey frame, uint8 (h, w), at `time_s` (seconds), the primary first: the face with the largest
         sum of box areas so far."""
-        if self._tracks and time_s - self._detected_s < DETECT_EVERY_S:
+        is_fast = any(time_s - track.fast_s < FAST_FOR_S for track in self._tracks)
+        if self._tracks and not is_fast and time_s - self._detected_s < DETECT_EVERY_S:
             for track in self._tracks:
                 track.coast(time_s)
         else:
@@ -132,7 +138,11 @@ class FaceTracker:
         if time_s - self._thorough_s < every_s:
             return search_frame(self._detector, grey, QUICK_PX)
         self._thorough_s = time_s
-        return search_frame(self._detector, grey, THOROUGH_PX)
+        found = search_frame(self._detector, grey, THOROUGH_PX)
+        if not found and not self._tracks and time_s - self._enlarged_s >= THOROUGH_EVERY_S:
+            self._enlarged_s = time_s
+            found = search_frame(self._detector, grey, ENLARGED_PX, MOST_FACTOR)
+        return found
 
     def _begun(self, found: list[Detection], time_s: float) -> list[_Track]:
         """Tracks of the faces in `found` that were lost at their place, or are new. Removes them from `found`."""

@@ -1,0 +1,1 @@
+"""Research on the face finder: lowbeam's beside the one that it used before."""
