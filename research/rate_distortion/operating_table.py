@@ -24,6 +24,7 @@ from lowbeam.pool import shared
 from lowbeam.progress import Progress
 from lowbeam.recognize import Recognizer
 
+KINDS = ("real", "rendered")
 LOOK_FPS = 10.0  # frames per second at which the sender looks at the face
 BUDGETS_BPS = (400, 600, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 24_000, 32_000)
 SCALES = (1, 2, 3, 4, 6, 8)
@@ -66,7 +67,7 @@ class _Worker:
         for bps in BUDGETS_BPS:
             per_s = bps / 8 / Budget(bps).weigh(round(size), 0)
             if FACES_PER_S[0] <= per_s <= FACES_PER_S[1]:
-                yield self._row(point, bps, ("real", "rendered"))
+                yield self._row(point, bps, KINDS)
 
     def _row(self, point: OperatingPoint, bps: float, kinds: tuple[str, ...]) -> dict[str, Any]:
         row: dict[str, Any] = asdict(point) | {"bps": bps}
@@ -129,27 +130,26 @@ def read_points(paths: list[Path]) -> dict[str, Any]:
     return first | {"rows": rows}
 
 
-def make_operating_table(points: dict[str, Any]) -> dict[str, Any]:
+def make_operating_table(points: dict[str, Any], kinds: tuple[str, ...] = KINDS) -> dict[str, Any]:
     """The table as JSON, from `measure_points`: for each codec and budget, the point that keeps most. An entry that
     does not exceed that of the next lower budget is left out: rate control then sends more often there.
 
-    Real and rendered people count alike: each by its mean CCC as a share of the best that was measured. It is averaged
-    over neighbouring QPs and budgets, so that no point is chosen by chance.
-    """
+    The `kinds` of people, by default real and rendered ones, count alike: each by its mean CCC as a share of the best
+    that was measured. It is averaged over neighbouring QPs and budgets, so that no point is chosen by chance."""
     rows = points["rows"]
-    best = {kind: max(_mean(row, kind) for row in rows) for kind in ("real", "rendered")}
-    worth = {_key(row): sum(_mean(row, kind) / best[kind] for kind in best) / 2 for row in rows}
+    best = {kind: max(_mean(row, kind) for row in rows) for kind in kinds}
+    worth = {_key(row): sum(_mean(row, kind) / best[kind] for kind in kinds) / len(kinds) for row in rows}
     entries = []
     for codec in dict.fromkeys(row["codec"] for row in rows):
         most = 0.0
         for bps in sorted({row["bps"] for row in rows if row["codec"] == codec}):
             there = [row for row in rows if row["codec"] == codec and row["bps"] == bps]
             row = max(there, key=lambda row: _smoothed(row, worth))
-            if min(_mean(row, kind) for kind in best) < MIN_KEPT or _smoothed(row, worth) <= most + GAIN:
+            if min(_mean(row, kind) for kind in KINDS) < MIN_KEPT or _smoothed(row, worth) <= most + GAIN:
                 continue
             most = _smoothed(row, worth)
             settings = {name: row[name] for name in ("codec", "scale", "qp", "fps", "bps", "face_bytes", "cue_bytes")}
-            entries.append(settings | {f"kept_{kind}": round(_mean(row, kind), 4) for kind in best})
+            entries.append(settings | {f"kept_{kind}": round(_mean(row, kind), 4) for kind in KINDS})
     return {name: points[name] for name in ("model", "real", "rendered")} | {"entries": entries}
 
 

@@ -10,6 +10,7 @@ from lowbeam.codec.wire import BATCH_S, FACE_HEADER, IP_TCP, IP_UDP_RTP, TLS_REC
 from lowbeam.errors import SourceError, reason
 from lowbeam.evaluate.curve.envelope import uncoded
 from lowbeam.evaluate.curve.results import read_sweeps
+from research.rate_distortion.budget_tables import kept_table, plot_kept
 from research.rate_distortion.page_tables import (
     ANCHOR,
     bd_rate_table,
@@ -38,16 +39,20 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
 
     The folder holds sweeps of the default model, ``valid.json`` and ``test.json`` (or several, ``test-*.json``, with
     different points); ``systems.json``, a sweep of the compared systems; ``stills.json`` and ``corpus.json`` of
-    ``python -m research stills`` and ``corpus``; ``losses.json``, a list of the ``NAME-valid.json`` of training runs;
-    and optionally sweeps on other corpora, ``memory-*.json``. Raises `SourceError` where a file is missing or damaged,
-    and `OutputError`.
-    """
+    ``python -m research stills`` and ``corpus``; ``budgets-rendered.json`` and ``budgets-real.json`` of ``lowbeam
+    budgets``, ``budgets-held-out.json`` of ``python -m research held-out-budgets``, and ``real-points.json``, a sweep
+    of real people with the uncoded estimates as the truth; ``losses.json``, a list of the ``NAME-valid.json`` of
+    training runs; and optionally sweeps on other corpora, ``memory-*.json``. Raises `SourceError` where a file is
+    missing or damaged, and `OutputError`."""
     folder, page = Path(results), Path(page)
     test, valid, systems = (read_sweeps(sorted(folder.glob(f"{name}*.json"))) for name in ("test", "valid", "systems"))
     others = [read_sweeps([path]) for path in sorted(folder.glob("memory-*.json"))]
     stills, corpus, losses = (_read(folder / f"{name}.json") for name in ("stills", "corpus", "losses"))
+    real, rendered, held_out = (_read(folder / f"budgets-{name}.json") for name in ("real", "rendered", "held-out"))
+    real_points = read_sweeps([folder / "real-points.json"])
     system = next(iter(test["systems"]))
     if plots:
+        plot_kept(real, rendered, folder / "budgets.png")
         plot_systems(systems, folder / "systems.png", "hevc", systems["points"][0]["fps"])
         plot_envelopes(test, folder / "envelope.png", system)
         plot_frame_rates(test, folder / "frame-rates.png", list(test["systems"])[:2], "rtp_bps")
@@ -57,6 +62,9 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
             rtp_overhead=IP_UDP_RTP, tls_overhead=IP_TCP + TLS_RECORD, face_header=FACE_HEADER, batch_s=f"{BATCH_S:g}",
             uncoded_valence=f"{uncoded(test, system, 'valence'):.3f}", recordings=test["recordings"],
             uncoded_arousal=f"{uncoded(test, system, 'arousal'):.3f}", minutes=f"{test['seconds'] / 60:.0f}",
+            kept_rendered=kept_table(rendered), kept_real=kept_table(real), kept_held_out=kept_table(held_out),
+            real_people=real["recordings"], real_seconds=f"{real['seconds']:.0f}",
+            real_envelope=envelope_table(real_points, system), real_measured=measured_points(real_points),
             budgets=budget_table(test, valid, system), systems_fps=f"{systems['points'][0]['fps']:g}",
             systems=systems_table(systems), envelope=envelope_table(test, system),
             bd_rates=bd_rate_table(systems, test, system), measured=measured_points(test),
@@ -64,7 +72,7 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
             memory_of_others=memory_of_others_table(others), losses=losses_table(losses),
             stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
             stills=stills_table(stills), corpus=corpus_table(corpus),
-            commands=_commands(corpus, valid, test, systems, stills, *others),
+            commands=_commands(rendered, real, held_out, real_points, corpus, valid, test, systems, stills, *others),
             missing=missing_points(test, valid, systems),
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, StopIteration) as error:

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from lowbeam.codec.operating_point import OperatingPoint
 
@@ -35,20 +36,26 @@ class Entry:
 @cache
 def operating_table() -> tuple[Entry, ...]:
     """The entries of the shipped table. Their budgets count RTP packets."""
+    return entries_of(json.loads(TABLE.read_text(encoding="utf-8")))
+
+
+def entries_of(table: dict[str, Any]) -> tuple[Entry, ...]:
+    """The entries of a table in the form of its file."""
     return tuple(
         Entry(
             OperatingPoint(row["codec"], row["scale"], row["qp"], row["fps"]), row["bps"], row["face_bytes"],
             row["cue_bytes"], Kept(row["kept_real"], row["kept_rendered"]),
         )
-        for row in json.loads(TABLE.read_text(encoding="utf-8"))["entries"]
+        for row in table["entries"]
     )  # fmt: skip
 
 
-def ladder(bps: float, codec: str | None = None) -> list[Entry]:
-    """The entries of one codec by rising budget. Without a `codec` it is the one that keeps most at a budget of `bps`.
-    Empty if the table has no entry of the codec."""
-    codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in operating_table()})
-    ladders = [sorted((e for e in operating_table() if e.point.codec == name), key=lambda e: e.bps) for name in codecs]
+def ladder(bps: float, codec: str | None = None, table: tuple[Entry, ...] | None = None) -> list[Entry]:
+    """The entries of one codec in `table`, by default the shipped one, by rising budget. Without a `codec` it is the
+    one that keeps most at a budget of `bps`. Empty if the table has no entry of the codec."""
+    entries = operating_table() if table is None else table
+    codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in entries})
+    ladders = [sorted((e for e in entries if e.point.codec == name), key=lambda e: e.bps) for name in codecs]
 
     def worth(rungs: list[Entry]) -> float:
         kept = entry_for(rungs, bps).kept

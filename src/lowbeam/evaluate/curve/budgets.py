@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from lowbeam.codec.budget import Budget
-from lowbeam.codec.operating_table import ladder
+from lowbeam.codec.operating_table import Entry, ladder
 from lowbeam.corpora.choose import corpus_name
 from lowbeam.corpora.labelled import Affect, Track
 from lowbeam.evaluate.curve.budget_runs import BudgetRun, Known, run_with_budget
@@ -30,13 +30,14 @@ class _Work:
     truth: Truth
     cache: Path | None
     model: str
+    table: tuple[Entry, ...] | None
 
 
 class _Worker:
     """The state of a process."""
 
     def __init__(self, work: _Work) -> None:
-        self.recognizer = Recognizer(work.model)
+        self.recognizer, self.table = Recognizer(work.model), work.table
         self.tracks = scored_tracks(work.corpus, work.split, work.truth, work.cache)
         self.known: dict[int, Known] = defaultdict(dict)
 
@@ -51,18 +52,19 @@ def _begin(work: _Work) -> None:
 def _run(job: tuple[int, Budget, str | None]) -> BudgetRun:
     recording, budget, codec = job
     worker = _worker[0]
-    return run_with_budget(
-        worker.tracks[recording], budget, ladder(budget.bps, codec), worker.recognizer, worker.known[recording]
-    )  # fmt: skip
+    rungs = ladder(budget.bps, codec, worker.table)
+    return run_with_budget(worker.tracks[recording], budget, rungs, worker.recognizer, worker.known[recording])
 
 
 def measure_budgets(
     corpus: str, budgets: list[Budget], model: str, *, split: str = "test", truth: Truth = "labels",
-    codec: str | None = None, cache: str | Path | None = None, workers: int = 1, progress: Progress | None = None,
+    codec: str | None = None, table: tuple[Entry, ...] | None = None, cache: str | Path | None = None,
+    workers: int = 1, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Send the recordings of a split of `corpus` (``KIND:PATH``) within each of `budgets`, as ``lowbeam pack --budget``
     does, and compare the estimates by `model` with the labels or, with `truth` ``self``, with its own estimates of the
-    uncoded faces. `cache` is the folder of the recordings' faces; `progress` counts jobs (a recording at a budget).
+    uncoded faces. `table` replaces the shipped operating table. `cache` is the folder of the recordings' faces;
+    `progress` counts jobs (a recording at a budget).
 
     Returns results ready for JSON: ``uncoded``, the CCC of valence and arousal without coding, and ``budgets``, each
     with the budget, the mean rate used in bits per second, faces per second, and the CCC over all frames by how the
@@ -76,7 +78,7 @@ def measure_budgets(
     truths = uncoded if truth == "self" else [track.affect for track in tracks]
     jobs = [(recording, budget, codec) for budget in budgets for recording in range(len(tracks))]
     runs: dict[tuple[int, Budget], BudgetRun] = {}
-    work = _Work(corpus, split, truth, folder, model)
+    work = _Work(corpus, split, truth, folder, model, table)
     for count, ((recording, budget, _), run) in enumerate(shared(_run, jobs, workers, _begin, work), 1):
         runs[recording, budget] = run
         if progress is not None:
