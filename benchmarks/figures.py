@@ -110,7 +110,7 @@ def features_list(measured: dict[str, Any], speed: dict[str, Any], memory: dict[
     peak = max(value for row in memory.values() for key, value in row.items() if key != "ratio")
     return "\n".join([
         "- **Few bits**: within a budget (RTP/UDP/IPv4 headers counted), live estimates keep this share of what the "
-        f"model estimates from the uncoded video: {_shares('real')} on seven lively real people (agreement with the uncoded "
+        f"model estimates from the uncoded video: {_shares('real')} on seven real people (agreement with the uncoded "
         f"estimates), {_shares('rendered')} on five rendered people (agreement with the truth).",
         f"- **Fast**: one core packs {street['pack, within 4 kbit/s']['frames_per_s']:,.0f} frames/s of video, reads "
         f"{street['read a video, every frame']['frames_per_s']:,.0f} frames/s of video, and estimates from "

@@ -28,6 +28,7 @@ from lowbeam.mirror import ReceiverMirror
 from lowbeam.pipeline.outputs import PrimaryOutput
 from lowbeam.recognize import Recognizer
 from lowbeam.scale import Faces, shrink
+from lowbeam.trace import at_times
 
 
 @pytest.mark.parametrize(
@@ -302,6 +303,32 @@ def test_pack_with_a_budget_says_what_it_chose_and_what_to_expect(
     lean = run_cli("pack", short_clip, "-o", tmp_path / "c.mkv", "--budget", "20bps")
     assert lean.returncode == 0
     assert "less than one face in ten seconds needs" in lean.stderr
+
+
+CLIPS = ("WolfgangLanger_Pexels.mp4", "face_noface.mov", "single_face.mp4", "real/expressive_d18.mp4",
+         "real/expressive_d20.mp4", "real/expressive_d3.mp4", "real/expressive_d9.mp4", "real/speech_a.mp4",
+         "real/speech_b.mp4", "real/turning_a.mp4")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLIPS)
+def test_more_budget_is_not_worse_on_real_video(name: str, shared: Path, tmp_path: Path) -> None:
+    video, reader = shared / "video" / name, lowbeam.Reader()
+    uncoded = reader.read(video)
+
+    def error(budget: str) -> float:
+        """Root mean square over the frames with a face, valence and arousal, with estimates held."""
+        lowbeam.pack(video, tmp_path / "b.mkv", budget=budget)
+        found = reader.read(tmp_path / "b.mkv")
+        errors = [
+            at_times(found.time_s, found[v], found[f"{v}_std"], uncoded.time_s, "hold")[0] - uncoded[v]
+            for v in ("valence", "arousal")
+        ]
+        return float(np.sqrt(np.mean(np.square(errors))))
+
+    errors = [error(budget) for budget in ("1kbps", "4kbps", "16kbps")]
+    assert errors[1] <= errors[0] + 0.03  # some clips are short and noisy
+    assert errors[2] <= errors[1] + 0.03
 
 
 def test_a_budget_of_a_file_holds_for_the_file(clip: Path, tmp_path: Path) -> None:
