@@ -5,7 +5,7 @@
 # make figures  write what was measured into README, docs and cards
 #
 # Targets that run the script of the same name in research/scripts, which says what it needs and how long it takes:
-# make people | recognizer | tries | curve | paper | converged  FERPLUS=... PEOPLE=... FACE_MODEL=... FACES96=... WORKERS=...
+# make people | recognizer | tries | curve | paper | converged  FERPLUS=... PEOPLE=... REAL=... FACE_MODEL=... FACES96=... WORKERS=...
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +34,7 @@ bench: $(VENV)/.bench
 figures: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.figures
 
-export FERPLUS PEOPLE FACE_MODEL FACES96 WORKERS
+export FERPLUS PEOPLE REAL FACE_MODEL FACES96 WORKERS
 recognizer curve: $(VENV)/.bench
 $(SCRIPTS): $(VENV)/.dev
 	research/scripts/$@.sh

@@ -59,7 +59,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytes
         notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     printed = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
-    assert re.search(r"^96 px, 25 fps +valence +0\.9", printed, re.MULTILINE)
+    assert re.search(r"^16kbps +valence +0\.9", printed, re.MULTILINE)
 
 
 def test_the_notebook_names_no_folder_of_its_author() -> None:

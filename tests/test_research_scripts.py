@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 SCRIPTS = sorted((ROOT / "research" / "scripts").glob("*.sh"))
-DATA = ("FERPLUS", "PEOPLE", "FACE_MODEL", "FACES96")
+DATA = ("FERPLUS", "PEOPLE", "REAL", "FACE_MODEL", "FACES96")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

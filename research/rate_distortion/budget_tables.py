@@ -28,6 +28,15 @@ def kept_table(results: dict[str, Any]) -> str:
     return markdown_table(["budget", "kbit/s used", "faces/s", *heads, "share kept, held / smoothed"], rows)
 
 
+def within_table(results: dict[str, Any]) -> str:
+    """The share of frames within one standard deviation, by budget and by how estimates are filled in."""
+    rows = [
+        [f"{row['bps'] / 1000:g} kbit/s", *(f"{row[how]['within_1_std']:.1%}" for how in HOWS)]
+        for row in results["budgets"]
+    ]
+    return markdown_table(["budget", *HOWS.values()], rows)
+
+
 def mean_ccc(row: dict[str, Any], how: str) -> float:
     """The mean CCC of valence and arousal within one budget."""
     return float(np.mean([row[how][name] for name in AFFECT_NAMES]))

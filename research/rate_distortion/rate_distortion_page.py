@@ -10,7 +10,7 @@ from lowbeam.codec.wire import BATCH_S, FACE_HEADER, IP_TCP, IP_UDP_RTP, TLS_REC
 from lowbeam.errors import SourceError, reason
 from lowbeam.evaluate.curve.envelope import uncoded
 from lowbeam.evaluate.curve.results import read_sweeps
-from research.rate_distortion.budget_tables import kept_table, plot_kept
+from research.rate_distortion.budget_tables import kept_table, plot_kept, within_table
 from research.rate_distortion.page_tables import (
     ANCHOR,
     bd_rate_table,
@@ -63,6 +63,7 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
             uncoded_valence=f"{uncoded(test, system, 'valence'):.3f}", recordings=test["recordings"],
             uncoded_arousal=f"{uncoded(test, system, 'arousal'):.3f}", minutes=f"{test['seconds'] / 60:.0f}",
             kept_rendered=kept_table(rendered), kept_real=kept_table(real), kept_held_out=kept_table(held_out),
+            within=within_table(rendered),
             real_people=real["recordings"], real_seconds=f"{real['seconds']:.0f}",
             real_envelope=envelope_table(real_points, system), real_measured=measured_points(real_points),
             budgets=budget_table(test, valid, system), systems_fps=f"{systems['points'][0]['fps']:g}",

@@ -7,11 +7,13 @@
 #
 #   FERPLUS  FER+ folder with train.npz, valid.npz and test.npz
 #   PEOPLE   folder with the rendered corpora (research/scripts/people.sh)
+#   REAL     folder with videos of real people, which need no labels
 #   WORKERS  processes that share the work (default: 2)
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 require FERPLUS "the FER+ folder"
 require PEOPLE "the folder with the rendered corpora"
+require REAL "a folder with videos of real people"
 
 RESULTS=docs/rate-distortion
 STILLS=(--corpus "ferplus:$FERPLUS")
@@ -74,6 +76,17 @@ runs = [json.loads(Path(f"runs/{name}/{name}-valid.json").read_text()) for name 
 print(json.dumps(runs, indent=1))
 PYTHON
 
-# 5. Write the operating table of `lowbeam pack --budget`, and the page.
-python -m research operating-table "$RESULTS/valid.json" -o src/lowbeam/codec/operating_table.json
+# 5. Make the operating table of `lowbeam pack --budget`, and measure budgets with it.
+python -m research operating-points --real "videos:$REAL" --rendered "avec2016:$PEOPLE/people" --workers "$WORKERS" \
+    -o "$RESULTS/operating-points.json"
+python -m research operating-table "$RESULTS/operating-points.json" -o src/lowbeam/codec/operating_table.json
+lowbeam budgets "avec2016:$PEOPLE/people" --workers "$WORKERS" -o "$RESULTS/budgets-rendered.json"
+lowbeam budgets "videos:$REAL" --truth self --workers "$WORKERS" -o "$RESULTS/budgets-real.json"
+python -m research held-out-budgets "videos:$REAL" "$RESULTS/operating-points.json" --workers "$WORKERS" \
+    -o "$RESULTS/budgets-held-out.json"
+lowbeam curve "videos:$REAL" --truth self --models accurate --codecs hevc,avc --scales 1,2,3,4,6,8 \
+    --qps 22,27,32,37,42 --fps 12.5,8,5,4,2.5,2,1.5,1 --workers "$WORKERS" -o runs/curve/real-points
+cp runs/curve/real-points/results.json "$RESULTS/real-points.json"
+
+# 6. Write the page.
 python -m research curve-page --results "$RESULTS" -o docs/rate-distortion.md

@@ -13,12 +13,12 @@ from lowbeam.corpora.choose import corpus_name
 from lowbeam.corpora.labelled import Affect, Track
 from lowbeam.evaluate.curve.budget_runs import BudgetRun, Known, run_with_budget
 from lowbeam.evaluate.curve.pseudo_truth import Truth, scored_tracks, with_own_estimates
-from lowbeam.evaluate.curve.score import DIGITS, filled_in
+from lowbeam.evaluate.curve.score import DIGITS
 from lowbeam.metrics import AFFECT_NAMES, ccc
 from lowbeam.pool import shared
 from lowbeam.progress import Progress
 from lowbeam.recognize import Recognizer
-from lowbeam.trace import How
+from lowbeam.trace import How, at_times
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def measure_budgets(
 
     Returns results ready for JSON: ``uncoded``, the CCC of valence and arousal without coding, and ``budgets``, each
     with the budget, the mean rate used in bits per second, faces per second, and the CCC over all frames by how the
-    estimates are filled in: ``hold``, ``linear`` and ``smooth``. ``per_recording`` has the same for each recording.
+    estimates are filled in: ``hold``, ``linear`` and ``smooth``, with the share of frames that lie within one standard
+    deviation (nominally 0.683 if errors were normal). ``per_recording`` has the same for each recording.
     Raises `UsageError`, `CorpusError`, `ModelError` or `OutputError`.
     """
     folder = None if cache is None else Path(cache)
@@ -101,14 +102,24 @@ def _row(runs: list[BudgetRun], tracks: list[Track], truths: list[Affect]) -> di
     seconds = sum(map(_seconds, tracks))
 
     def kept(how: How) -> dict[str, float]:
-        pairs = zip(runs, tracks, strict=True)
-        return _ccc([filled_in(run.time_s, run.affect, track.time_s, how) for run, track in pairs], truths)
+        found = [_filled_in(run, track, how) for run, track in zip(runs, tracks, strict=True)]
+        errors = np.concatenate([values - truth for (values, _), truth in zip(found, truths, strict=True)])
+        within = np.abs(errors) < np.concatenate([stds for _, stds in found])
+        return _ccc([values for values, _ in found], truths) | {"within_1_std": round(float(within.mean()), DIGITS)}
 
     return {
         "used_bps": round(8 * sum(run.counted_bytes for run in runs) / seconds, 1),
         "faces_per_s": round(sum(len(run.time_s) for run in runs) / seconds, 3),
         **{how: kept(how) for how in get_args(How)},
     }  # fmt: skip
+
+
+def _filled_in(run: BudgetRun, track: Track, how: How) -> tuple[Affect, Affect]:
+    """Valence and arousal at every frame of `track`, and their standard deviations, each (n, 2)."""
+    known = run.estimates
+    columns = ((known.valence, known.valence_std), (known.arousal, known.arousal_std))
+    found = [at_times(run.time_s, v.astype(float), std.astype(float), track.time_s, how) for v, std in columns]
+    return np.stack([values for values, _ in found], 1), np.stack([stds for _, stds in found], 1)
 
 
 def _seconds(track: Track) -> float:
