@@ -14,7 +14,7 @@ from lowbeam.corpora.choose import RECORDINGS, STILLS
 from lowbeam.corpora.kinds import KINDS, RECORDING_KINDS, STILL_KINDS
 
 TAKE_ANY = {"table", "replicate", "train"}
-TAKE_RECORDINGS = {"curve"}
+TAKE_RECORDINGS = {"budgets", "curve"}
 
 
 def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:

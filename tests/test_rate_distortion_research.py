@@ -12,12 +12,14 @@ import pytest
 
 pytest.importorskip("plotly", reason="the curve needs the curve extra")
 
-from conftest import SWEEP_GRID, SWEEP_SYSTEMS
+from conftest import ROOT, SWEEP_GRID, SWEEP_SYSTEMS
 
+from lowbeam.codec import OperatingPoint
 from lowbeam.codec.operating_table import TABLE
 from lowbeam.errors import SourceError
+from lowbeam.evaluate.curve.envelope import agreement, best_within, same_point
 from lowbeam.evaluate.curve.grid import parse_grid
-from lowbeam.evaluate.curve.results import write_results
+from lowbeam.evaluate.curve.results import read_results, write_results
 from lowbeam.evaluate.curve.sweep import sweep
 from lowbeam.evaluate.curve.systems import parse_systems
 from lowbeam.recognize import DEFAULT_MODEL
@@ -120,6 +122,18 @@ def test_an_operating_table_is_made_of_measured_points(
     (tmp_path / "points.json").write_text("{}")
     broken = run_research("operating-table", tmp_path / "points.json", "-o", tmp_path / "table.json")
     assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["real-points", "valid"])
+def test_the_default_point_is_not_dominated(name: str) -> None:
+    sweep_of_people = read_results(ROOT / "docs" / "rate-distortion" / f"{name}.json")
+    system, default = next(iter(sweep_of_people["systems"])), OperatingPoint()
+    settings = {"codec": default.codec, "scale": default.scale, "qp": default.qp, "fps": default.fps}
+    point = same_point(sweep_of_people["points"], settings)
+    best = best_within(sweep_of_people["points"], system, "rtp_bps", point["rtp_bps"])
+    assert best is not None
+    assert agreement(best, system) <= agreement(point, system) + 0.02
+    assert 3000 < point["rtp_bps"] < 4500
 
 
 def run_here(work: Callable, jobs: list, workers: int, begin: Callable, *given: object) -> Iterator:
