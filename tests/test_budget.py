@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lowbeam
-from lowbeam.codec import CODECS, OperatingPoint
+from lowbeam.codec import CODECS, OperatingPoint, open_decoder, open_encoder
 from lowbeam.codec.budget import WINDOW_S, Budget, Counts, parse_budget
 from lowbeam.codec.operating_point import FrameRateLimiter
 from lowbeam.codec.operating_table import Entry, Kept, entry_for, ladder, operating_table
@@ -25,7 +25,7 @@ from lowbeam.errors import UsageError
 from lowbeam.face import Box, Face
 from lowbeam.faces import FaceTracker, FrameFaces
 from lowbeam.mirror import ReceiverMirror
-from lowbeam.pipeline.outputs import PrimaryOutput
+from lowbeam.pipeline.outputs import AllFacesOutput, PrimaryOutput
 from lowbeam.recognize import Recognizer
 from lowbeam.scale import Faces, shrink
 from lowbeam.trace import at_times
@@ -40,8 +40,9 @@ def test_a_budget_is_a_number_and_a_unit(text: str, bps: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("0kbps", "greater than 0"), ("-3kbps", "greater than 0"), ("3", "unit"), ("3kB/s", "unit kb/s"),
-     ("kbps", "not a number"), ("", "not a number"), ("1.2.3kbps", "not a number"), ("1e400bps", "greater than 0")],
+    [("0kbps", "at least 1 bps"), ("-3kbps", "at least 1 bps"), ("3", "unit"), ("3kB/s", "unit kb/s"),
+     ("kbps", "not a number"), ("", "not a number"), ("1.2.3kbps", "not a number"),
+     ("1e400bps", "finite"), ("5e-324bps", "at least 1 bps")],
 )  # fmt: skip
 def test_what_is_no_budget_is_named(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
@@ -109,6 +110,10 @@ def rungs(codec: str) -> list[Entry]:
     return [Entry(OperatingPoint(codec, scale, qp, 10), bps, size, 4, KEPT) for scale, qp, bps, size in steps]
 
 
+def face_at(time_s: float, face: int = 1) -> Face:
+    return Face(time_s, face, Box(10, 20, 100), np.zeros((96, 96), np.uint8))
+
+
 def pack_faces(control: RateControl, path: Path, faces: Faces, fps: float) -> int:
     """Write `faces` at `fps` a second, as many as `control` admits; how many were sent."""
     with PrimaryOutput(control, path, 2.0) as output:
@@ -137,10 +142,10 @@ def test_no_ten_seconds_hold_more_than_the_budget(codec: str, bps: float, restle
     sent: list[tuple[float, int]] = []
 
     class Listening(RateControl):
-        def admits(self, time_s: float, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
-            admitted = super().admits(time_s, face_bytes, cue_bytes, is_key)
+        def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
+            admitted = super().admits(face, face_bytes, cue_bytes, is_key)
             if admitted:
-                sent.append((time_s, budget.weigh(face_bytes, cue_bytes)))
+                sent.append((face.time_s, budget.weigh(face_bytes, cue_bytes)))
             return admitted
 
     control = Listening(budget, rungs(codec))
@@ -157,7 +162,7 @@ def test_no_ten_seconds_hold_more_than_the_budget(codec: str, bps: float, restle
     for face in faces:
         if not 24 <= face.time_s < 40:
             true = shrink(restless[round(face.time_s * 10)][None], 96 // len(face.pixels))[0]
-            assert np.abs(face.pixels.astype(int) - true).mean() < 30
+            assert np.abs(face.pixels.astype(int) - true).mean() < 40  # of 255, at the coarsest QP
 
 
 def test_a_picture_of_noise_is_sent_smaller_and_the_stream_is_read_in_order(restless: Faces, tmp_path: Path) -> None:
@@ -181,7 +186,8 @@ def test_rate_control_never_lets_a_window_overflow(sizes: list[tuple[float, int]
     sent, now = [], 0.0
     for gap, size in sizes:
         now += gap
-        if control.wants(now, math.inf) and control.admits(now, size, 0, False):
+        face = face_at(now)
+        if control.wants(face, math.inf, False) and control.admits(face, size, 0, False):
             sent.append((now, budget.weigh(size, 0)))
     for start, _ in sent:
         assert sum(size for t, size in sent if start <= t < start + WINDOW_S) <= budget.window_bytes + 1e-6
@@ -189,7 +195,10 @@ def test_rate_control_never_lets_a_window_overflow(sizes: list[tuple[float, int]
 
 def test_a_stream_begins_with_no_more_than_three_seconds_of_its_budget() -> None:
     control = RateControl(Budget(4000), rungs("hevc"))
-    sent = [size for size in [100] * 20 if control.wants(0.0, math.inf) and control.admits(0.0, size, 0, False)]
+    face = face_at(0.0)
+    sent = [
+        size for size in [100] * 20 if control.wants(face, math.inf, False) and control.admits(face, size, 0, False)
+    ]
     assert sum(size + IP_UDP_RTP for size in sent) <= 3 * 4000 / 8
 
 
@@ -203,7 +212,8 @@ def test_a_calm_face_is_sent_seldom_and_a_lively_one_often() -> None:
     def faces_sent(debt_per_s: float) -> int:
         control, debt, count = RateControl(Budget(4000), rungs("hevc")), math.inf, 0
         for now in np.arange(0, 60, 0.1).tolist():
-            if control.wants(now, debt) and control.admits(now, 80, 0, count == 0):
+            face = face_at(now)
+            if control.wants(face, debt, count == 0) and control.admits(face, 80, 0, count == 0):
                 debt, count = 0.0, count + 1
             debt += 0.1 * debt_per_s
         return count
@@ -217,9 +227,8 @@ def test_a_calm_face_is_sent_seldom_and_a_lively_one_often() -> None:
 def test_more_budget_sends_more_faces() -> None:
     def faces_sent(bps: float) -> int:
         control = RateControl(Budget(bps), rungs("hevc"))
-        return sum(
-            control.wants(now, 0.05) and control.admits(now, 60, 0, False) for now in np.arange(0, 60, 0.1).tolist()
-        )
+        faces = map(face_at, np.arange(0, 60, 0.1).tolist())
+        return sum(control.wants(face, 0.05, False) and control.admits(face, 60, 0, False) for face in faces)
 
     counts = [faces_sent(bps) for bps in (500, 1000, 2000, 4000, 8000)]
     assert counts == sorted(counts)
@@ -234,7 +243,8 @@ def test_the_table_that_ships_rises_for_every_codec() -> None:
         kept = [e.kept.real + e.kept.rendered for e in steps]
         assert all(later > earlier - 0.08 for earlier, later in pairwise(kept))
         assert min(min(e.kept.real, e.kept.rendered) for e in steps) > 0.1
-    assert ladder(4000, "gif") == []
+    with pytest.raises(UsageError, match="gif"):
+        ladder(4000, "gif")
 
 
 @pytest.mark.parametrize("bps", [300, 1000, 2000, 5000, 20_000, 1e6])
@@ -251,8 +261,8 @@ def test_time_in_which_nobody_was_there_is_no_thrift() -> None:
     before = control.entry
     for now in np.arange(0, 90.0, 1.0).tolist():
         assert control.looks_at(now)  # and nobody is there
-    assert control.wants(90.0, math.inf)
-    assert control.admits(90.0, 260, 0, True)
+    assert control.wants(face_at(90.0), math.inf, True)
+    assert control.admits(face_at(90.0), 260, 0, True)
     assert control.entry == before
 
 
@@ -340,6 +350,68 @@ def test_a_budget_of_a_file_holds_for_the_file(clip: Path, tmp_path: Path) -> No
     assert packed.size_bytes - header < counted
 
 
+def test_a_second_face_whose_point_changes_before_it_begins_is_read_as_sent(hr_faces: Faces, tmp_path: Path) -> None:
+    class Changing(RateControl):
+        """Takes the next entry when the second face is wanted for the first time, and refuses that face once."""
+
+        refused = False
+
+        def wants(self, face: Face, debt: float, is_key: bool) -> bool:
+            self.entry = self._rungs[3 if face.id == 2 else 2]
+            return True
+
+        def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
+            if face.id == 2 and not self.refused:
+                self.refused = True
+                return False
+            return True
+
+    for codec in CODECS:
+        with AllFacesOutput(Changing(Budget(1e6), rungs(codec)), tmp_path / "two.mkv", 2.0) as output:
+            for index in range(20):
+                ids = (1, 2) if index >= 10 else (1,)
+                faces = [Face(index / 10, n, Box(10 * n, 20, 100), hr_faces[index]) for n in ids]
+                output.add(FrameFaces(index / 10, faces, None, (640, 360)))
+            output.finish()
+        with FaceStreamReader(tmp_path / "two.mkv", primary_only=False) as reader:
+            found = list(reader)
+        assert reader.cut_at_s is None
+        assert [sum(face.id == n for face in found) for n in (1, 2)] == [20, 9]
+        for face in found:
+            true = shrink(hr_faces[round(face.time_s * 10)][None], 96 // len(face.pixels))[0]
+            assert np.abs(face.pixels.astype(int) - true).mean() < 15
+
+
+def test_no_face_waits_for_ever_beside_another() -> None:
+    control = RateControl(Budget(800), rungs("hevc"))
+    sent, seen = {1: 0, 2: 0}, set()
+    for now in np.arange(0, 60, 0.1).tolist():
+        for n in sent:
+            face, is_key = face_at(now, n), n not in seen
+            size = 180 if is_key else 70
+            if control.wants(face, math.inf if is_key else 0.05, is_key) and control.admits(face, size, 0, is_key):
+                seen.add(n)
+                sent[n] += 1
+    assert min(sent.values()) > 5
+
+
+def test_the_mirror_keeps_the_people_of_a_track_apart(hr_faces: Faces) -> None:
+    mirror, recognizer = ReceiverMirror(Recognizer()), Recognizer()
+    encoder = open_encoder(OperatingPoint("hevc", 2, 22, 10))
+    decoder, memories = open_decoder(encoder.header), {}
+    for index in range(12):
+        person = index // 4 % 2  # the primary face changes twice
+        face = Face(index / 10, person, Box(0, 0, 9), hr_faces[20 * person + index])
+        mirror.look(face)
+        assert math.isinf(mirror.debt) == (index in (0, 4))  # new people
+        (coded,) = encoder.encode(shrink(face.pixels[None], 2)[0], 100 * index)
+        mirror.receive(encoder.header, coded)
+        ((_, pixels),) = decoder.decode(coded)
+        expected, memories[person] = recognizer.follow(pixels[None], [face.time_s], memories.get(person))
+        assert mirror.last is not None
+        assert mirror.last.valence == pytest.approx(expected.valence)
+
+
 def test_all_faces_share_a_budget(short_frames: list, tmp_path: Path) -> None:
     both = [np.concatenate([frame, frame[:, ::-1]], 1) for frame in short_frames]
     video = write_video(tmp_path / "two.mp4", both, options={"crf": "20"})
@@ -354,7 +426,7 @@ def test_all_faces_share_a_budget(short_frames: list, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(("--budget", "0kbps"), "greater than 0"), (("--budget", "3furlongs"), "unit furlongs"),
+    [(("--budget", "0kbps"), "at least 1 bps"), (("--budget", "3furlongs"), "unit furlongs"),
      (("--budget", "3kbps", "--qp", "30"), "a budget chooses"),
      (("--qp", "30", "--budget-of", "file"), "a budget chooses"), (("--budget", "3kbps", "--codec", "mpeg2"), "mpeg2"),
      (("--budget", "3kbps", "--budget-of", "air"), "budget of air"),

@@ -211,6 +211,41 @@ def test_two_faces_that_pass_each_other_keep_their_ids(head: Grey) -> None:
     assert all(side == sides[0] for side in sides)
 
 
+@pytest.mark.parametrize("count", [4, 6])
+def test_many_small_faces_in_a_large_frame_stay_in_view(head: Grey, count: int) -> None:
+    small = Image.fromarray(head).resize((90, 90), Image.Resampling.LANCZOS)
+    tracker, found = FaceTracker(YunetDetector()), []
+    for i in range(15):
+        canvas = Image.new("L", (1280, 720), WALL)
+        for n in range(count):
+            canvas.paste(small, (60 + 190 * n + i, 120 + 200 * (n % 2)))
+        found.append(len(tracker.update(np.asarray(canvas), i / 25)))
+    assert min(found) == count
+
+
+def test_a_face_that_hides_behind_another_leaves_one_track(head: Grey) -> None:
+    face = Image.fromarray(head).resize((150, 150))
+    tracker = FaceTracker(YunetDetector())
+    for i in range(40):
+        canvas = Image.new("L", (640, 360), WALL)
+        canvas.paste(face, (max(230, 420 - 10 * i), 100))
+        canvas.paste(face, (230, 100))
+        sightings = tracker.update(np.asarray(canvas), i / 25)
+    assert len(sightings) == 1
+
+
+def test_another_face_does_not_become_primary_for_a_moment(head: Grey) -> None:
+    large, small = (Image.fromarray(head).resize((side, side)) for side in (220, 120))
+    tracker = FaceTracker(YunetDetector())
+    for i in range(30):
+        canvas = Image.new("L", (640, 360), WALL)
+        if i != 20:
+            canvas.paste(large, (20, 60))
+        canvas.paste(small, (400, 100))
+        tracker.update(np.asarray(canvas), i / 10)
+        assert tracker.is_primary_away == (i == 20), i
+
+
 def test_smoothing_is_the_same_wherever_the_value_is() -> None:
     rng = np.random.default_rng(2)
     noise = rng.normal(0, 0.3, 60)

@@ -121,6 +121,7 @@ def demo(
     print(f"CCC is measured against the {done.reference.name}. Open {done.page}; all files are beside it.")
 
 
+MOST_POINTS = 10  # of a report that are printed
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -177,8 +178,10 @@ def say_report(report: BudgetReport) -> None:
         say(f"{asked} is less than one face in ten seconds needs; at most {most} in any ten seconds")
     else:
         say(f"{asked}: at most {most} in any ten seconds")
-    for time_s, point in report.chosen:
+    for time_s, point in report.chosen[:MOST_POINTS]:
         say(f"from {time_s:.1f} s: {point}")
+    if len(report.chosen) > MOST_POINTS:
+        say(f"and {len(report.chosen) - MOST_POINTS} more changes")
     if report.held_back:
         say(f"{report.held_back} faces were not sent, to keep to the budget")
     kept = report.expected

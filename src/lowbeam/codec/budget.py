@@ -14,16 +14,18 @@ from lowbeam.errors import UsageError
 
 WINDOW_S = 10.0  # length of the window in which a budget holds
 Counts = Literal["wire", "payload", "file"]  # what a budget counts: RTP/UDP/IPv4 packets, the video alone, the file
+MIN_BPS = 1.0
 UNITS = {"bps": 1, "kbps": 1e3, "mbps": 1e6, "bit/s": 1, "kbit/s": 1e3, "mbit/s": 1e6}
 
 
 @dataclass(frozen=True)
 class Budget:
     """At most `bps` bits per second of what `counts` names: ``wire`` (RTP packets), ``payload`` (the video alone) or
-    ``file`` (the face stream without its header of about 1 kB)."""
+    ``file`` (the face stream without its header of about 1 kB, in which a face costs `face_overhead` bytes more)."""
 
     bps: float
     counts: Counts = "wire"
+    face_overhead: int = FILE_FACE
 
     @property
     def window_bytes(self) -> float:
@@ -35,7 +37,7 @@ class Budget:
         if self.counts == "payload":
             return face_bytes
         if self.counts == "file":
-            return face_bytes + FILE_FACE + (cue_bytes + FILE_CUE if cue_bytes else 0)
+            return face_bytes + self.face_overhead + (cue_bytes + FILE_CUE if cue_bytes else 0)
         return rtp_bytes(np.array([face_bytes + cue_bytes]))
 
 
@@ -57,7 +59,7 @@ class BudgetReport:
 def parse_budget(text: str, counts: str = "wire") -> Budget:
     """A budget from a number and a unit of `UNITS`: ``"3kbps"``, ``"800 bit/s"``.
 
-    Raises `UsageError` for an unknown unit, a budget that is not positive, or another value of `counts`.
+    Raises `UsageError` for an unknown unit, a budget that is less than `MIN_BPS`, or another value of `counts`.
     """
     found = re.fullmatch(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([a-z/]*)\s*", text.lower())
     if counts not in get_args(Counts):
@@ -71,6 +73,6 @@ def parse_budget(text: str, counts: str = "wire") -> Budget:
     unit = found[2] if found else ""
     if unit not in UNITS:
         raise UsageError(f"budget {text}: unit {unit or '(none)'} is not one of {', '.join(UNITS)}")
-    if not 0 < value * UNITS[unit] < math.inf:
-        raise UsageError(f"budget {text} must be greater than 0 and finite")
+    if not MIN_BPS <= value * UNITS[unit] < math.inf:
+        raise UsageError(f"budget {text} must be at least {MIN_BPS:g} bps, and finite")
     return Budget(value * UNITS[unit], counts)  # type: ignore[arg-type]  # checked above

@@ -46,6 +46,9 @@ class Encoder(Protocol):
     def in_band_config(self) -> bytes:
         """Bytes to insert before the first key face when this encoder continues the track of another."""
 
+    def is_key_due(self, time_ms: int) -> bool:
+        """Whether a face at `time_ms` would be a key face."""
+
     def encode(self, face: Grey, time_ms: int) -> list[CodedFace]:
         """Encode an LR face, uint8 (d, d), at `time_ms` (increasing); returns the coded faces that are ready. Raises
         `CodecError`."""

@@ -18,14 +18,14 @@ class OperatingPoint:
 
     `codec` is a key of `lowbeam.codec.CODECS`; `scale` is one of `lowbeam.scale.SCALES`; `qp` is the quantisation
     parameter of the codec, from 0 (near lossless) to 51 (hevc, avc) or 63 (av1, vp9); `fps` is the maximum number of
-    coded frames per second, up to 120. The defaults are the best fixed point for about 4 kbit/s on real and rendered
-    people (docs/rate-distortion). Raises `UsageError` if a value is out of range.
+    coded frames per second, up to 120. The defaults are a point that is among the best at its rate, 4 to 5 kbit/s,
+    on real and on rendered people (docs/rate-distortion). Raises `UsageError` if a value is out of range.
     """
 
-    codec: str = "avc"
-    scale: int = 2
+    codec: str = "hevc"
+    scale: int = 3
     qp: int = 27
-    fps: float = 2.5
+    fps: float = 5.0
 
     def __post_init__(self) -> None:
         codec = codec_named(self.codec)

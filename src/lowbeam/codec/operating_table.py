@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lowbeam.codec.operating_point import OperatingPoint
+from lowbeam.codec.registry import codec_named
+from lowbeam.errors import UsageError
 
 TABLE = Path(__file__).with_suffix(".json")
 
@@ -52,7 +54,8 @@ def entries_of(table: dict[str, Any]) -> tuple[Entry, ...]:
 
 def ladder(bps: float, codec: str | None = None, table: tuple[Entry, ...] | None = None) -> list[Entry]:
     """The entries of one codec in `table`, by default the shipped one, by rising budget. Without a `codec` it is the
-    one that keeps most at a budget of `bps`. Empty if the table has no entry of the codec."""
+    one that keeps most at a budget of `bps`. Raises `UsageError` for an
+    unknown codec, or one that the table lacks."""
     entries = operating_table() if table is None else table
     codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in entries})
     ladders = [sorted((e for e in entries if e.point.codec == name), key=lambda e: e.bps) for name in codecs]
@@ -61,7 +64,10 @@ def ladder(bps: float, codec: str | None = None, table: tuple[Entry, ...] | None
         kept = entry_for(rungs, bps).kept
         return kept.real + kept.rendered
 
-    return max((rungs for rungs in ladders if rungs), key=worth, default=[])
+    if not any(ladders):
+        codec_named(codecs[0])
+        raise UsageError(f"the operating table has no entry for codec {codecs[0]}")
+    return max((rungs for rungs in ladders if rungs), key=worth)
 
 
 def entry_for(rungs: list[Entry], bps: float) -> Entry:

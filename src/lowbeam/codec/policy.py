@@ -22,11 +22,12 @@ class Policy(Protocol):
     def looks_at(self, time_s: float) -> bool:
         """Whether to search the frame at `time_s` (seconds) for faces. Called once per frame, in order."""
 
-    def wants(self, time_s: float, debt: float) -> bool:
-        """Whether to code a face of the frame at `time_s`, of which the receiver's mirror has the given `debt`."""
+    def wants(self, face: Face, debt: float, is_key: bool) -> bool:
+        """Whether to code `face`, of which the receiver's mirror has the given `debt`; `is_key` tells whether it would
+        be a key face. The faces of a frame come in order, the primary first."""
 
-    def admits(self, time_s: float, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
-        """Whether to send a coded face and its cues; if so, they are counted."""
+    def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
+        """Whether to send the coded `face` and its cues; if so, they are counted."""
 
 
 class Fixed:
@@ -42,11 +43,11 @@ class Fixed:
         """Whether the frame at `time_s` is due."""
         return self._limiter.takes(time_s)
 
-    def wants(self, time_s: float, debt: float) -> bool:
+    def wants(self, face: Face, debt: float, is_key: bool) -> bool:
         """Always."""
         return True
 
-    def admits(self, time_s: float, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
+    def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
         """Always."""
         return True
 
@@ -59,6 +60,9 @@ class Mirror(Protocol):
 
     def receive(self, header: TrackHeader, coded: CodedFace) -> None:
         """Receive a coded face, as the receiver does; `header` is that of its encoder. Raises `StreamError`."""
+
+    def release(self) -> None:
+        """Free the decoder. The next face is a key face of another encoder."""
 
     @property
     def debt(self) -> float:
@@ -75,4 +79,7 @@ class NoMirror:
         """Nothing to do."""
 
     def receive(self, header: TrackHeader, coded: CodedFace) -> None:
+        """Nothing to do."""
+
+    def release(self) -> None:
         """Nothing to do."""

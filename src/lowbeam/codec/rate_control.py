@@ -13,14 +13,17 @@ from collections import deque
 from lowbeam.codec.budget import WINDOW_S, Budget, BudgetReport
 from lowbeam.codec.operating_point import FrameRateLimiter, OperatingPoint
 from lowbeam.codec.operating_table import Entry
+from lowbeam.face import Face
 
 THRESHOLD = 0.0018  # debt at which a face is sent where half of the budget is used: an error of 0.06 for 0.5 s
 REFRESH_S = 2.0  # a face is sent again after this time if most of the budget is left
 REFRESH_SHARE = 0.6  # of the budget that may be used then
 CREDIT_S = 3.0  # at its start a stream may send as much at once as in this time
 CHANGE_EVERY_S = 30.0  # another operating point, which begins with a key face, is taken when a key face is due,
-EARLY_CHANGE_S, EARLY_CHANGE = 10.0, 2.0  # or earlier if the budgets of the entries differ by this factor
+EARLY_CHANGE_S, EARLY_CHANGE = 4.0, 2.0  # or earlier if the budgets of the entries differ by this factor
 GUESS = 1.2  # estimate of the next face's size, relative to the last
+KEY_SIZE = 3.5  # of a key face, relative to others, before one was coded
+RATIO_GAIN = 1 / 8  # of a new ratio of sizes against those before
 MOST_RATIO = 4.0  # of the measured size of a face to that of the table
 
 
@@ -36,12 +39,14 @@ class RateControl:
         self._held = 0  # bytes in the window
         self._most_bytes = 0  # in any window
         self._first_s: float | None = None
-        self._last_s = -math.inf  # time of the last face that was sent
-        self._last_size = {False: 0, True: 0}  # of faces, and of key faces
-        self._ratio = 1.0  # of measured sizes to those of the table
+        self._last_s: dict[int, float] = {}  # by face: time at which it was sent
+        self._last_size: dict[bool, int] = {}  # of faces, and of key faces
+        self._waiting: tuple[int, float, float] | None = None  # a face that was never sent, since when, and its size
+        self._ratio, self._measured = 1.0, 0  # of measured sizes to those of the table; number of faces
         self._held_back = 0
         self.is_reachable = True
         self.entry = self._entry_for(1.0)
+        self._expected = self.entry.kept  # at this budget, with faces as large as those of the table
         self._changed_s = math.nan
         self._chosen = [(0.0, self.entry.point)]
         self._limiter = FrameRateLimiter(self.entry.point.fps)
@@ -55,40 +60,68 @@ class RateControl:
     def report(self) -> BudgetReport:
         """How the budget has been kept so far."""
         most_bps = 8 * self._most_bytes / WINDOW_S
-        return BudgetReport(self._budget, most_bps, self.is_reachable, self._chosen, self._held_back, self.entry.kept)
+        return BudgetReport(self._budget, most_bps, self.is_reachable, self._chosen, self._held_back, self._expected)
 
     def looks_at(self, time_s: float) -> bool:
         """Whether the frame at `time_s` is due."""
         return self._limiter.takes(time_s)
 
-    def wants(self, time_s: float, debt: float) -> bool:
-        """Whether a face at `time_s`, of which the receiver's mirror has the given `debt`, is worth its bytes."""
+    def wants(self, face: Face, debt: float, is_key: bool) -> bool:
+        """Whether `face`, of which the receiver's mirror has the given `debt`, is worth its bytes."""
+        time_s = face.time_s
         self._forget(time_s)
-        self._choose(time_s)
-        size = self._last_size[True] if math.isinf(debt) else round(GUESS * self._last_size[False])
-        used = (self._held + size) / self._allowed(time_s)
-        if not self._sent or (time_s - self._last_s >= REFRESH_S and used < REFRESH_SHARE):
+        is_key |= self._choose(time_s)
+        size = self._expected_size(is_key)
+        held = self._held + self._reserved(face.id, time_s)
+        used = (held + size) / self._allowed(time_s)
+        if not self._sent:
             return True
         if used >= 1:
             self._held_back += debt > THRESHOLD
+            if math.isinf(debt) and self._waiting is None:
+                self._waiting = face.id, time_s, size
             return False
+        if time_s - self._last_s.get(face.id, -math.inf) >= REFRESH_S and used < REFRESH_SHARE:
+            return True
         return debt > THRESHOLD * used / (1 - used)
 
-    def admits(self, time_s: float, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
+    def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
         """Whether a coded face with its cues fits the budget. If not even one face fits, one is sent in each window."""
-        size = self._budget.weigh(face_bytes, cue_bytes)
+        time_s, size = face.time_s, self._budget.weigh(face_bytes, cue_bytes)
         self._last_size[is_key] = size
         if self._sent and self._held + size > self._allowed(time_s):
             self._held_back += 1
             return False
         if not is_key:
-            self._ratio += (min(face_bytes / self.entry.face_bytes, MOST_RATIO) - self._ratio) / 8
+            self._measured += 1
+            gain = max(RATIO_GAIN, 1 / self._measured)
+            self._ratio += gain * (min(face_bytes / self.entry.face_bytes, MOST_RATIO) - self._ratio)
         self.is_reachable &= size <= self._budget.window_bytes
         self._sent.append((time_s, size))
         self._held += size
         self._most_bytes = max(self._most_bytes, self._held)
-        self._last_s = time_s
+        self._last_s = {known: sent_s for known, sent_s in self._last_s.items() if time_s - sent_s < WINDOW_S}
+        self._last_s[face.id] = time_s
+        if self._waiting is not None and self._waiting[0] == face.id:
+            self._waiting = None
         return True
+
+    def _expected_size(self, is_key: bool) -> float:
+        """What the next face, which may be a key face, is expected to count."""
+        if is_key:
+            first = self._budget.weigh(round(KEY_SIZE * self.entry.face_bytes), round(self.entry.cue_bytes))
+            return self._last_size.get(True, first)
+        return GUESS * self._last_size.get(False, self._budget.weigh(round(self.entry.face_bytes), 0))
+
+    def _reserved(self, face: int, time_s: float) -> float:
+        """Bytes that are kept free for another face, which was never sent, so that no face waits for ever."""
+        if self._waiting is None or self._waiting[0] == face:
+            return 0.0
+        _, since_s, size = self._waiting
+        if time_s - since_s > WINDOW_S:  # gone, or too large
+            self._waiting = None
+            return 0.0
+        return size
 
     def _allowed(self, time_s: float) -> float:
         """Bytes that may be held by the window that ends at `time_s`: less until the stream is as long as a window."""
@@ -101,20 +134,23 @@ class RateControl:
         while self._sent and self._sent[0][0] <= time_s - WINDOW_S:
             self._held -= self._sent.popleft()[1]
 
-    def _choose(self, time_s: float) -> None:
-        """Choose the entry again by the measured sizes."""
+    def _choose(self, time_s: float) -> bool:
+        """Choose the entry again by the measured sizes. Returns whether it changed."""
         used_s = time_s - self._changed_s
         if not used_s >= EARLY_CHANGE_S:
-            return
+            return False
         wanted = self._entry_for(self._ratio)
         far = max(wanted.bps / self.entry.bps, self.entry.bps / wanted.bps) >= EARLY_CHANGE
         if used_s < CHANGE_EVERY_S and not far:
-            return
+            return False
         self._changed_s = time_s
-        if wanted != self.entry:
-            self._ratio *= self.entry.face_bytes / wanted.face_bytes
-            self.entry = wanted
-            self._chosen.append((time_s, wanted.point))
+        if wanted == self.entry:
+            return False
+        self._ratio *= self.entry.face_bytes / wanted.face_bytes
+        self._last_size.clear()
+        self.entry = wanted
+        self._chosen.append((time_s, wanted.point))
+        return True
 
     def _entry_for(self, ratio: float) -> Entry:
         """The entry with the largest budget within this one, if faces have `ratio` times the size in the table."""

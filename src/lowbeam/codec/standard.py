@@ -142,6 +142,10 @@ class StandardEncoder:
         VP9, which repeat theirs in every key face."""
         return self.header.config if self.header.codec in ("hevc", "avc") else b""
 
+    def is_key_due(self, time_ms: int) -> bool:
+        """Whether a face at `time_ms` would be a key face."""
+        return time_ms >= self._key_due_ms
+
     def encode(self, face: Grey, time_ms: int) -> list[CodedFace]:
         """Encode an LR face, uint8 (d, d), at `time_ms` (increasing); returns the coded faces that are ready. Raises
         `CodecError`."""
@@ -154,7 +158,7 @@ class StandardEncoder:
         picture = VideoFrame.from_ndarray(coded, format="yuv420p" if self._flat_chroma else "gray")
         picture.color_range = ColorRange.JPEG
         picture.pts, picture.time_base = time_ms, TIME_BASE
-        if time_ms >= self._key_due_ms:
+        if self.is_key_due(time_ms):
             picture.pict_type, self._key_due_ms = PictureType.I, time_ms + 1000 * KEY_EVERY_S
         return self._encode(picture)
 

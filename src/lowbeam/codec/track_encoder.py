@@ -46,12 +46,13 @@ class TrackEncoder:
         """Encode an HR face, uint8 (96, 96); returns what to send, which is empty if the policy does not want the face
         or holds it back, or the encoder delays it. Raises `CodecError`."""
         self._mirror.look(face)
-        if not self._policy.wants(face.time_s, self._mirror.debt):
+        time_ms = max(round(face.time_s * 1000), self._last_ms + 1)
+        is_key_due = self._coded_at is None or self._encoder.is_key_due(time_ms)
+        if not self._policy.wants(face, self._mirror.debt, is_key_due):
             return []
         point = self._policy.point
         if point != self._coded_at:
             self._restart(point)
-        time_ms = max(round(face.time_s * 1000), self._last_ms + 1)
         coded = self._encoder.encode(shrink(face.pixels[None], point.scale)[0], time_ms)
         if self._is_restarted and coded:
             first = coded[0]
@@ -59,7 +60,7 @@ class TrackEncoder:
         header = self._encoder.header
         cues = self._cues.before(face.id, face.box, header.scale, header.padding)
         is_key = any(one.is_key for one in coded)
-        if not self._policy.admits(face.time_s, sum(len(one.data) for one in coded), size_of(cues), is_key):
+        if not self._policy.admits(face, sum(len(one.data) for one in coded), size_of(cues), is_key):
             self._restart(point)  # later faces must not refer to one that the receiver lacks
             return []
         for one in coded:
@@ -77,6 +78,7 @@ class TrackEncoder:
     def flush(self) -> list[PlacedFace]:
         """Free the encoder; returns the remaining coded faces. A later face opens another encoder."""
         self._coded_at = None
+        self._mirror.release()
         return [PlacedFace(one) for one in self._encoder.flush()]
 
     def _restart(self, point: OperatingPoint) -> None:
@@ -84,3 +86,6 @@ class TrackEncoder:
         self._encoder.flush()
         self._encoder, self._coded_at = open_encoder(point), point
         self._is_restarted = not self._is_first
+        if self._is_first:  # nothing was sent yet: the track begins here
+            self.point, self.header = point, self._encoder.header
+            self._cues = CueChooser(self.header.scale, self.header.padding)

@@ -17,6 +17,7 @@ MAX_RECORD = 2**14  # bytes (RFC 8446, 5.1)
 FACE_HEADER = 4  # bytes of each face in a batch: its length and its time within the batch, two bytes each
 BATCH_S = 1.0
 FILE_FACE = 16  # bytes of a face stream around each face: its block, its share of a cluster of 2 s and of the index
+PIPE_FACE = 30  # the same where each face is in a cluster of its own, as to a pipe
 FILE_CUE = 18  # bytes around each group of cues
 
 Sizes = NDArray[np.int64]  # bytes of each face with its cues, (n,)

@@ -47,7 +47,7 @@ def cut(recording: Recording) -> CutFaces:
             if recording.labelled and np.isnan(affect).any():
                 continue
             box = _box(recording, index, grey, sighted[0].box if sighted else None)
-            if box is not None:
+            if box is not None and not (found and time_s <= found[-1][2]):  # some videos repeat a time
                 found.append((_whole(grey) if recording.cropped else crop(grey, box), affect, time_s, box))
     _check_length(recording, count, last_s)
     return CutFaces(

@@ -14,7 +14,9 @@ QUICK_PX, THOROUGH_PX = 320, 640  # longer side at which a whole frame is search
 ENLARGED_PX, MOST_FACTOR = 1280, 2.0  # the same for faces of 12 to 25 pixels, where no other is found
 THOROUGH_EVERY_S = 2.0  # seconds between thorough searches, which also find small and new faces
 RETRY_S = 0.5  # the same while no face is tracked
-MAX_WINDOWS = 4  # faces that are searched one by one; of more, the whole frame is searched
+MAX_WINDOWS = 4  # faces that are searched one by one, the most present first; others in the whole frame
+MISSING_PX = 30  # height at which a face that is missing is searched in the whole frame
+PRIMARY_AWAY_S = 1.0  # for which no other face becomes the primary one
 NEW_SCORE = 0.6  # of a face that is not tracked yet; a tracked one needs only the detector's lowest score
 MAX_SHIFT, SHIFT_PER_S = 0.6, 1.2  # sides by which a face may have moved: at once, and in addition for each second
 MAX_SHIFT_SUM = 2.0
@@ -101,12 +103,14 @@ class FaceTracker:
         self._detector = detector
         self._tracks: list[_Track] = []  # of the frame before
         self._lost: list[_Track] = []
+        self._now_s = 0.0
         self._enlarged_s = self._thorough_s = self._detected_s = -math.inf
         self._next_face = 0
 
     def update(self, grey: Grey, time_s: float) -> list[Sighting]:
         """The faces in a grey frame, uint8 (h, w), at `time_s` (seconds), the primary first: the face with the largest
         sum of box areas so far."""
+        self._now_s = time_s
         is_fast = any(time_s - track.fast_s < FAST_FOR_S for track in self._tracks)
         if self._tracks and not is_fast and time_s - self._detected_s < DETECT_EVERY_S:
             for track in self._tracks:
@@ -117,28 +121,41 @@ class FaceTracker:
         self._tracks.sort(key=lambda track: -track.presence)
         return [Sighting(track.face, track.box) for track in self._tracks]
 
+    @property
+    def is_primary_away(self) -> bool:
+        """Whether the primary face was in view until a moment ago, and is expected back."""
+        most = max((track.presence for track in self._tracks), default=0.0)
+        return any(self._now_s - t.seen_s < PRIMARY_AWAY_S and t.presence > most for t in self._lost)
+
     def _detect(self, grey: Grey, time_s: float) -> None:
         self._lost = [track for track in self._lost if time_s - track.seen_s <= RECALL_S]
-        missing, seen = list(self._tracks), []
-        if len(missing) <= MAX_WINDOWS:
-            for track in list(missing):
-                sides = NEAR_SIDES if time_s - track.seen_s <= COAST_S else FAR_SIDES
-                found = search_around(self._detector, grey, track.expected(time_s), sides)
-                seen += _continued([track], found, time_s)
-            missing = [track for track in missing if track not in seen]
+        tracks = [*self._tracks, *(track for track in self._lost if time_s - track.seen_s < PRIMARY_AWAY_S)]
+        tracks.sort(key=lambda track: -track.presence)
+        found: list[Detection] = []
+        for track in tracks[:MAX_WINDOWS]:
+            sides = NEAR_SIDES if time_s - track.seen_s <= COAST_S else FAR_SIDES
+            found = _joined(found, search_around(self._detector, grey, track.expected(time_s), sides))
+        seen = _continued(tracks, found, time_s)
+        self._lost = [track for track in self._lost if track not in seen]
+        missing = [track for track in self._tracks if track not in seen]
         if missing or not seen or time_s - self._thorough_s >= THOROUGH_EVERY_S:
-            found = [one for one in self._search(grey, time_s) if not any(_is_same(one.box, t.box) for t in seen)]
+            found = [
+                one for one in self._search(grey, missing, time_s) if not any(_is_same(one.box, t.box) for t in seen)
+            ]
             seen += _continued(missing, found, time_s)
             seen += self._begun(found, time_s)
         self._lost += [track for track in self._tracks if track not in seen]
         self._tracks = seen
 
-    def _search(self, grey: Grey, time_s: float) -> list[Detection]:
+    def _search(self, grey: Grey, missing: list[_Track], time_s: float) -> list[Detection]:
+        """The faces in the whole frame, at a size at which those that are `missing` can be found."""
+        smallest = min((track.box.side for track in missing), default=math.inf)
+        longest_px = min(round(MISSING_PX * max(grey.shape) / smallest), ENLARGED_PX)
         every_s = THOROUGH_EVERY_S if self._tracks else RETRY_S
         if time_s - self._thorough_s < every_s:
-            return search_frame(self._detector, grey, QUICK_PX)
+            return search_frame(self._detector, grey, max(QUICK_PX, longest_px))
         self._thorough_s = time_s
-        found = search_frame(self._detector, grey, THOROUGH_PX)
+        found = search_frame(self._detector, grey, max(THOROUGH_PX, longest_px))
         if not found and not self._tracks and time_s - self._enlarged_s >= THOROUGH_EVERY_S:
             self._enlarged_s = time_s
             found = search_frame(self._detector, grey, ENLARGED_PX, MOST_FACTOR)
@@ -171,6 +188,15 @@ def _continued(tracks: list[_Track], found: list[Detection], time_s: float) -> l
             found.remove(one)
             continued.append(track)
     return continued
+
+
+def _joined(found: list[Detection], more: list[Detection]) -> list[Detection]:
+    """The detections of two windows that may overlap, each face once, with its higher score."""
+    kept: list[Detection] = []
+    for one in sorted(found + more, key=lambda one: -one.score):
+        if not any(_is_same(one.box, other.box) for other in kept):
+            kept.append(one)
+    return kept
 
 
 def _is_same(box: Box, other: Box) -> bool:

@@ -147,9 +147,9 @@ class AllFacesOutput:
 
     def finish(self) -> None:
         """Write the file."""
-        spools = sorted(self._spools.values(), key=lambda spool: -spool.presence)
-        for spool in spools:
+        for spool in self._spools.values():
             spool.end()
+        spools = sorted((s for s in self._spools.values() if s.placed), key=lambda spool: -spool.presence)
         self.left_out = len(self._refused - self._spools.keys()) + max(0, len(spools) - MAX_TRACKS)
         spools = spools[:MAX_TRACKS]
         self.tracks, self.coded = len(spools), sum(len(spool.placed) for spool in spools)

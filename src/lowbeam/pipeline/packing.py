@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from lowbeam.codec.budget import BudgetReport, parse_budget
 from lowbeam.codec.operating_table import ladder
 from lowbeam.codec.policy import Fixed, Mirror, NoMirror, Policy
 from lowbeam.codec.rate_control import RateControl
+from lowbeam.codec.wire import PIPE_FACE
 from lowbeam.container.writer import FILE_LATENCY_S
 from lowbeam.errors import NoFaceError, UsageError
 from lowbeam.faces import FaceTracker, YunetDetector
-from lowbeam.files import Pipe, binary_output, check_outputs
+from lowbeam.files import Pipe, binary_output, check_outputs, is_device
 from lowbeam.media import open_video, opened
 from lowbeam.media.stopping import raise_stop
 from lowbeam.mirror import ReceiverMirror
@@ -79,7 +80,8 @@ def pack(
     left unchanged.
     """
     check_faces(faces)
-    policy = _policy({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, budget, budget_of)
+    is_piped = latency_s < 1 if latency_s is not None else os.fspath(out) == "-" or is_device(out)
+    policy = _policy({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, budget, budget_of, is_piped)
     check_outputs(source, out)
     _check_out(out, latency_s)
     make_mirror = _mirror_maker(policy, model)
@@ -111,9 +113,9 @@ def _check_out(out: str | os.PathLike[str], latency_s: float | None) -> None:
         raise UsageError(f"latency {latency_s:g} is out of range: 0 to {MAX_LATENCY_S:g} seconds")
 
 
-def _policy(given: dict[str, Any], budget: str | None, budget_of: str) -> Policy:
-    """The policy. `given` are the settings of the operating point, None for those not given.
-    Raises `UsageError`."""
+def _policy(given: dict[str, Any], budget: str | None, budget_of: str, is_piped: bool) -> Policy:
+    """The policy; `is_piped` means that each face gets a cluster of its own. `given` are the settings of the operating
+    point, None for those not given. Raises `UsageError`."""
     set_by_hand = {name: value for name, value in given.items() if value is not None}
     if budget is None and budget_of == "wire" and set_by_hand.keys() - {"codec"}:
         point = OperatingPoint(**set_by_hand)
@@ -121,12 +123,9 @@ def _policy(given: dict[str, Any], budget: str | None, budget_of: str) -> Policy
     if set_by_hand.keys() - {"codec"}:
         raise UsageError("a budget chooses scale, QP and frame rate; give either the budget or these")
     wanted = parse_budget(DEFAULT_BUDGET if budget is None else budget, budget_of)
-    if "codec" in set_by_hand:
-        OperatingPoint(codec=set_by_hand["codec"])  # raises `UsageError` for an unknown codec
-    rungs = ladder(wanted.bps, set_by_hand.get("codec"))
-    if not rungs:
-        raise UsageError(f"the operating table has no entry for codec {set_by_hand['codec']}; omit the codec")
-    return RateControl(wanted, rungs)
+    if is_piped:
+        wanted = replace(wanted, face_overhead=PIPE_FACE)
+    return RateControl(wanted, ladder(wanted.bps, set_by_hand.get("codec")))
 
 
 def _mirror_maker(policy: Policy, model: str | os.PathLike[str]) -> Callable[[], Mirror]:

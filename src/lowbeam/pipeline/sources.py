@@ -19,7 +19,7 @@ from lowbeam.progress import Progress
 
 INTERVALS = 8  # between faces, whose median is the usual interval
 AWAY_INTERVALS = 2.5  # usual intervals after which a face counts as absent
-AWAY_S = 2.5  # the same where the frame rate can change, as with a budget: 2.5 times the longest interval
+AWAY_S = 5.0  # seconds, the same where faces are sent at irregular times, as with a budget
 
 
 class FaceSource(ABC):
@@ -84,7 +84,7 @@ def find_faces(frame: Frame, tracker: FaceTracker, faces: FacesChoice) -> FrameF
     """Find and crop the faces of a frame: the primary face, or all with the primary face first."""
     sightings = tracker.update(frame.grey, frame.time_s)
     if faces == "primary":
-        sightings = sightings[:1]
+        sightings = [] if tracker.is_primary_away else sightings[:1]
     found = [Face(frame.time_s, s.face, s.box, crop(frame.grey, s.box)) for s in sightings]
     return FrameFaces(frame.time_s, found, frame, frame.size)
 

@@ -18,7 +18,7 @@ from lowbeam.trace.estimate import COLUMNS
 
 How = Literal["smooth", "linear", "hold"]
 MAX_FPS = 1000.0
-MAX_GAP_S = 5.0  # seconds between estimates, beyond which the face was away and nothing is filled in
+MAX_GAP_S, MAX_GAPS = 5.0, 5.0  # seconds, and median gaps: a face that is not seen for longer than both was away
 WALK_VARIANCE_PER_S = 0.03  # of the random walk; this and the next three were chosen on split valid
 NOISE_VARIANCE = 0.00015  # of an estimate, as far as it is not common to its neighbours
 SILENCE_VARIANCE = 0.003  # of an estimate that is observed once more
@@ -39,7 +39,8 @@ def check_resampling(fps: float, how: str) -> None:
 
 def resampled(columns: dict[str, NDArray[Any]], fps: float, how: How) -> Floats:
     """The rows of a trace at the multiples of 1 / `fps` seconds, float64 (n, len(COLUMNS)), in order of time and face.
-    Each face has rows from its first to its last estimate, except in gaps of more than `MAX_GAP_S`."""
+    Each face has rows from its first to its last estimate, except in gaps in which it was away; a face that is seen for
+    less than 1 / `fps` has one row."""
     check_resampling(fps, how)
     parts = [np.empty((0, len(COLUMNS)))]
     for face in np.unique(columns["face"]).tolist():
@@ -51,13 +52,17 @@ def resampled(columns: dict[str, NDArray[Any]], fps: float, how: How) -> Floats:
 
 def _without_gaps(one: dict[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
     time_s, first = np.unique(one["time_s"], return_index=True)  # rising, one estimate at a time
-    cuts = np.flatnonzero(np.diff(time_s) > MAX_GAP_S) + 1
+    gaps_s = np.diff(time_s)
+    cuts = np.flatnonzero(gaps_s > max(MAX_GAP_S, MAX_GAPS * np.median(gaps_s) if len(gaps_s) else 0.0)) + 1
     return [{name: values[rows] for name, values in one.items()} for rows in np.split(first, cuts)]
 
 
 def _between(one: dict[str, NDArray[Any]], face: int, fps: float, how: How) -> Floats:
     time_s: Floats = one["time_s"]
-    at_s = np.arange(np.ceil((time_s[0] - EARLY_S) * fps), np.floor((time_s[-1] + EARLY_S) * fps) + 1) / fps
+    early_s = min(EARLY_S, 0.25 / fps)
+    at_s = np.arange(np.ceil((time_s[0] - early_s) * fps), np.floor((time_s[-1] + early_s) * fps) + 1) / fps
+    if not len(at_s):
+        at_s = np.round(time_s[:1] * fps) / fps
     found: dict[str, NDArray[Any]] = {"time_s": at_s, "face": np.full(len(at_s), face)}
     nearest_before = np.searchsorted(time_s, at_s + EARLY_S, side="right").clip(1) - 1
     for name in ("x", "y", "side"):

@@ -73,6 +73,8 @@ def measure_budgets(
     Raises `UsageError`, `CorpusError`, `ModelError` or `OutputError`.
     """
     folder = None if cache is None else Path(cache)
+    for budget in budgets:
+        ladder(budget.bps, codec, table)  # raises `UsageError` for an unknown codec
     recognizer = Recognizer(model)
     tracks = scored_tracks(corpus, split, truth, folder, progress)
     uncoded = [with_own_estimates(track, recognizer).affect for track in tracks]
