@@ -60,7 +60,8 @@ def _without_gaps(one: dict[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]
 def _between(one: dict[str, NDArray[Any]], face: int, fps: float, how: How) -> Floats:
     time_s: Floats = one["time_s"]
     early_s = min(EARLY_S, 0.25 / fps)
-    at_s = np.arange(np.ceil((time_s[0] - early_s) * fps), np.floor((time_s[-1] + early_s) * fps) + 1) / fps
+    first, last = np.ceil((time_s[0] - early_s) * fps) + 0.0, np.floor((time_s[-1] + early_s) * fps)  # no -0.0
+    at_s = np.arange(first, last + 1) / fps
     if not len(at_s):
         at_s = np.round(time_s[:1] * fps) / fps
     found: dict[str, NDArray[Any]] = {"time_s": at_s, "face": np.full(len(at_s), face)}
