@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent / "assets"
 BUDGETS_KBPS = (16, 4, 1)
+HELD_S = 2.5  # for which the overlay shows a received face
+PLOT_FPS = 25.0
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,9 @@ def plot_results(results: list[Result], reference: Reference) -> "Figure":
     for row, result in zip(axes, results, strict=True):
         for i, (axis, (name, colour)) in enumerate(zip(row, AFFECT_COLOURS.items(), strict=True)):
             axis.plot(reference.time_s, reference.affect[:, i], color="black", linewidth=1, label=reference.name)
-            draw_estimate(axis, result.trace, name, colour, label=f"{name}, ±2 std")
-            dress(axis, f"{caption(result)}: CCC {result.held_ccc[i]:.2f}")
+            draw_estimate(axis, result.trace.resample(PLOT_FPS), name, colour, label=f"{name}, smoothed, ±2 std")
+            axis.plot(result.trace.time_s, result.trace[name], ".", color=colour, markersize=3)
+            dress(axis, f"{caption(result)}: CCC {result.held_ccc[i]:.2f} held, {result.smooth_ccc[i]:.2f} smoothed")
             axis.set_ylabel(name)
     for axis in axes[0]:
         axis.legend(loc="lower left", ncols=2, frameon=False, fontsize=8)
@@ -174,7 +177,7 @@ def plot_envelope(results: list[Result], reference: Reference) -> "Figure":
     axis.set_ylabel(f"CCC with the {reference.name}")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
@@ -188,7 +191,7 @@ def write_overlay(source: str, stream: Path, trace: Trace, out: Path) -> None:
         for frame in video:
             while index + 1 < len(received) and received[index + 1].time_s <= frame.time_s + 0.002:
                 index += 1
-            is_shown = abs(received[index].time_s - frame.time_s) < 0.5
+            is_shown = abs(received[index].time_s - frame.time_s) < HELD_S
             faces, found = ([received[index]], [estimates[index]]) if is_shown else ([], [])
             sink.write(FrameFaces(frame.time_s, faces, frame, frame.size), found)
         sink.close(trace.provenance)

@@ -51,7 +51,7 @@ class OverlaySink(WholeFileSink):
         self._factor = min(MAX_WIDTH, max(MIN_WIDTH, *size)) / max(1, *size)
         self._size = self._scaled(size)
         self._history: deque[Estimate] = deque()
-        self._gap_s = max(0.5, 2.5 / fps)  # a face that is absent for longer leaves a gap in its line
+        self._gap_s = max(2.5, 2.5 / fps)  # a face that is absent for longer leaves a gap in its line
         self._font = ImageFont.load_default(14)
         super().__init__(path)
         self._video = VideoSink(self._beside, fps, preset=PRESET)

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from lowbeam.errors import UsageError
 from lowbeam.files import whole_file
+from lowbeam.trace.absence import longest_step_s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from lowbeam.trace.trace import Trace
+from lowbeam.trace.trace import Trace
 
 AFFECT_COLOURS = {"valence": "#c2410c", "arousal": "#1d4ed8"}
 MAX_FACES = 8  # rows of a figure
-GAP_S = 0.5  # a face that is absent for longer, and for more than two frames, leaves a gap in its line
 FIGURE_FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -104,9 +104,7 @@ def _with_gaps(
     time_s: NDArray[np.float64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Insert a NaN where the face was absent, so that no line crosses the gap."""
-    steps = np.diff(time_s)
-    usual = float(np.median(steps)) if len(steps) else 0.0
-    breaks = np.flatnonzero(steps > max(GAP_S, 2.5 * usual)) + 1
+    breaks = np.flatnonzero(np.diff(time_s) > longest_step_s(time_s)) + 1
     return np.insert(time_s, breaks, time_s[breaks]), np.insert(values.astype(float), breaks, np.nan)
 
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.errors import UsageError
+from lowbeam.trace.absence import longest_step_s
 from lowbeam.trace.estimate import COLUMNS
 
 How = Literal["smooth", "linear", "hold"]
 MAX_FPS = 1000.0
-MAX_GAP_S, MAX_GAPS = 5.0, 5.0  # seconds, and median gaps: a face that is not seen for longer than both was away
 WALK_VARIANCE_PER_S = 0.03  # of the random walk; this and the next three were chosen on split valid
 NOISE_VARIANCE = 0.00015  # of an estimate, as far as it is not common to its neighbours
 SILENCE_VARIANCE = 0.003  # of an estimate that is observed once more
@@ -52,8 +52,7 @@ def resampled(columns: dict[str, NDArray[Any]], fps: float, how: How) -> Floats:
 
 def _without_gaps(one: dict[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
     time_s, first = np.unique(one["time_s"], return_index=True)  # rising, one estimate at a time
-    gaps_s = np.diff(time_s)
-    cuts = np.flatnonzero(gaps_s > max(MAX_GAP_S, MAX_GAPS * np.median(gaps_s) if len(gaps_s) else 0.0)) + 1
+    cuts = np.flatnonzero(np.diff(time_s) > longest_step_s(time_s)) + 1
     return [{name: values[rows] for name, values in one.items()} for rows in np.split(first, cuts)]
 
 

@@ -128,9 +128,9 @@ class Trace:
 
     def resample(self, fps: float, how: How = "smooth") -> "Trace":
         """The trace at the multiples of 1 / `fps` seconds: a row for each face from its first to its last estimate,
-        except in gaps of more than 5 s (and five times the usual gap). ``smooth`` estimates the values between from all
-        estimates before and after, ``linear`` joins estimates by straight lines, ``hold`` keeps each until the next.
-        Standard deviations grow with the distance from an estimate; boxes are interpolated, with ``hold`` held.
+        except while it was away. ``smooth`` estimates the values between from all estimates before and after,
+        ``linear`` joins estimates by straight lines, ``hold`` keeps each until the next. Standard deviations grow with
+        the distance from an estimate; boxes are interpolated, with ``hold`` held.
 
         Raises `UsageError` if `fps` or `how` is out of range.
         """
