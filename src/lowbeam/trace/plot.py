@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-from lowbeam.trace.trace import Trace
+    from lowbeam.trace.trace import Trace
 
 AFFECT_COLOURS = {"valence": "#c2410c", "arousal": "#1d4ed8"}
 MAX_FACES = 8  # rows of a figure
