@@ -13,7 +13,7 @@ from lowbeam.onnx_session import WEIGHTS, OnnxSession
 MODEL = WEIGHTS / "detector" / "yunet.onnx"
 STRIDES = (8, 16, 32)  # pixels between the cells of each output
 MULTIPLE = STRIDES[-1]  # the sides of an input are multiples of it
-SIDE = 1.0  # side of the square face box, in heights of YuNet's box: measured on the crops of FER2013
+SIDE = 1.28  # side of the square, in widths of YuNet's box: as FER2013 is cropped; the height changes with the mouth
 LOWEST_SCORE = 0.3
 SAME_FACE = 0.3  # intersection over union at which two detections are of one face (as OpenCV's FaceDetectorYN)
 
@@ -63,14 +63,15 @@ def _decoded(
     face: NDArray[np.float32], object_: NDArray[np.float32], box: NDArray[np.float32], stride: int, columns: int
 ) -> NDArray[np.float32]:
     """Detections above `LOWEST_SCORE` from the outputs of one stride, float32 (n, 4): score, centre x, centre y, side.
-    The score is √(class · objectness); a box is relative to its cell, its size logarithmic."""
+    The score is √(class · objectness); a box is relative to its cell, its size logarithmic. Its height is not used: it
+    grows when the mouth opens."""
     product = (face * object_)[0, :, 0]  # of two probabilities
     cells = np.flatnonzero(product >= LOWEST_SCORE**2)
     if not len(cells):
         return np.empty((0, 4), np.float32)
-    right, down, _, height = box[0, cells].T
+    right, down, width, _ = box[0, cells].T
     x, y = (cells % columns + right) * stride, (cells // columns + down) * stride
-    return np.stack([np.sqrt(product[cells]), x, y, SIDE * np.exp(height) * stride], 1)
+    return np.stack([np.sqrt(product[cells]), x, y, SIDE * np.exp(width) * stride], 1)
 
 
 def _distinct(rows: NDArray[np.float32]) -> list[Detection]:
