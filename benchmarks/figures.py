@@ -110,9 +110,9 @@ def features_list(measured: dict[str, Any], speed: dict[str, Any], memory: dict[
     sizes = " and ".join(f"{(WEIGHTS / f'{name}.onnx').stat().st_size / 1e6:.1f} MB" for name in shipped_models())
     peak = max(value for row in memory.values() for key, value in row.items() if key != "ratio")
     return "\n".join([
-        "- **Few bits**: within a budget (RTP/UDP/IPv4 headers counted), live estimates keep this share of what the "
-        f"model estimates from the uncoded video: {_shares('real')} on seven real people (agreement with the uncoded "
-        f"estimates), {_shares('rendered')} on five rendered people (agreement with the truth).",
+        "- **Few bits**: within a budget (RTP/UDP/IPv4 headers counted), held estimates keep this share of the CCC of "
+        f"uncoded ones: {_shares('real')} on seven recordings of real people (against the uncoded "
+        f"estimates), {_shares('rendered')} on five rendered people (against the truth).",
         f"- **Fast**: one core packs {street['pack, within 4 kbit/s']['frames_per_s']:,.0f} frames/s of video, reads "
         f"{street['read a video, every frame']['frames_per_s']:,.0f} frames/s of video, and estimates from "
         f"{street['read a face stream']['frames_per_s']:,.0f} received faces/s. The model alone processes "

@@ -91,7 +91,7 @@ def hr_faces(short_clip: Path) -> Faces:
 @pytest.fixture(scope="session")
 def face_stream(short_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stream") / "face.mkv"
-    lowbeam.pack(short_clip, path, fps=25)
+    lowbeam.pack(short_clip, path, codec="hevc", scale=8, qp=32, fps=25)
     return path
 
 

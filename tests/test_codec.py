@@ -131,7 +131,7 @@ def test_an_operating_point_out_of_range_is_refused(wrong: dict, reason: str) ->
 
 
 def test_a_face_of_another_size_is_refused(hr_faces: Faces) -> None:
-    with pytest.raises(CodecError, match="the encoder is for 12×12"):
+    with pytest.raises(CodecError, match="the encoder is for 32×32"):
         open_encoder(OperatingPoint()).encode(hr_faces[0], 0)
 
 

@@ -224,7 +224,7 @@ def test_a_slow_video_packed_at_a_fixed_point_has_no_false_absences(short_frames
     assert seen == [1] * 22
 
 
-@given(intervals=st.lists(st.sampled_from([0.04, 0.08, 0.2, 1.0]), min_size=9, max_size=30), away_s=st.floats(4, 60))
+@given(intervals=st.lists(st.sampled_from([0.04, 0.08, 0.2, 1.0]), min_size=9, max_size=30), away_s=st.floats(6, 60))
 def test_an_absence_is_told_from_a_low_frame_rate(intervals: list[float], away_s: float) -> None:
     def absences(gaps: list[float], longest_s: float) -> int:
         times = np.cumsum([0.0, *gaps]).tolist()

@@ -225,6 +225,16 @@ def test_the_page_is_written_from_the_results_alone(sweep_results: dict[str, Any
     described = sweep_results | {"command": "lowbeam curve …"}
     for name in ("test", "valid", "systems"):
         write_results(described, folder / f"{name}.json")
+    write_results(described, folder / "real-points.json")
+    kept = {"valence": 0.9, "arousal": 0.7, "within_1_std": 0.68}
+    row = {"bps": 1000, "used_bps": 800.0, "faces_per_s": 0.9, "hold": kept, "linear": kept, "smooth": kept}
+    row["per_recording"] = [{"hold": kept}]
+    budgets = {
+        "recordings": 7, "seconds": 80.0, "uncoded": {"valence": 1.0, "arousal": 1.0}, "budgets": [row],
+        "command": "lowbeam budgets",
+    }  # fmt: skip
+    for name in ("real", "rendered", "held-out"):
+        (folder / f"budgets-{name}.json").write_text(json.dumps(budgets))
     scores = {name: {"ccc": 0.5, "cc": 0.6, "rmse": 0.1} for name in ("valence", "arousal")}
     rows = [{"codec": c, "scale": 8, "qp": q, "scores": {"x": scores}} for c, q in ((None, None), ("hevc", 32))]
     stills = {

@@ -23,9 +23,12 @@ def kept_table(results: dict[str, Any]) -> str:
             f"{row['bps'] / 1000:g} kbit/s", f"{row['used_bps'] / 1000:.2f}", f"{row['faces_per_s']:.2f}",
             *(" / ".join(f"{row[how][name]:.3f}" for name in AFFECT_NAMES) for how in HOWS),
             " / ".join(f"{share:.0%}" for share in shares),
+            f"{np.median([mean_ccc(one, 'hold') for one in row['per_recording']]):.2f}",
         ])  # fmt: skip
     heads = (f"CCC {name}" for name in HOWS.values())
-    return markdown_table(["budget", "kbit/s used", "faces/s", *heads, "share kept, held / smoothed"], rows)
+    return markdown_table(
+        ["budget", "kbit/s used", "faces/s", *heads, "share kept, held / smoothed", "median recording"], rows
+    )
 
 
 def within_table(results: dict[str, Any]) -> str:

@@ -30,7 +30,9 @@ def pack(
         int | None,
         typer.Option(help="instead of a budget: downsampling factor, 1, 2, 3, 4, 6, 8, 12 or 16"),
     ] = None,
-    codec: Annotated[str | None, typer.Option(help="hevc, avc, av1 or vp9 [default: the best for the budget]")] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="hevc, avc, av1 or vp9 [default: the best for the budget; hevc at a fixed point]")
+    ] = None,
     qp: Annotated[
         int | None,
         typer.Option(help="instead of a budget: quantisation parameter, 0 to 51 (hevc, avc) or 63 (av1, vp9)"),
@@ -184,5 +186,7 @@ def say_report(report: BudgetReport) -> None:
         say(f"and {len(report.chosen) - MOST_POINTS} more changes")
     if report.held_back:
         say(f"{report.held_back} faces were not sent, to keep to the budget")
-    kept = report.expected
-    say(f"expected CCC: {kept.real:.2f} with uncoded estimates (real people), {kept.rendered:.2f} (rendered people)")
+    if (kept := report.expected) is not None:
+        say(
+            f"expected CCC: {kept.real:.2f} with uncoded estimates (real people), {kept.rendered:.2f} (rendered people)"
+        )

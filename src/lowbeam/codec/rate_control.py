@@ -46,7 +46,7 @@ class RateControl:
         self._held_back = 0
         self.is_reachable = True
         self.entry = self._entry_for(1.0)
-        self._expected = self.entry.kept  # at this budget, with faces as large as those of the table
+        self._expected = self.entry.kept if self._is_within(self.entry, 1.0) else None
         self._changed_s = math.nan
         self._chosen = [(0.0, self.entry.point)]
         self._limiter = FrameRateLimiter(self.entry.point.fps)
@@ -155,9 +155,10 @@ class RateControl:
     def _entry_for(self, ratio: float) -> Entry:
         """The entry with the largest budget within this one, if faces have `ratio` times the size in the table."""
 
-        def is_within(entry: Entry) -> bool:
-            face, cue = round(ratio * entry.face_bytes), round(entry.cue_bytes)
-            as_in_table = Budget(entry.bps).weigh(round(entry.face_bytes), cue)
-            return entry.bps * self._budget.weigh(face, cue) / as_in_table <= self._budget.bps
+        return [self._rungs[0], *(entry for entry in self._rungs if self._is_within(entry, ratio))][-1]
 
-        return [self._rungs[0], *filter(is_within, self._rungs)][-1]
+    def _is_within(self, entry: Entry, ratio: float) -> bool:
+        """Whether the rate of `entry`, with faces of `ratio` times the size in the table, is within the budget."""
+        face, cue = round(ratio * entry.face_bytes), round(entry.cue_bytes)
+        as_in_table = Budget(entry.bps).weigh(round(entry.face_bytes), cue)
+        return entry.bps * self._budget.weigh(face, cue) / as_in_table <= self._budget.bps
