@@ -46,8 +46,8 @@ class BudgetReport:
     """How a budget was kept. `most_bps` is the highest rate in any `WINDOW_S`, of what the budget counts;
     `is_reachable` tells whether the cheapest operating point is within the budget; `chosen` lists the operating points
     that were used, each with its start time in seconds; `held_back` is the number of due frames whose face was not sent
-    because it would have exceeded the budget; `expected` is what was kept at such a budget when the table was made, None
-    below its lowest budget."""
+    because it would have exceeded the budget; `expected` is what was kept at such a budget when the table was made,
+    None below its lowest budget."""
 
     budget: Budget
     most_bps: float
