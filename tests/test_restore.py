@@ -22,7 +22,7 @@ def test_restored_faces_are_nearer_to_the_truth_than_interpolated_ones(hr_faces:
     restorer = Restorer()
     for scale in (3, 4, 6, 8):
         small = shrink(hr_faces[::5], scale)
-        assert psnr(restorer(small), hr_faces[::5]) > psnr(resample(small, 96), hr_faces[::5]) + 0.1, scale
+        assert psnr(restorer(small), hr_faces[::5]) > psnr(resample(small, 96), hr_faces[::5]) + 0.2, scale
 
 
 def test_a_face_of_full_detail_is_left_nearly_as_it_is(hr_faces: Faces) -> None:

@@ -55,7 +55,7 @@ class Reference:
 @dataclass(frozen=True)
 class Result:
     """The results of one budget: `wire_bps` is the rate as RTP packets in bits per second, `held_ccc` the CCC of
-    valence and of arousal at every frame if each estimate is held until the next, as live, `smooth_ccc` that of the
+    valence and of arousal at every frame if each estimate is held until the next, `smooth_ccc` that of the
     smoothed trace, `pack_fps` the packing speed in source frames per second, `read_fps` the reading speed in faces per
     second."""
 

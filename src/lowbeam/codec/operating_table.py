@@ -54,8 +54,8 @@ def entries_of(table: dict[str, Any]) -> tuple[Entry, ...]:
 
 def ladder(bps: float, codec: str | None = None, table: tuple[Entry, ...] | None = None) -> list[Entry]:
     """The entries of one codec in `table`, by default the shipped one, by rising budget. Without a `codec` it is the
-    one that keeps most at a budget of `bps`. Raises `UsageError` for an
-    unknown codec, or one that the table lacks."""
+    one that keeps most at a budget of `bps`. Raises `UsageError` for an unknown codec, or one that the
+    table lacks."""
     entries = operating_table() if table is None else table
     codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in entries})
     ladders = [sorted((e for e in entries if e.point.codec == name), key=lambda e: e.bps) for name in codecs]

@@ -154,7 +154,6 @@ class RateControl:
 
     def _entry_for(self, ratio: float) -> Entry:
         """The entry with the largest budget within this one, if faces have `ratio` times the size in the table."""
-
         return [self._rungs[0], *(entry for entry in self._rungs if self._is_within(entry, ratio))][-1]
 
     def _is_within(self, entry: Entry, ratio: float) -> bool:

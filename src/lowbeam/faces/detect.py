@@ -13,7 +13,7 @@ from lowbeam.onnx_session import WEIGHTS, OnnxSession
 MODEL = WEIGHTS / "detector" / "yunet.onnx"
 STRIDES = (8, 16, 32)  # pixels between the cells of each output
 MULTIPLE = STRIDES[-1]  # the sides of an input are multiples of it
-SIDE = 1.28  # side of the square, in widths of YuNet's box: as FER2013 is cropped; the height changes with the mouth
+SIDE = 1.28  # side of the square, in widths of YuNet's box: about its height, which changes with the mouth
 LOWEST_SCORE = 0.3
 SAME_FACE = 0.3  # intersection over union at which two detections are of one face (as OpenCV's FaceDetectorYN)
 

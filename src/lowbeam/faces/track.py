@@ -162,7 +162,7 @@ class FaceTracker:
         return found
 
     def _begun(self, found: list[Detection], time_s: float) -> list[_Track]:
-        """Tracks of the faces in `found` that were lost at their place, or are new. Removes them from `found`."""
+        """Tracks of the faces in `found` that were lost at their place, or are new."""
         begun = _continued(self._lost, found, time_s)
         self._lost = [track for track in self._lost if track not in begun]
         for one in found:

@@ -19,7 +19,7 @@ from lowbeam.progress import Progress
 
 INTERVALS = 8  # between faces, whose median is the usual interval
 AWAY_INTERVALS = 2.5  # usual intervals after which a face counts as absent
-AWAY_S = 5.0  # seconds, the same where faces are sent at irregular times, as with a budget
+AWAY_S = 5.0  # seconds after which a face counts as absent at the earliest where faces are sent at irregular times
 
 
 class FaceSource(ABC):
