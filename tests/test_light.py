@@ -31,12 +31,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     # 3
     "sinks": GROUND | SECOND, "corpora": GROUND | SECOND, "models": GROUND | SECOND,
     # 4
-    "pipeline": GROUND | SECOND | {"sinks"}, "train": GROUND | SECOND | {"corpora", "models"},
+    "link": GROUND | SECOND, "pipeline": GROUND | SECOND | {"sinks"}, "train": GROUND | SECOND | {"corpora", "models"},
     "evaluate": GROUND | SECOND | {"corpora", "models", "train"},
     # 5
-    "demo": GROUND | SECOND | {"sinks", "pipeline"},
+    "demo": GROUND | SECOND | {"sinks", "pipeline"}, "sending": GROUND | SECOND | {"link", "pipeline"},
+    # 6
+    "server": GROUND | SECOND | {"link", "pipeline", "sinks"},
     # 7
-    "cli": GROUND | SECOND | THIRD | {"pipeline", "train", "evaluate", "demo"},
+    "cli": GROUND | SECOND | THIRD | {"pipeline", "train", "evaluate", "demo", "sending", "server"},
 }  # fmt: skip
 WINGS = {"models", "train", "corpora", "evaluate"}  # the school and the lab
 

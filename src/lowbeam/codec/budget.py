@@ -9,19 +9,21 @@ import numpy as np
 
 from lowbeam.codec.operating_point import OperatingPoint
 from lowbeam.codec.operating_table import Kept
-from lowbeam.codec.wire import FILE_CUE, FILE_FACE, rtp_bytes
+from lowbeam.codec.wire import FILE_CUE, FILE_FACE, quic_bytes, rtp_bytes
 from lowbeam.errors import UsageError
 
 WINDOW_S = 10.0  # length of the window in which a budget holds
-Counts = Literal["wire", "payload", "file"]  # what a budget counts: RTP/UDP/IPv4 packets, the video alone, the file
+# What a budget counts: RTP/UDP/IPv4 packets, the video alone, the file, or QUIC/UDP/IPv4 packets of the link.
+Counts = Literal["wire", "payload", "file", "link"]
 MIN_BPS = 1.0
 UNITS = {"bps": 1, "kbps": 1e3, "mbps": 1e6, "bit/s": 1, "kbit/s": 1e3, "mbit/s": 1e6}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """At most `bps` bits per second of what `counts` names: ``wire`` (RTP packets), ``payload`` (the video alone) or
-    ``file`` (the face stream without its header of about 1 kB, in which a face costs `face_overhead` bytes more)."""
+    """At most `bps` bits per second of what `counts` names: ``wire`` (RTP packets), ``payload`` (the video alone),
+    ``file`` (the face stream without its header of about 1 kB, in which a face costs `face_overhead` bytes more) or
+    ``link`` (packets of the live link)."""
 
     bps: float
     counts: Counts = "wire"
@@ -38,7 +40,8 @@ class Budget:
             return face_bytes
         if self.counts == "file":
             return face_bytes + self.face_overhead + (cue_bytes + FILE_CUE if cue_bytes else 0)
-        return rtp_bytes(np.array([face_bytes + cue_bytes]))
+        packets = quic_bytes if self.counts == "link" else rtp_bytes
+        return packets(np.array([face_bytes + cue_bytes]))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ threshold that depends on the budget.
 
 import math
 from collections import deque
+from dataclasses import replace
 
 from lowbeam.codec.budget import WINDOW_S, Budget, BudgetReport
 from lowbeam.codec.operating_point import FrameRateLimiter, OperatingPoint
@@ -61,6 +62,16 @@ class RateControl:
         """How the budget has been kept so far."""
         most_bps = 8 * self._most_bytes / WINDOW_S
         return BudgetReport(self._budget, most_bps, self.is_reachable, self._chosen, self._held_back, self._expected)
+
+    def change_budget(self, bps: float) -> None:
+        """Continue with a budget of `bps` bits per second. The share of the window that is used stays the same, so that
+        a link that became thin is not left without faces until the window has passed; at once, another operating point
+        is taken where the budgets of the entries differ much."""
+        ratio = bps / self._budget.bps
+        self._budget = replace(self._budget, bps=bps)
+        self._sent = deque((time_s, round(size * ratio)) for time_s, size in self._sent)
+        self._held = sum(size for _, size in self._sent)
+        self._most_bytes = round(self._most_bytes * ratio)
 
     def looks_at(self, time_s: float) -> bool:
         """Whether the frame at `time_s` is due."""

@@ -27,12 +27,14 @@ class TrackEncoder:
     """Encodes the faces of one track by a `policy`. The caller asks `policy.looks_at` which frames to search for faces;
     `mirror` tells the policy how far the receiver is off.
 
-    `point` is the first operating point of the track; `header` is what a decoder needs before the first face. Raises
-    `CodecError`.
+    `point` is the first operating point of the track; `header` is what a decoder needs before the first face. Where the
+    encoder changes, its parameter sets go before the face if `is_config_in_band`; otherwise `coded_header` says which
+    header the receiver needs. Raises `CodecError`.
     """
 
-    def __init__(self, policy: Policy, mirror: Mirror | None = None) -> None:
+    def __init__(self, policy: Policy, mirror: Mirror | None = None, *, is_config_in_band: bool = True) -> None:
         self._policy, self._mirror = policy, mirror or NoMirror()
+        self._is_config_in_band = is_config_in_band
         self.point: OperatingPoint = policy.point
         self._coded_at: OperatingPoint | None = policy.point  # None: no encoder is open
         self._encoder: Encoder = open_encoder(self.point)
@@ -54,7 +56,7 @@ class TrackEncoder:
         if point != self._coded_at:
             self._restart(point)
         coded = self._encoder.encode(shrink(face.pixels[None], point.scale)[0], time_ms)
-        if self._is_restarted and coded:
+        if self._is_restarted and self._is_config_in_band and coded:
             first = coded[0]
             coded[0] = CodedFace(self._encoder.in_band_config + first.data, first.time_ms, first.is_key)
         header = self._encoder.header
@@ -69,6 +71,11 @@ class TrackEncoder:
         self._is_first = self._is_restarted = False
         self._last_ms = time_ms
         return [PlacedFace(one, cues if index == 0 else ()) for index, one in enumerate(coded)]
+
+    @property
+    def coded_header(self) -> TrackHeader:
+        """The header of the encoder that coded the last face."""
+        return self._encoder.header
 
     @property
     def is_open(self) -> bool:

@@ -1,8 +1,8 @@
 """The bytes on the wire: coded faces and cues with the headers of the packets that carry them.
 
-Two transports are counted. RTP over UDP over IPv4 sends each face as soon as it is coded, in a packet of its own. TLS
-over TCP sends the faces of a second together: up to a second later, with far fewer headers. Return traffic
-(acknowledgements, RTCP) and connection setup are not counted.
+Three transports are counted. RTP over UDP over IPv4 sends each face as soon as it is coded, in a packet of its own, and
+so does the live link, in a QUIC datagram. TLS over TCP sends the faces of a second together: up to a second later, with
+far fewer headers. Return traffic (acknowledgements, RTCP) and connection setup are not counted.
 """
 
 import numpy as np
@@ -18,6 +18,10 @@ FACE_HEADER = 4  # bytes of each face in a batch: its length and its time within
 BATCH_S = 1.0
 FILE_FACE = 16  # bytes of a face stream around each face: its block, its share of a cluster of 2 s and of the index
 PIPE_FACE = 30  # the same where each face is in a cluster of its own, as to a pipe
+QUIC_PACKET = 20 + 8 + 1 + 4 + 2 + 16  # IPv4, UDP, short header, connection id, packet number, tag (RFC 9000, 9001)
+QUIC_DATAGRAM = 3 + 2  # type and length of the frame (RFC 9221); kind and stream of the faces in it
+QUIC_FACE = 10  # of a face in a datagram: flags, number, time, length
+QUIC_ROOM = 1200 - (QUIC_PACKET - 28) - QUIC_DATAGRAM  # bytes of faces in a datagram
 FILE_CUE = 18  # bytes around each group of cues
 
 Sizes = NDArray[np.int64]  # bytes of each face with its cues, (n,)
@@ -28,6 +32,13 @@ def rtp_bytes(sizes: Sizes) -> int:
     room = MTU - IP_UDP_RTP
     packets = np.where(sizes <= room, 1, -(-sizes // (room - FRAGMENT)))
     return int((sizes + packets * IP_UDP_RTP + np.where(packets > 1, packets * FRAGMENT, 0)).sum())
+
+
+def quic_bytes(sizes: Sizes) -> int:
+    """Bytes of faces sent over the link, each in a QUIC datagram of its own. A face that does not fit goes over a
+    stream, in several packets."""
+    packets = -(-(sizes + QUIC_FACE) // QUIC_ROOM)
+    return int((sizes + QUIC_FACE + packets * (QUIC_PACKET + QUIC_DATAGRAM)).sum())
 
 
 def tls_bytes(time_s: NDArray[np.float64], sizes: Sizes) -> int:
@@ -72,6 +83,11 @@ class ByteCounter:
     def rtp(self) -> int:
         """Bytes over RTP, UDP and IPv4."""
         return rtp_bytes(self.sizes)
+
+    @property
+    def quic(self) -> int:
+        """Bytes over QUIC datagrams, UDP and IPv4, each face by itself."""
+        return quic_bytes(self.sizes)
 
     @property
     def tls(self) -> int:

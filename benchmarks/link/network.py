@@ -1,0 +1,92 @@
+"""Two network namespaces with a veth pair between them: a limited rate in both directions, and losses.
+
+Needs root, iproute2 and nftables. Rates are limited by ``tc tbf``, packets are lost by nft's ``numgen random``.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+CAMERA_IP, SERVER_IP = "10.77.0.1", "10.77.0.2"
+BURST_BYTES = 1600  # one packet of Ethernet's largest size
+QUEUE_BYTES = 8000  # of packets that wait; of more, packets are dropped
+
+
+def _run(*command: str, check: bool = True, given: str | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, input=given)
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Network:
+    """The two namespaces: commands in `camera` and `server` see each other at `CAMERA_IP` and `SERVER_IP`."""
+
+    camera: str
+    server: str
+
+    def inside(self, name: str, *command: str) -> list[str]:
+        """`command`, to be run in the namespace `name`."""
+        return ["ip", "netns", "exec", name, *command]
+
+    def set_rate(self, bps: float) -> None:
+        """Limit both directions to `bps` bits per second, Ethernet headers not counted (``overhead`` is negative)."""
+        for name, device in ((self.camera, "lbc"), (self.server, "lbs")):
+            _run("tc", "-n", name, "qdisc", "replace", "dev", device, "root", "handle", "1:", "tbf",
+                 "rate", f"{round(bps)}bit", "burst", str(BURST_BYTES), "limit", str(QUEUE_BYTES))  # fmt: skip
+
+    def set_loss(self, percent: float) -> None:
+        """Lose this share of the packets to the server."""
+        rules = "flush ruleset\n"
+        if percent:
+            drop = f"iif lbs meta l4proto udp numgen random mod 1000 < {round(10 * percent)} drop"
+            rules += f"table inet loss {{ chain in {{ type filter hook prerouting priority raw; {drop}; }} }}\n"
+        _run(*self.inside(self.server, "nft", "-f", "-"), given=rules)
+
+    def cut(self, is_cut: bool) -> None:
+        """Cut the link, or join it again."""
+        _run("ip", "-n", self.camera, "link", "set", "lbc", "down" if is_cut else "up")
+        if not is_cut:
+            _run("ip", "-n", self.camera, "addr", "replace", f"{CAMERA_IP}/24", "dev", "lbc")
+
+    def sent_bytes(self) -> tuple[int, int]:
+        """Bytes and packets that left the camera's interface, with Ethernet headers of 14 bytes each."""
+        base = "/sys/class/net/lbc/statistics"
+        texts = [_run(*self.inside(self.camera, "cat", f"{base}/tx_{what}")) for what in ("bytes", "packets")]
+        return int(texts[0]), int(texts[1])
+
+
+@contextmanager
+def network() -> Iterator[Network]:
+    """Make the namespaces, and remove them in the end."""
+    made = Network(f"lbcam{os.getpid()}", f"lbsrv{os.getpid()}")
+    for name in (made.camera, made.server):
+        _run("ip", "netns", "add", name)
+    try:
+        _run(
+            "ip",
+            "link",
+            "add",
+            "lbc",
+            "netns",
+            made.camera,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "lbs",
+            "netns",
+            made.server,
+        )
+        for name, device, address in ((made.camera, "lbc", CAMERA_IP), (made.server, "lbs", SERVER_IP)):
+            _run(*made.inside(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"), check=False)
+            _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
+            _run("ip", "-n", name, "link", "set", device, "up")
+            _run("ip", "-n", name, "link", "set", "lo", "up")
+        yield made
+    finally:
+        for name in (made.camera, made.server):
+            _run("ip", "netns", "del", name, check=False)

@@ -1,0 +1,216 @@
+"""Sends the faces of one source: the sender over UDP, in a thread of its own beside the program that codes."""
+
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+
+from lowbeam.codec.cues import BoxCue
+from lowbeam.codec.policy import Mirror, NoMirror, Policy
+from lowbeam.codec.track_encoder import TrackEncoder
+from lowbeam.errors import LowbeamError, OutputError, reason
+from lowbeam.face import Face
+from lowbeam.link.messages import Ask
+from lowbeam.link.recording_sender import RecordingSender
+from lowbeam.link.sending_core import SendingCore, SendingOptions, State, monotonic
+from lowbeam.link.spool import Spool
+
+MAX_PACKET = 65536
+MAX_ENCODERS = 12  # of people out of view; each holds 4 MB or more
+RECV_BUFFER = 200_000  # bytes
+
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """Codes faces by a `policy` and sends them to a receiver. A context manager::
+
+        with Sender(options, spool, policy, name="camera") as sender:
+            for frame in frames:
+                if policy.looks_at(frame.time_s):
+                    sender.send(find_faces(frame, tracker, "primary").faces)
+            sender.finish(timeout_s=60)
+
+    Faces that cannot be sent are kept in `spool` and sent later. `make_mirror` makes the mirror of a track's receiver.
+    `is_fast` sends nothing as it is made, but everything in order, as fast as the link carries it. `on_ask` is called
+    in the sender's thread with each request of the receiver. Raises `OutputError` if the receiver refuses the stream.
+    """
+
+    def __init__(
+        self, options: SendingOptions, spool: Spool, policy: Policy, *, name: str,
+        make_mirror: Callable[[], Mirror] = NoMirror, is_fast: bool = False,
+        on_ask: Callable[[Ask], None] = lambda ask: None,
+    ) -> None:  # fmt: skip
+        self._options, self._spool, self._policy = options, spool, policy
+        self._make_mirror, self._is_fast = make_mirror, is_fast
+        self._lock = threading.Lock()  # around the core
+        self._recording = RecordingSender(spool, spool.begin(name), is_live=True, repair=options.repair)
+        self._socket, peer = _connected(options)
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self.core = SendingCore(options, peer, spool, self._recording, monotonic(), on_ask)
+        self._encoders: dict[int, TrackEncoder] = {}
+        self._used_s: dict[int, float] = {}
+        self._is_ending = False
+        self._error: LowbeamError | None = None
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Sender":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def may_code(self) -> bool:
+        """Whether another face is to be coded now."""
+        with self._lock:
+            return self.core.may_code
+
+    @property
+    def budget_bps(self) -> float:
+        """Bits per second for the faces of the source."""
+        with self._lock:
+            return self.core.budget_bps
+
+    def send(self, faces: list[Face], point: str = "") -> int:
+        """Code and send the faces of a frame; returns the number that was coded. Raises `OutputError` or
+        `CodecError`."""
+        self._check()
+        with self._lock:
+            is_restarting = self.core.take_key_request()
+            self.core.point = point
+        if is_restarting:
+            for encoder in self._encoders.values():
+                encoder.flush()
+        coded = 0
+        for face in faces:
+            coded += self._code(face)
+        if coded:
+            self._wake()
+        return coded
+
+    def _code(self, face: Face) -> int:
+        encoder = self._encoders.get(face.id)
+        if encoder is None:
+            encoder = TrackEncoder(self._policy, self._make_mirror(), is_config_in_band=False)
+            self._encoders[face.id] = encoder
+        self._used_s[face.id] = face.time_s
+        placed = encoder.encode(face)
+        for one in placed:
+            moved = next((cue for cue in one.cues if isinstance(cue, BoxCue)), None)
+            box = BoxCue(face.id, face.box) if one.coded.is_key else moved
+            with self._lock:
+                is_up = self.core.is_live() and not self._is_fast
+                self._recording.add(one.coded, face.id, encoder.coded_header, box, is_up)
+        if len(self._encoders) > MAX_ENCODERS:
+            unused = min(self._used_s, key=lambda key: self._used_s[key])
+            self._used_s.pop(unused)
+            self._encoders.pop(unused).flush()
+        return len(placed)
+
+    def finish(self, timeout_s: float = 30.0) -> bool:
+        """The source has ended: wait until the receiver has stored everything, at most `timeout_s` seconds. Returns
+        whether it has. Raises `OutputError`."""
+        with self._lock:
+            self.core.end()
+        self._wake()
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            self._check()
+            with self._lock:
+                if self.core.is_done:
+                    return True
+            time.sleep(0.05)
+        return False
+
+    def close(self) -> None:
+        """End the connection. What was not stored stays in the spool."""
+        self._is_ending = True
+        self._wake()
+        self._thread.join(timeout=5)
+        for encoder in self._encoders.values():
+            encoder.flush()
+        for one in (self._socket, self._wake_in, self._wake_out):
+            one.close()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _wake(self) -> None:
+        with suppress(OSError):
+            self._wake_out.send(b"\0")
+
+    def _run(self) -> None:
+        """The thread: sockets and time in, datagrams out."""
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._socket, selectors.EVENT_READ)
+                selector.register(self._wake_in, selectors.EVENT_READ)
+                while not self._is_ending:
+                    self._step(selector)
+            with self._lock:
+                self._put(self.core.close(monotonic()))
+        except LowbeamError as error:
+            self._error = error
+
+    def _step(self, selector: selectors.BaseSelector) -> None:
+        with self._lock:
+            now = monotonic()
+            before = self.core.state
+            self._put(self.core.poll(now))
+            wait_s = self.core.next_time(now) - now
+            self._tell(before)
+        if selector.select(max(wait_s, 0.0)):
+            with suppress(BlockingIOError):
+                self._wake_in.recv(4096)
+            self._receive()
+
+    def _tell(self, before: State) -> None:
+        """Log a change of state; a refusal is an error of the program."""
+        if self.core.state is State.REFUSED:
+            self._is_ending = True
+            raise OutputError(self.core.why)
+        if self.core.state is not before:
+            log.info("the link to %s is %s", self._options.address, self.core.state.value)
+
+    def _put(self, datagrams: list[bytes]) -> None:
+        for data in datagrams:
+            try:
+                self._socket.send(data)
+            except ConnectionRefusedError:
+                self.core.unreachable(monotonic())
+            except OSError as error:  # no route: as if it were lost
+                log.debug("a packet cannot be sent: %s", reason(error))
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(MAX_PACKET)
+            except BlockingIOError:
+                return
+            except OSError:
+                with self._lock:
+                    self.core.unreachable(monotonic())
+                return
+            with self._lock:
+                self.core.receive(data, monotonic())
+
+
+def _connected(options: SendingOptions) -> tuple[socket.socket, tuple[str, int]]:
+    """A UDP socket for the receiver's address. Raises `OutputError`."""
+    host, port = options.address.host, options.address.port
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        made.connect(place)
+    except OSError as error:
+        raise OutputError(f"{options.address} cannot be reached: {reason(error)}") from error
+    return made, (str(place[0]), int(place[1]))

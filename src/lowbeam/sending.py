@@ -1,0 +1,208 @@
+"""`send`: finds the face in a source, codes it within what the link carries, and sends it to a receiver."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from lowbeam.codec.budget import Budget, parse_budget
+from lowbeam.codec.operating_point import OperatingPoint
+from lowbeam.codec.operating_table import ladder
+from lowbeam.codec.rate_control import RateControl
+from lowbeam.errors import UsageError
+from lowbeam.face import Face
+from lowbeam.faces import FaceTracker, YunetDetector
+from lowbeam.link.bandwidth import START_BPS
+from lowbeam.link.messages import Ask
+from lowbeam.link.quic import parse_address, parse_pin
+from lowbeam.link.recording_sender import Repair
+from lowbeam.link.sender import Sender
+from lowbeam.link.sending_core import SendingOptions
+from lowbeam.link.spool import Spool
+from lowbeam.media import Frame, StillSource, VideoSource, open_video, opened
+from lowbeam.mirror import ReceiverMirror
+from lowbeam.pipeline.options import FacesChoice, check_faces
+from lowbeam.pipeline.sources import find_faces
+from lowbeam.recognize import DEFAULT_MODEL, Recognizer
+
+AUTO = "auto"
+LADDER_BPS = 4000.0  # at which the codec is chosen: it stays the same while the rate changes
+MAX_LATENCY_S = 10.0
+LATE_S = 0.3  # a frame of a live source that is read so late is skipped
+LOOK_FACTOR = 2.0  # of the budget during a better look
+CHANGE = 0.08  # share by which the budget must differ to be changed
+FINISH_S = 30.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The result of `send`: `coded` faces in `duration_s` seconds of source; `wire_bytes`, all bytes that were sent with
+    IPv4 and UDP headers; `is_stored`, whether the receiver has stored every face; `held_back`, frames whose face was
+    not coded since the link was choked."""
+
+    coded: int
+    duration_s: float
+    wire_bytes: int
+    is_stored: bool
+    held_back: int
+
+
+class LinkPolicy:
+    """A `lowbeam.codec.policy.Policy`: rate control within the budget of a link, which changes while it runs, and no
+    face while the link is choked."""
+
+    may_change = True
+
+    def __init__(self, codec: str | None = None) -> None:
+        self._rungs = ladder(LADDER_BPS, codec)
+        self._control = RateControl(Budget(START_BPS, "link"), self._rungs)
+        self._bps = START_BPS
+        self._look_until_s = 0.0
+        self._is_choked = False
+        self.held_back = 0
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The current operating point."""
+        return self._control.point
+
+    def follow(self, bps: float, is_choked: bool, time_s: float) -> None:
+        """Take the link's budget, and whether it is choked, at `time_s` of the source."""
+        self._is_choked = is_choked
+        wanted = bps * (LOOK_FACTOR if time_s < self._look_until_s else 1.0)
+        if abs(wanted / self._bps - 1) > CHANGE:
+            self._bps = wanted
+            self._control.change_budget(wanted)
+
+    def look_closer(self, until_s: float) -> None:
+        """Spend more until `until_s` (seconds of the source)."""
+        self._look_until_s = until_s
+
+    def looks_at(self, time_s: float) -> bool:
+        """Whether the frame at `time_s` is due, and the link free."""
+        is_due = self._control.looks_at(time_s)
+        self.held_back += is_due and self._is_choked
+        return is_due and not self._is_choked
+
+    def wants(self, face: Face, debt: float, is_key: bool) -> bool:
+        """As `RateControl.wants`."""
+        return self._control.wants(face, debt, is_key)
+
+    def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
+        """As `RateControl.admits`."""
+        return self._control.admits(face, face_bytes, cue_bytes, is_key)
+
+
+def send(
+    source: str | os.PathLike[str], to: str, *, token: str, pin: str | None = None, budget: str = AUTO,
+    latency_s: float = 0.2, spool: str | os.PathLike[str] | None = None, faces: FacesChoice = "primary",
+    codec: str | None = None, model: str | os.PathLike[str] = DEFAULT_MODEL, loop: bool = False, fast: bool = False,
+    name: str | None = None, finish_s: float = FINISH_S, repair: Repair = Repair.CHEAPEST,
+) -> Sent:  # fmt: skip
+    """Find the face in `source` (a video file, ``camera:N``, a URL, a named pipe or ``-``) and send it to the receiver
+    at `to` (``lowbeam://HOST:PORT``), while the source runs. A file plays in real time, with `loop` again and again.
+
+    The rate follows what the link carries, up to `budget` (``"auto"``: no other limit). A face may wait `latency_s`
+    seconds for others to share a packet with. Faces that are lost, or made while the link is down, are kept in the
+    folder `spool` (None: in memory) and sent later; with a folder also those of earlier runs. With `fast` a recording
+    is not played but sent as fast as the link carries it, coded within `budget` by its own time. At the end, `send`
+    waits `finish_s` seconds until all is stored. `pin` is the SHA-256 fingerprint of the receiver's certificate; without it
+    the certificate must be signed by a known authority. `name` is shown to those who watch.
+
+    Raises `UsageError`, `SourceError`, `CodecError`, `ModelError` or `OutputError`.
+    """
+    check_faces(faces)
+    if not 0 <= latency_s <= MAX_LATENCY_S:
+        raise UsageError(f"latency {latency_s:g} is out of range: 0 to {MAX_LATENCY_S:g} seconds")
+    most = None if budget == AUTO else parse_budget(budget).bps
+    if fast and loop:
+        raise UsageError("--fast and --loop cannot be combined")
+    options = SendingOptions(
+        parse_address(to), token, None if pin is None else parse_pin(pin), latency_s, most, repair
+    )  # fmt: skip
+    policy, recognizer = LinkPolicy(codec), Recognizer(model)
+    shown = name if name is not None else os.fspath(source)
+    held = Spool(spool)
+    try:
+        with (
+            _Looks(policy) as looks,
+            Sender(
+                options, held, policy, name=shown, make_mirror=lambda: ReceiverMirror(recognizer), is_fast=fast,
+                on_ask=looks.take,
+            ) as sender,
+        ):  # fmt: skip
+            coded, duration_s = _send_frames(sender, policy, looks, _Player(source, loop, fast), faces, most)
+            is_stored = sender.finish(finish_s)
+            return Sent(coded, duration_s, sender.core.wire_bytes, is_stored, policy.held_back)
+    finally:
+        held.close()
+
+
+class _Looks:
+    """Better looks that the receiver asks for. A context manager."""
+
+    def __init__(self, policy: LinkPolicy) -> None:
+        self._policy, self._asked_s = policy, 0.0
+
+    def __enter__(self) -> "_Looks":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def take(self, ask: Ask) -> None:
+        """A request came, in the thread of the link."""
+        if ask.look_s:
+            self._asked_s = float(ask.look_s)
+
+    def begin_at(self, time_s: float) -> None:
+        """Begin a look that was asked for."""
+        if self._asked_s:
+            self._policy.look_closer(time_s + self._asked_s)
+            self._asked_s = 0.0
+
+
+def _send_frames(
+    sender: Sender, policy: LinkPolicy, looks: _Looks, player: "_Player", faces: FacesChoice, most: float | None
+) -> tuple[int, float]:
+    """Send the faces of all frames; returns the number of coded faces and the length of the source in seconds."""
+    tracker, coded, last_s = FaceTracker(YunetDetector()), 0, 0.0
+    for frame in player:
+        last_s = frame.time_s
+        looks.begin_at(last_s)
+        if player.is_fast:
+            policy.follow(most or START_BPS, False, last_s)
+        else:
+            policy.follow(sender.budget_bps, not sender.may_code, last_s)
+        if policy.looks_at(last_s):
+            coded += sender.send(find_faces(frame, tracker, faces).faces, str(policy.point))
+    return coded, last_s
+
+
+class _Player:
+    """The frames of a source in real time; those of a live source as they come. Frames that are read late are skipped,
+    unless it `is_fast`."""
+
+    def __init__(self, source: str | os.PathLike[str], is_loop: bool, is_fast: bool) -> None:
+        self._source, self._is_loop, self.is_fast = source, is_loop, is_fast
+
+    def __iter__(self) -> Iterator[Frame]:
+        begun_s, offset_s = time.monotonic(), 0.0
+        while True:
+            last_s = 0.0
+            with open_video(opened(self._source)) as video:
+                for frame in video:
+                    last_s = frame.time_s
+                    placed = replace(frame, time_s=offset_s + frame.time_s)
+                    if self._is_on_time(video, placed.time_s - (time.monotonic() - begun_s)):
+                        yield placed
+                if not self._is_loop or video.is_live or video.is_stopped:
+                    return
+                offset_s += last_s + 1 / video.fps
+
+    def _is_on_time(self, video: VideoSource | StillSource, early_s: float) -> bool:
+        if self.is_fast or video.is_live:
+            return True
+        if early_s > 0:
+            time.sleep(early_s)
+        return early_s > -LATE_S
