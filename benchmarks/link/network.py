@@ -43,7 +43,7 @@ class Network:
         rules = "flush ruleset\n"
         if percent:
             drop = f"iif lbs meta l4proto udp numgen random mod 1000 < {round(10 * percent)} drop"
-            rules += f"table inet loss {{ chain in {{ type filter hook prerouting priority raw; {drop}; }} }}\n"
+            rules += f"table inet loss {{\nchain in {{\ntype filter hook prerouting priority raw;\n{drop}\n}}\n}}\n"
         _run(*self.inside(self.server, "nft", "-f", "-"), given=rules)
 
     def cut(self, is_cut: bool) -> None:

@@ -36,7 +36,7 @@ FINISH_S = 30.0
 
 @dataclass(frozen=True)
 class Sent:
-    """The result of `send`: `coded` faces in `duration_s` seconds of source; `wire_bytes`, all bytes that were sent with
+    """The result of `send`: `coded` faces in `duration_s` seconds of source; `wire_bytes`, all bytes sent, with
     IPv4 and UDP headers; `is_stored`, whether the receiver has stored every face; `held_back`, frames whose face was
     not coded since the link was choked."""
 
@@ -106,8 +106,8 @@ def send(
     seconds for others to share a packet with. Faces that are lost, or made while the link is down, are kept in the
     folder `spool` (None: in memory) and sent later; with a folder also those of earlier runs. With `fast` a recording
     is not played but sent as fast as the link carries it, coded within `budget` by its own time. At the end, `send`
-    waits `finish_s` seconds until all is stored. `pin` is the SHA-256 fingerprint of the receiver's certificate; without it
-    the certificate must be signed by a known authority. `name` is shown to those who watch.
+    waits `finish_s` seconds until all is stored. `pin` is the SHA-256 fingerprint of the receiver's certificate; if
+    None the certificate must be signed by a known authority. `name` is shown to those who watch.
 
     Raises `UsageError`, `SourceError`, `CodecError`, `ModelError` or `OutputError`.
     """

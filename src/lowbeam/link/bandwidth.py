@@ -14,14 +14,16 @@ from dataclasses import dataclass
 MIN_BPS, MAX_BPS = 300.0, 64_000.0  # limits of the estimate
 START_BPS = 4_000.0  # estimate before anything was acknowledged
 QUEUE_S = 0.25  # seconds in the link's queue above which it is overused
-BACK_OFF = 0.85  # of the delivered rate, after overuse
+BACK_OFF = 0.9  # of the measured rate, after overuse
 RISE = 0.25  # growth per second while the queue is empty
 RISE_NEAR = 0.04  # the same near the rate at which the link was last overused,
 NEAR, NEAR_S = 0.15, 20.0  # within this share of it, and for so many seconds
+MOST_RISE_S = 3.0  # that count between two packets
 HOLD_S = 1.0  # without a rise after a fall
-UNUSED = 2.0  # the estimate rises to at most this multiple of what was used,
+UNUSED = 1.5  # the estimate rises to at most this multiple of what was used,
 USED_GAIN = 0.02  # remembered with this gain for each packet
-RATE_S, SHORT_S = 4.0, 0.7  # most and least seconds over which the delivered rate is measured
+RATE_S = 4.0  # seconds over which the rate is measured
+PAIRS, CAPACITY_S = 4, 12.0  # packets that queued up from which the rate is measured, and their age
 BASE_S = 60.0  # seconds over which the smallest round trip is remembered
 LOSS_PACKETS = 20  # packets over which loss is measured
 HIGH_LOSS = 0.1  # above the inherent loss
@@ -37,21 +39,27 @@ class _Sent:
 
 
 class BandwidthEstimate:
-    """Estimates what a link carries, in bits per second on the wire. All times are seconds on one monotonic clock."""
+    """Estimates what a link carries, in bits per second on the wire, at first `start_bps`. All times are seconds on one
+    monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_bps: float = START_BPS) -> None:
         self._sent: dict[int, _Sent] = {}  # in flight, by packet number, in order
-        self._acked: deque[tuple[float, int]] = deque()  # time of the acknowledgement and size, for `RATE_S`
+        self._used: deque[tuple[float, int]] = deque()  # time of the acknowledgement and size, for `RATE_S`
+        self._behind: deque[tuple[float, int, float]] = (
+            deque()
+        )  # time, size, and seconds after the acknowledgement before
+        self._acked_s = -math.inf
+        self._capacity: float | None = None  # as measured when packets queued up last
         self._base: deque[tuple[float, float]] = deque()  # time and round trip, rising: the first is the smallest
         self._fates: deque[bool] = deque(maxlen=LOSS_PACKETS)  # of the last packets: whether each was lost
-        self._bps = START_BPS
+        self._bps = start_bps
         self._loss_bps = math.inf
         self._fallen_s = -math.inf
-        self._fallen_bps = math.inf
         self._risen_s: float | None = None
         self._inherent = 0.0  # loss that does not depend on the rate
         self._trial: tuple[float, float] | None = None  # when the rate fell for loss, and the loss then
         self._most_used = 0.0
+        self._begun_s = math.inf
         self.in_flight = 0  # bytes
         self.queue_s = 0.0  # seconds of the last packet in the queue
         self.sent_bytes = self.sent_packets = self.lost_packets = 0
@@ -70,6 +78,10 @@ class BandwidthEstimate:
     def base_rtt_s(self) -> float:
         """The smallest recent round trip in seconds, 0 before the first."""
         return self._base[0][1] if self._base else 0.0
+
+    def begin(self, now_s: float) -> None:
+        """The handshake is over: packets that are sent from now on are measured."""
+        self._begun_s = now_s
 
     def oldest_s(self) -> float | None:
         """When the oldest packet in flight was sent; None if there is none."""
@@ -99,13 +111,36 @@ class BandwidthEstimate:
             return
         self.in_flight -= packet.size
         self._fates.append(False)
+        self._used.append((now_s, packet.size))
+        if packet.time_s >= self._begun_s:
+            self._learn(packet, now_s)
+        self._acked_s = now_s
+        self._watch_loss(now_s)
+
+    def _learn(self, packet: _Sent, now_s: float) -> None:
+        """Take the round trip of a packet, and the rate if it waited in the queue behind another."""
         rtt_s = now_s - packet.time_s
         while self._base and (self._base[-1][1] >= rtt_s or now_s - self._base[0][0] > BASE_S):
             self._base.pop() if self._base[-1][1] >= rtt_s else self._base.popleft()
         self._base.append((now_s, rtt_s))
-        self._acked.append((now_s, packet.size))
-        self._judge(rtt_s, packet.size, now_s)
-        self._watch_loss(now_s)
+        self.queue_s = max(0.0, rtt_s - self.base_rtt_s)
+        if packet.time_s < self._acked_s:
+            self._behind.append((now_s, packet.size, now_s - self._acked_s))
+            self._capacity = self._measured(now_s)
+        used = self.used_bps(now_s)
+        self._most_used = max(used, self._most_used + (used - self._most_used) * USED_GAIN)
+        if self.queue_s > QUEUE_S + 8 * packet.size / self.bps:
+            self._fall(now_s)
+        else:
+            self._rise(now_s)
+
+    def _measured(self, now_s: float) -> float:
+        """The rate of packets that were acknowledged one after the other while they queued up, over `RATE_S` or the
+        last `PAIRS`."""
+        while len(self._behind) > PAIRS and now_s - self._behind[0][0] > RATE_S:
+            self._behind.popleft()
+        recent = [one for one in self._behind if now_s - one[0] <= CAPACITY_S]
+        return 8 * sum(one[1] for one in recent) / max(sum(one[2] for one in recent), 0.01)
 
     def lost(self, number: int, now_s: float) -> None:
         """A packet was lost."""
@@ -118,56 +153,42 @@ class BandwidthEstimate:
         self._watch_loss(now_s)
 
     def wait(self, now_s: float) -> None:
-        """Time has passed: a packet that is in flight for long says that the link is overused before it arrives."""
-        if self._sent and self._base:
-            oldest = next(iter(self._sent.values()))
-            if now_s - oldest.time_s > self.base_rtt_s + 3 * QUEUE_S + 8 * oldest.size / self.bps:
-                self._fall(now_s)
-
-    def delivered_bps(self, now_s: float) -> float:
-        """The rate of acknowledged packets, over the time that the last one was in the queue: what the link carries,
-        if there is a queue."""
-        since_s = now_s - min(max(self.queue_s, SHORT_S), RATE_S)
-        recent = [one for one in self._acked if one[0] >= since_s]
-        recent = recent if len(recent) >= 3 else list(self._acked)[-3:]
-        if len(recent) < 2:
-            return 8 * sum(size for _, size in recent) / RATE_S
-        return 8 * sum(size for _, size in recent[1:]) / max(now_s - recent[0][0], 0.1)
+        """Time has passed: what is in flight for long says how little the link carries before it arrives."""
+        if not self._sent or not self._base:
+            return
+        oldest = next(iter(self._sent.values()))
+        waited_s = now_s - max(oldest.time_s, self._acked_s) - self.base_rtt_s
+        if waited_s > 3 * QUEUE_S + 8 * oldest.size / self.bps:
+            bound = 8 * oldest.size / waited_s
+            if bound < self._bps:
+                self._bps = self._capacity = max(MIN_BPS, bound)
+                self._fallen_s = self._risen_s = now_s
 
     def used_bps(self, now_s: float) -> float:
         """The rate of acknowledged packets over the last `RATE_S`."""
-        while self._acked and now_s - self._acked[0][0] > RATE_S:
-            self._acked.popleft()
-        return 8 * sum(size for _, size in self._acked) / RATE_S
-
-    def _judge(self, rtt_s: float, size: int, now_s: float) -> None:
-        """Fall or rise by the time that a packet of `size` bytes spent in the queue."""
-        self.queue_s = max(0.0, rtt_s - self.base_rtt_s - 8 * size / self.bps)
-        used = self.used_bps(now_s)
-        self._most_used = max(used, self._most_used + (used - self._most_used) * USED_GAIN)
-        if self.queue_s > QUEUE_S:
-            self._fall(now_s)
-        else:
-            self._rise(now_s)
+        while self._used and now_s - self._used[0][0] > RATE_S:
+            self._used.popleft()
+        return 8 * sum(size for _, size in self._used) / RATE_S
 
     def _fall(self, now_s: float) -> None:
-        if now_s - self._fallen_s < max(HOLD_S, self.base_rtt_s):
+        if now_s - self._fallen_s < max(HOLD_S, self.base_rtt_s) or self._capacity is None:
             return
-        delivered = self.delivered_bps(now_s)
         self._fallen_s = self._risen_s = now_s
-        self._fallen_bps = max(delivered, MIN_BPS)
-        self._bps = max(MIN_BPS, min(self._bps, BACK_OFF * delivered) if delivered else self._bps / 2)
+        self._bps = max(MIN_BPS, min(self._bps, BACK_OFF * self._capacity))
 
     def _rise(self, now_s: float) -> None:
         since_s = now_s - (self._risen_s if self._risen_s is not None else now_s)
         self._risen_s = now_s
         if now_s - self._fallen_s < HOLD_S:
             return
-        is_near = abs(self._bps / self._fallen_bps - 1) < NEAR and now_s - self._fallen_s < NEAR_S
-        risen = self._bps * (1 + (RISE_NEAR if is_near else RISE)) ** min(since_s, 1.0)
+        known = self._capacity if now_s - self._fallen_s < NEAR_S and self._capacity is not None else math.inf
+        if self._bps < BACK_OFF * known < math.inf:
+            self._bps = BACK_OFF * known  # the queue is empty, and the rate is known
+        is_near = abs(self._bps / known - 1) < NEAR
+        risen = self._bps * (1 + (RISE_NEAR if is_near else RISE)) ** min(since_s, MOST_RISE_S)
         self._bps = max(self._bps, min(risen, max(UNUSED * self._most_used, START_BPS), MAX_BPS))
         if self._trial is None and self._loss_bps < math.inf:
-            self._loss_bps *= (1 + RISE_NEAR) ** min(since_s, 1.0)
+            self._loss_bps *= (1 + RISE_NEAR) ** min(since_s, MOST_RISE_S)
             if self._loss_bps > 2 * self._bps:
                 self._loss_bps = math.inf
 
@@ -179,7 +200,7 @@ class BandwidthEstimate:
             self._inherent = min(self._inherent, self.loss)
             if self.loss > self._inherent + HIGH_LOSS:
                 self._trial = now_s, self.loss
-                self._loss_bps = max(MIN_BPS, self.delivered_bps(now_s))
+                self._loss_bps = max(MIN_BPS, self.used_bps(now_s))
                 self._fates.clear()
         elif now_s - self._trial[0] >= TRIAL_S:
             if self.loss > self._trial[1] / 2:

@@ -23,7 +23,9 @@ DEFAULT_PORT = 7443
 CONNECTION_ID_BYTES = 4  # in each packet
 IDLE_S = 180.0  # seconds without a packet after which a connection ends
 MAX_DATAGRAM = 1200  # bytes of a QUIC packet, the smallest that QUIC allows
-INITIAL_RTT_S = 1.0  # before it was measured: on a thin link the first packet alone takes seconds
+# Half of the time after which the first packets are sent again. They have 1200 bytes, ten seconds at 1 kbit/s. The
+# receiver is patient, since it answers at once when the sender's first packet comes again.
+SENDER_RTT_S, RECEIVER_RTT_S = 1.0, 8.0
 CERTIFICATE_DAYS = 3650
 
 
@@ -49,23 +51,33 @@ def parse_address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def sender_connection(address: Address, pin: str | None, ticket: SessionTicket | None) -> QuicConnection:
-    """The sender's side of a connection. With a `pin` the certificate is checked by its fingerprint, after the
-    handshake (`matches_pin`); otherwise by the authorities that certifi lists."""
+def sender_connection(
+    address: Address, pin: str | None, ticket: SessionTicket | None, patience: float = 1.0
+) -> QuicConnection:
+    """The sender's side of a connection, which sends its first packet again after 2 · `patience` seconds. With a `pin`
+    the certificate is checked by its fingerprint, after the handshake (`matches_pin`); otherwise by the authorities
+    that certifi lists."""
     configuration = QuicConfiguration(
         is_client=True, alpn_protocols=[ALPN], congestion_control_algorithm=congestion.NAME,
         connection_id_length=CONNECTION_ID_BYTES, idle_timeout=IDLE_S, max_datagram_size=MAX_DATAGRAM,
         max_datagram_frame_size=MAX_DATAGRAM, server_name=address.host, session_ticket=ticket,
-        initial_rtt=INITIAL_RTT_S, verify_mode=None if pin is None else ssl.CERT_NONE,
+        initial_rtt=patience * SENDER_RTT_S, verify_mode=None if pin is None else ssl.CERT_NONE,
     )  # fmt: skip
     return QuicConnection(configuration=configuration)
+
+
+def be_patient(quic: QuicConnection, patience_s: float) -> None:
+    """Wait `patience_s` longer for an acknowledgement before a packet counts as lost although none after it was
+    acknowledged, once the handshake is complete: the time of a packet on a thin link varies by its own length, and
+    acknowledgements wait for faces to travel with."""
+    quic._loss.max_ack_delay = patience_s  # aioquic has no public name for it
 
 
 def receiver_configuration(certificate: Path, key: Path) -> QuicConfiguration:
     """The receiver's configuration with a certificate chain and its key (PEM files). Raises `UsageError`."""
     configuration = QuicConfiguration(
         is_client=False, alpn_protocols=[ALPN], connection_id_length=CONNECTION_ID_BYTES, idle_timeout=IDLE_S,
-        max_datagram_size=MAX_DATAGRAM, max_datagram_frame_size=MAX_DATAGRAM, initial_rtt=INITIAL_RTT_S,
+        max_datagram_size=MAX_DATAGRAM, max_datagram_frame_size=MAX_DATAGRAM, initial_rtt=RECEIVER_RTT_S,
         max_data=256 * 1024, max_stream_data=128 * 1024,
     )  # fmt: skip
     try:

@@ -25,7 +25,7 @@ from lowbeam.link.receiving_core import HELLO_S, Arrived, Greeted, ReceivingCore
 MAX_CONNECTIONS = 1024
 MAX_TICKETS = 10_000
 MAX_WAITING = 10_000  # items that wait to be taken from a receiver
-STORED_S = 4.0  # between messages on what was stored
+STORED_S = 10.0  # between messages on what was stored
 RATE_S = 10.0
 CLOCK_S = 120.0  # over which the smallest difference of the clocks is remembered
 
@@ -173,7 +173,8 @@ class Receiver:
     def stored(self, recording: Incoming, number: int) -> None:
         """The faces of `recording` before `number` are stored for good: its sender is told soon."""
         protocol = recording._protocol
-        if protocol is not None and recording.is_connected and number > recording._told:
+        is_over = recording.count is not None and number >= recording.count and not recording.is_complete
+        if protocol is not None and recording.is_connected and (number > recording._told or is_over):
             protocol.tell_stored(recording, number)
 
     def forget(self, recording: Incoming) -> None:
@@ -322,6 +323,8 @@ class _Protocol(QuicConnectionProtocol):
             recording.report = told.message
         else:
             recording.count = told.message.count
+            if not self._receiver.stores_itself:
+                self._receiver.stored(recording, recording.order.next)
         self._receiver.put(Change(recording))
 
     def tell_stored(self, recording: Incoming, number: int) -> None:

@@ -12,12 +12,14 @@ from aioquic.quic.events import DatagramFrameReceived, HandshakeCompleted, QuicE
 
 from lowbeam.errors import StreamError
 from lowbeam.link.messages import Bye, Fill, Gone, Hello, Message, MessageReader, Refused, Report, write_message
+from lowbeam.link.quic import be_patient
 from lowbeam.link.records import ReceivedRecord, read_records
 
 MAX_STREAMS = 64  # of one connection
 MAX_EARLY = 64  # datagrams that wait for the hello of their stream
 HELLO_S = 20.0  # that a connection may last without a hello
 APPLICATION_ERROR = 1
+PATIENCE_S = 2.0  # with acknowledgements, which wait for faces
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class ReceivingCore:
         closed."""
         if isinstance(event, HandshakeCompleted):
             self._is_complete = True
+            be_patient(self._quic, PATIENCE_S)
             early, self._early = self._early, []
             yield from early
         elif isinstance(event, DatagramFrameReceived):

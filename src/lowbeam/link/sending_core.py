@@ -19,20 +19,23 @@ from aioquic.tls import SessionTicket
 
 from lowbeam.codec.wire import QUIC_DATAGRAM, QUIC_PACKET, QUIC_ROOM
 from lowbeam.errors import StreamError
-from lowbeam.link.bandwidth import BandwidthEstimate
+from lowbeam.link.bandwidth import START_BPS, BandwidthEstimate
 from lowbeam.link.congestion import LinkCongestionControl, last_made
 from lowbeam.link.messages import Ask, Bye, Message, MessageReader, Refused, Report, Stored, Welcome, write_message
-from lowbeam.link.quic import Address, matches_pin, sender_connection
+from lowbeam.link.quic import Address, be_patient, matches_pin, sender_connection
 from lowbeam.link.recording_sender import RecordingSender, Repair
 from lowbeam.link.spool import Spool
 
 NetworkAddress = tuple[str, int]
-STALL_S = 3.0  # seconds without an acknowledgement, beyond those that a packet takes at the estimated rate
+STALL_S, STALL_BYTES = 4.0, 400  # without an acknowledgement, beyond the time of what is in flight and so many bytes
+PATIENCE_S, PATIENCE_BYTES = 0.5, 300  # a packet is lost if it is not acknowledged in this time and that of the bytes
 PROBE_S = 1.5  # between packets that test a stalled connection
 SECOND_S = 10.0  # of a stall, after which another connection is tried beside it
 ATTEMPT_S = 20.0  # that a connection may take to be made
+HANDSHAKE_BITS = 30_000  # of a handshake, in the worst case
+MAX_PATIENCE = 3  # doublings
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between attempts
-ACK_S = 1.0  # that acknowledgements wait for a face to travel with
+ACK_S = 0.3  # that acknowledgements wait for a face to travel with
 REPORT_S = 5.0  # between reports, at REPORT_BPS or more
 REPORT_BPS = 4000.0
 LIVE_SHARE = 0.92  # of the estimate for live faces; the rest is for acknowledgements, repairs and reports
@@ -72,9 +75,14 @@ class SendingOptions:
 class _Connection:
     """A QUIC connection with its congestion control and the messages of its streams."""
 
-    def __init__(self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float) -> None:
-        self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket)
+    def __init__(
+        self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float, start_bps: float,
+        attempt: int,
+    ) -> None:  # fmt: skip
+        patience = 2.0 ** min(attempt, MAX_PATIENCE)
+        self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, patience)
         self.control: LinkCongestionControl = last_made()
+        self.control.bandwidth = BandwidthEstimate(start_bps)
         self.begun_s = now
         self.readers: dict[int, MessageReader] = {}
         self.is_ready = False  # the handshake is complete, and the receiver's certificate is the right one
@@ -106,9 +114,10 @@ class SendingCore:
         )
         self._streams: dict[int, RecordingSender] = {}
         self._ticket: SessionTicket | None = None
+        self._attempts = 0
+        self._start_bps = min(START_BPS, options.max_bps or START_BPS)
         self._connection = self._connect(now)
         self._second: _Connection | None = None
-        self._attempts = 0
         self._retry_s = 0.0
         self._heard_s = self._probed_s = self._reported_s = now
         self._unheard_since_s: float | None = None
@@ -264,10 +273,11 @@ class SendingCore:
         return self._connection.is_ready
 
     def _connect(self, now: float) -> _Connection:
-        return _Connection(self.options, self._peer, self._ticket, now)
+        return _Connection(self.options, self._peer, self._ticket, now, self._start_bps, self._attempts)
 
     def _wait(self, now: float) -> None:
         """Give up the connection, and try again after a while."""
+        self._start_bps = min(self._start_bps, self._connection.bandwidth.bps)
         self._go_down()
         self.state, self._second = State.WAITING, None
         delay_s = RETRY_S[min(self._attempts, len(RETRY_S) - 1)]
@@ -284,24 +294,30 @@ class SendingCore:
         """Change the state when time has passed."""
         bandwidth = self._connection.bandwidth
         bandwidth.wait(now)
+        if self._connection.is_ready:
+            be_patient(self._connection.quic, PATIENCE_S + 8 * PATIENCE_BYTES / bandwidth.bps)
         if self.state is State.WAITING and now >= self._retry_s:
             self.state, self._connection = State.CONNECTING, self._connect(now)
             self._unheard_since_s = None
         elif self.state is State.CONNECTING and self._is_late(self._connection, now):
             self._wait(now)
-        elif self.state is State.LIVE and self._silence_s(now) > STALL_S + 8 * 400 / bandwidth.bps:
+        elif (
+            self.state is State.LIVE
+            and self._silence_s(now) > STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / bandwidth.bps
+        ):
             self.state = State.STALLED
             self._go_down()
         elif self.state is State.STALLED:
             if now - self._probed_s > PROBE_S:
                 self._probed_s = now
                 self._connection.quic.send_ping(0)
-            if self._silence_s(now) > SECOND_S and (self._second is None or self._is_late(self._second, now)):
+            second_s = SECOND_S + HANDSHAKE_BITS / bandwidth.bps
+            if self._silence_s(now) > second_s and (self._second is None or self._is_late(self._second, now)):
                 self._second = self._connect(now)
 
     def _is_late(self, connection: _Connection, now: float) -> bool:
         """Whether a connection should have been made by now."""
-        return now - connection.begun_s > ATTEMPT_S + 30_000 / connection.bandwidth.bps
+        return now - connection.begun_s > ATTEMPT_S + HANDSHAKE_BITS / connection.bandwidth.bps
 
     def _silence_s(self, now: float) -> float:
         """Seconds since something was sent that nothing has acknowledged, nor anything after it."""
@@ -394,6 +410,8 @@ class SendingCore:
                 self._connection.quic.send_stream_data(stream, answer)
             if self.state is State.CONNECTING:
                 self.state = State.LIVE
+                self._connection.bandwidth.begin(now)
+                self._tokens, self._tokens_s = 0.0, now
             self._greet_older()
         elif isinstance(message, Stored):
             recording.take_stored(message.stored)

@@ -1,0 +1,58 @@
+"""A receiver that keeps every face with the time at which it came: ``python -m benchmarks.link.receive FOLDER``.
+
+Prints the fingerprint of its certificate when it listens. On SIGTERM it writes ``faces.npz`` to the folder.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.link.network import SERVER_IP
+from lowbeam.link.messages import Hello
+from lowbeam.link.quic import fingerprint, own_certificate
+from lowbeam.link.receiver import Accepted, ReceivedFace, Receiver
+
+TOKEN = "benchmark"
+
+
+async def _authorize(hello: Hello, address: str) -> Accepted | str:
+    return Accepted(hello.name) if hello.token == TOKEN else "unknown token"
+
+
+async def receive(folder: Path, host: str) -> None:
+    """Receive until SIGTERM."""
+    certificate, key = own_certificate(folder, host)
+    rows: list[tuple[float, float, int, int, bool, bool]] = []
+    pixels: list[np.ndarray] = []
+    async with Receiver(certificate, key, authorize=_authorize, host=host) as receiver:
+        print(fingerprint(certificate), flush=True)
+        task = asyncio.create_task(_take(receiver, rows, pixels))
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        await ended.wait()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    names = ("time_s", "arrived_s", "number", "face", "is_final", "is_live")
+    columns = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    side = np.array([len(one) for one in pixels])
+    np.savez(folder / "faces.npz", **columns, side=side, pixels=np.concatenate([one.ravel() for one in pixels]))
+
+
+async def _take(receiver: Receiver, rows: list, pixels: list) -> None:
+    async for item in receiver:
+        if isinstance(item, ReceivedFace) and item.decoded.face is not None:
+            face = item.decoded.face
+            arrived_s = item.arrived_utc - item.recording.started_utc
+            rows.append(
+                (face.time_s, arrived_s, item.decoded.number, face.id, item.decoded.is_final, item.is_live)
+            )  # fmt: skip
+            pixels.append(face.pixels)
+
+
+if __name__ == "__main__":
+    asyncio.run(receive(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else SERVER_IP))
