@@ -24,6 +24,7 @@ UNUSED = 1.5  # the estimate rises to at most this multiple of what was used,
 USED_GAIN = 0.02  # remembered with this gain for each packet
 RATE_S = 4.0  # seconds over which the rate is measured
 PAIRS, CAPACITY_S = 4, 12.0  # packets that queued up from which the rate is measured, and their age
+MOST_BASE_S = 1.0  # of a round trip that counts for what may be in flight
 BASE_S = 60.0  # seconds over which the smallest round trip is remembered
 LOSS_PACKETS = 20  # packets over which loss is measured
 HIGH_LOSS = 0.1  # above the inherent loss
@@ -45,7 +46,7 @@ class BandwidthEstimate:
     def __init__(self, start_bps: float = START_BPS) -> None:
         self._sent: dict[int, _Sent] = {}  # in flight, by packet number, in order
         self._used: deque[tuple[float, int]] = deque()  # time of the acknowledgement and size, for `RATE_S`
-        self._behind: deque[tuple[float, int, float]] = (
+        self._behind: deque[tuple[float, int, float]] = deque()  # time, size, seconds since the acknowledgement before
             deque()
         )  # time, size, and seconds after the acknowledgement before
         self._acked_s = -math.inf
@@ -89,7 +90,7 @@ class BandwidthEstimate:
 
     def may_send(self, size: int) -> bool:
         """Whether `size` more bytes may be in flight."""
-        most = self.bps / 8 * (self.base_rtt_s + IN_FLIGHT_S)
+        most = self.bps / 8 * (min(self.base_rtt_s, MOST_BASE_S) + IN_FLIGHT_S)
         return self.in_flight == 0 or self.in_flight + size <= max(most, PACKET_BYTES)
 
     def sent(self, number: int, size: int, now_s: float) -> None:
@@ -112,6 +113,10 @@ class BandwidthEstimate:
         self.in_flight -= packet.size
         self._fates.append(False)
         self._used.append((now_s, packet.size))
+        rtt_s = now_s - packet.time_s
+        while self._base and (self._base[-1][1] >= rtt_s or now_s - self._base[0][0] > BASE_S):
+            self._base.pop() if self._base[-1][1] >= rtt_s else self._base.popleft()
+        self._base.append((now_s, rtt_s))
         if packet.time_s >= self._begun_s:
             self._learn(packet, now_s)
         self._acked_s = now_s
@@ -119,11 +124,7 @@ class BandwidthEstimate:
 
     def _learn(self, packet: _Sent, now_s: float) -> None:
         """Take the round trip of a packet, and the rate if it waited in the queue behind another."""
-        rtt_s = now_s - packet.time_s
-        while self._base and (self._base[-1][1] >= rtt_s or now_s - self._base[0][0] > BASE_S):
-            self._base.pop() if self._base[-1][1] >= rtt_s else self._base.popleft()
-        self._base.append((now_s, rtt_s))
-        self.queue_s = max(0.0, rtt_s - self.base_rtt_s)
+        self.queue_s = now_s - packet.time_s - self.base_rtt_s
         if packet.time_s < self._acked_s:
             self._behind.append((now_s, packet.size, now_s - self._acked_s))
             self._capacity = self._measured(now_s)
@@ -154,9 +155,11 @@ class BandwidthEstimate:
 
     def wait(self, now_s: float) -> None:
         """Time has passed: what is in flight for long says how little the link carries before it arrives."""
-        if not self._sent or not self._base:
-            return
+        if len(self._sent) < 2 or not self._base:
+            return  # one may be lost
         oldest = next(iter(self._sent.values()))
+        if oldest.time_s < self._begun_s:
+            return
         waited_s = now_s - max(oldest.time_s, self._acked_s) - self.base_rtt_s
         if waited_s > 3 * QUEUE_S + 8 * oldest.size / self.bps:
             bound = 8 * oldest.size / waited_s

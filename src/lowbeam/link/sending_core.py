@@ -29,6 +29,7 @@ from lowbeam.link.spool import Spool
 NetworkAddress = tuple[str, int]
 STALL_S, STALL_BYTES = 4.0, 400  # without an acknowledgement, beyond the time of what is in flight and so many bytes
 PATIENCE_S, PATIENCE_BYTES = 0.5, 300  # a packet is lost if it is not acknowledged in this time and that of the bytes
+PATIENCE_BPS = 1000.0  # at this rate or more
 PROBE_S = 1.5  # between packets that test a stalled connection
 SECOND_S = 10.0  # of a stall, after which another connection is tried beside it
 ATTEMPT_S = 20.0  # that a connection may take to be made
@@ -295,7 +296,7 @@ class SendingCore:
         bandwidth = self._connection.bandwidth
         bandwidth.wait(now)
         if self._connection.is_ready:
-            be_patient(self._connection.quic, PATIENCE_S + 8 * PATIENCE_BYTES / bandwidth.bps)
+            be_patient(self._connection.quic, PATIENCE_S + 8 * PATIENCE_BYTES / max(bandwidth.bps, PATIENCE_BPS))
         if self.state is State.WAITING and now >= self._retry_s:
             self.state, self._connection = State.CONNECTING, self._connect(now)
             self._unheard_since_s = None
