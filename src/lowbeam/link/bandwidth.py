@@ -47,8 +47,6 @@ class BandwidthEstimate:
         self._sent: dict[int, _Sent] = {}  # in flight, by packet number, in order
         self._used: deque[tuple[float, int]] = deque()  # time of the acknowledgement and size, for `RATE_S`
         self._behind: deque[tuple[float, int, float]] = deque()  # time, size, seconds since the acknowledgement before
-            deque()
-        )  # time, size, and seconds after the acknowledgement before
         self._acked_s = -math.inf
         self._capacity: float | None = None  # as measured when packets queued up last
         self._base: deque[tuple[float, float]] = deque()  # time and round trip, rising: the first is the smallest
