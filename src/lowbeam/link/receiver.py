@@ -83,19 +83,23 @@ class Incoming:
 @dataclass(frozen=True)
 class ReceivedFace:
     """A decoded face of a recording. `is_final` faces come once each, in order within their track, as if nothing had
-    been lost; faces that are not final are shown at once and come again. `arrived_utc` is Unix time."""
+    been lost; faces that are not final are shown at once and come again. `arrived_utc` is Unix time. Once this item was
+    taken, all faces before the number `settled` are final, or will not come."""
 
     recording: Incoming = field(repr=False)
     decoded: DecodedFace
     is_live: bool
     arrived_utc: float
+    settled: int
 
 
 @dataclass(frozen=True)
 class Change:
-    """A recording began, reported, was cut off (it may come back) or is complete, as its fields say."""
+    """A recording began, reported, was cut off (it may come back) or is complete, as its fields say. `settled` is as in
+    `ReceivedFace`."""
 
     recording: Incoming
+    settled: int
 
 
 Item = ReceivedFace | Change
@@ -160,7 +164,7 @@ class Receiver:
             item = await self._queue.get()
             yield item
             if not self.stores_itself and isinstance(item, ReceivedFace) and item.decoded.is_final:
-                self.stored(item.recording, item.recording.order.next)
+                self.stored(item.recording, item.settled)
 
     def put(self, item: Item) -> None:
         """Queue an item. A program that does not take them loses provisional faces first, then the connection."""
@@ -281,7 +285,7 @@ class _Protocol(QuicConnectionProtocol):
         self.core.tell(
             greeted.stream, Welcome(answer.stored, order.holds_decoders and order.next >= answer.stored, held)
         )
-        self._receiver.put(Change(recording))
+        self._receiver.put(Change(recording, recording.order.next))
         self.transmit()
 
     def replaced(self, recording: Incoming) -> None:
@@ -302,8 +306,13 @@ class _Protocol(QuicConnectionProtocol):
             self._put_faces(recording, recording.order.add(record), arrived.is_live, now_utc)
 
     def _put_faces(self, recording: Incoming, faces: list[DecodedFace], is_live: bool, now_utc: float) -> None:
-        for decoded in faces:
-            self._receiver.put(ReceivedFace(recording, decoded, is_live, now_utc))
+        settled = recording.order.next
+        items: list[ReceivedFace] = []
+        for decoded in reversed(faces):
+            items.append(ReceivedFace(recording, decoded, is_live, now_utc, settled))
+            settled = min(settled, decoded.number) if decoded.is_final else settled
+        for item in reversed(items):
+            self._receiver.put(item)
 
     @staticmethod
     def _measure(recording: Incoming, time_s: float, now_utc: float) -> None:
@@ -325,7 +334,7 @@ class _Protocol(QuicConnectionProtocol):
             recording.count = told.message.count
             if not self._receiver.stores_itself:
                 self._receiver.stored(recording, recording.order.next)
-        self._receiver.put(Change(recording))
+        self._receiver.put(Change(recording, recording.order.next))
 
     def tell_stored(self, recording: Incoming, number: int) -> None:
         """Tell the sender soon that the faces before `number` are stored."""
@@ -349,7 +358,7 @@ class _Protocol(QuicConnectionProtocol):
                 recording.is_complete = True
                 self.core.tell(recording._stream, Bye(recording.count))
                 with contextlib.suppress(StreamError):
-                    self._receiver.put(Change(recording))
+                    self._receiver.put(Change(recording, recording.order.next))
         self.transmit()
 
     def _end(self) -> None:
@@ -362,5 +371,5 @@ class _Protocol(QuicConnectionProtocol):
             if recording._protocol is self:
                 recording.is_connected, recording._protocol = False, None
                 with contextlib.suppress(StreamError):
-                    self._receiver.put(Change(recording))
+                    self._receiver.put(Change(recording, recording.order.next))
         self._recordings.clear()

@@ -304,7 +304,7 @@ class SendingCore:
             self._wait(now)
         elif (
             self.state is State.LIVE
-            and self._silence_s(now) > STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / bandwidth.bps
+            and self._silence_s(now) > self._stall_s()
         ):
             self.state = State.STALLED
             self._go_down()
@@ -315,6 +315,11 @@ class SendingCore:
             second_s = SECOND_S + HANDSHAKE_BITS / bandwidth.bps
             if self._silence_s(now) > second_s and (self._second is None or self._is_late(self._second, now)):
                 self._second = self._connect(now)
+
+    def _stall_s(self) -> float:
+        """Seconds of silence after which the link counts as stalled."""
+        bandwidth = self._connection.bandwidth
+        return STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / bandwidth.bps
 
     def _is_late(self, connection: _Connection, now: float) -> bool:
         """Whether a connection should have been made by now."""
