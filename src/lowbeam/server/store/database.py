@@ -84,8 +84,7 @@ class Database:
             async with self.engine.connect() as connection:
                 if self.is_sqlite:
                     driver: Any = (await connection.get_raw_connection()).driver_connection
-                    for pragma in ("incremental_vacuum", "wal_checkpoint(TRUNCATE)"):
-                        await (await driver.execute(f"PRAGMA {pragma}")).fetchall()
+                    await driver.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
                 else:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
                     await connection.execute(text("VACUUM estimates, recordings"))
