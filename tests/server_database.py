@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lowbeam.server.store import Store
+from lowbeam.server.store import Store, secret
 
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)
 START_S = 30.0
@@ -123,7 +123,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def store(store_url: str, clock: Clock) -> AsyncIterator[Store]:
+def light_argon2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of passwords and tokens that take a millisecond."""
+    for name, value in {"PASSES": 1, "MEMORY_KIB": 8, "LANES": 1}.items():
+        monkeypatch.setattr(secret, name, value)
+
+
+@pytest.fixture
+async def store(store_url: str, clock: Clock, light_argon2: None) -> AsyncIterator[Store]:
     """A new store of each kind."""
     opened = await Store.open(store_url, clock)
     yield opened

@@ -1,6 +1,7 @@
 """The connection to SQLite or PostgreSQL: transactions that are durable once they end, and errors in one line."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,7 +15,7 @@ from lowbeam.errors import OutputError, UsageError, reason
 
 BUSY_MS = 10_000  # how long a transaction waits for another process that writes to the same SQLite file
 CONNECT_S = 10  # how long a connection to PostgreSQL may take
-READY_S = 5.0
+READY_S = 5.0  # how long the database may take to answer that it is there
 PRAGMAS = (
     "auto_vacuum = INCREMENTAL",  # takes effect in a new file only, before the next line
     "journal_mode = WAL",
@@ -22,6 +23,8 @@ PRAGMAS = (
     "foreign_keys = ON",
     "secure_delete = ON",
 )
+
+logging.getLogger("aiosqlite").setLevel(logging.INFO)  # at DEBUG it logs all parameters, some of which are secret
 
 
 class Database:

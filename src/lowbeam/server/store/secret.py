@@ -9,7 +9,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from lowbeam.errors import LowbeamError
 
-PARALLEL = 2  # argon2 hashes computed at once at most: each takes 64 MiB
+PASSES, MEMORY_KIB, LANES = 3, 65536, 4  # of argon2id: RFC 9106's second recommended option
+PARALLEL = 2  # hashes computed at once at most
 LONGEST = 1000  # characters of a password
 
 
@@ -28,10 +29,10 @@ def digest(secret: str) -> bytes:
 
 
 class Argon2:
-    """Hashes of argon2id with RFC 9106's parameters for little memory, computed in threads."""
+    """Hashes of argon2id, computed in threads."""
 
     def __init__(self) -> None:
-        self._hasher = PasswordHasher()
+        self._hasher = PasswordHasher(PASSES, MEMORY_KIB, LANES)
         self._turn = asyncio.Semaphore(PARALLEL)
         self._decoy: str | None = None
 
