@@ -1,0 +1,131 @@
+"""Recordings and the estimates of their faces."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lowbeam.errors import shown
+from lowbeam.server.store.append import Appender
+from lowbeam.server.store.database import Database
+from lowbeam.server.store.history import Point, thinned
+from lowbeam.server.store.retention import delete_before
+from lowbeam.server.store.row import Row, estimate_of
+from lowbeam.server.store.schema import EstimateRow, RecordingRow
+
+PAGE = 2000  # rows that are read at once
+LONGEST = 200  # characters of a name
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording of a sender, which the sender names by `key`. Times are Unix seconds; `ended_utc` is None while it is
+    on. Faces 0 to `stored` - 1 are stored for good; `memory` is what the receiver remembers of it."""
+
+    id: int
+    sender_id: int
+    key: bytes
+    kind: str
+    name: str
+    started_utc: float
+    ended_utc: float | None
+    stored: int
+    memory: bytes
+
+
+class Recordings:
+    """The recordings of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._appender = Appender(database)
+
+    async def begin(self, sender_id: int, key: bytes, kind: str, name: str, started_utc: float) -> Recording:
+        """Begin a recording, or go on with the one that the sender began with this `key`, as it was stored then."""
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        values = {"sender_id": sender_id, "key": key, "kind": kind, "name": shown(name, LONGEST)}
+        new = dialect.insert(RecordingRow).values(**values, started_utc=started_utc, stored=0, memory=b"")
+        async with self._database.writing() as session:
+            await session.execute(
+                new.on_conflict_do_update(index_elements=["sender_id", "key"], set_={"ended_utc": None})
+            )
+            same = (RecordingRow.sender_id == sender_id) & (RecordingRow.key == key)
+            return _recording((await session.scalars(select(RecordingRow).where(same))).one())
+
+    async def append(
+        self, recording_id: int, rows: Sequence[Row], stored: int | None = None, memory: bytes | None = None
+    ) -> None:
+        """Store rows, durably once this returns. A number is stored once: a final row replaces a provisional one, no
+        other row replaces any. `stored` only grows. All of it is stored or nothing; if this is cancelled, either.
+        Raises `UsageError` if a value is not finite or too large."""
+        await self._appender.append(recording_id, rows, stored, memory)
+
+    async def end(self, recording_id: int, ended_utc: float) -> None:
+        """A recording ends. Rows can still be appended, and it goes on when it is begun again."""
+        async with self._database.writing() as session:
+            if row := await session.get(RecordingRow, recording_id):
+                row.ended_utc = ended_utc
+
+    async def get(self, recording_id: int) -> Recording | None:
+        """A recording, None if there is none with this id."""
+        async with self._database.reading() as session:
+            row = await session.get(RecordingRow, recording_id)
+            return _recording(row) if row else None
+
+    async def between(self, since_utc: float, until_utc: float, sender_id: int | None = None) -> list[Recording]:
+        """The recordings that were on at some time of [since, until), of one or of all senders, in order of start."""
+        row = RecordingRow
+        found = select(row).where(row.started_utc < until_utc)
+        found = found.where(row.ended_utc.is_(None) | (row.ended_utc >= since_utc))
+        if sender_id is not None:
+            found = found.where(row.sender_id == sender_id)
+        async with self._database.reading() as session:
+            return [_recording(each) for each in await session.scalars(found.order_by(row.started_utc, row.id))]
+
+    async def history(
+        self, sender_id: int, since_utc: float, until_utc: float, max_points: int = 2000
+    ) -> list[Point]:  # fmt: skip
+        """The estimates of a sender in [since, until) in order of time, `max_points` at most, evenly over the time."""
+        async with self._database.reading() as session:
+            return await thinned(session, sender_id, since_utc, until_utc, max_points)
+
+    async def rows(
+        self, sender_id: int, since_utc: float, until_utc: float
+    ) -> AsyncIterator[list[tuple[float, int, Row]]]:  # fmt: skip
+        """All rows of a sender in [since, until) in order of time, in pages: Unix time, id of the recording, row. No
+        transaction is open between pages."""
+        row = EstimateRow
+        place = tuple_(row.utc, row.recording_id, row.number)
+        span: Select[EstimateRow] = select(row).where(
+            row.sender_id == sender_id, row.utc >= since_utc, row.utc < until_utc
+        )
+        span = span.order_by(row.utc, row.recording_id, row.number).limit(PAGE)
+        after = None
+        while True:
+            async with self._database.reading() as session:
+                page = (await session.scalars(span if after is None else span.where(place > after))).all()
+            if page:
+                yield [(each.utc, each.recording_id, _row(each)) for each in page]
+            if len(page) < PAGE:
+                return
+            after = (page[-1].utc, page[-1].recording_id, page[-1].number)
+
+    async def delete_before(self, utc: float) -> int:
+        """Delete the estimates and faces from before `utc` for good, and the recordings that ended and have none left.
+        Returns the number of estimates."""
+        return await delete_before(self._database, utc)
+
+    async def finish(self) -> None:
+        """Wait for rows that are being stored."""
+        await self._appender.finish()
+
+
+def _recording(row: RecordingRow) -> Recording:
+    return Recording(
+        row.id, row.sender_id, row.key, row.kind, row.name, row.started_utc, row.ended_utc, row.stored, row.memory
+    )  # fmt: skip
+
+
+def _row(row: EstimateRow) -> Row:
+    return Row(row.number, estimate_of(row), row.arrived_utc, row.is_final, row.image)

@@ -1,0 +1,34 @@
+"""A row: the estimate of one face of a recording."""
+
+import math
+from dataclasses import dataclass
+
+from lowbeam.errors import UsageError
+from lowbeam.server.store.schema import EstimateRow
+from lowbeam.trace import COLUMNS, Estimate
+
+MOST = 2**63 - 1  # of a number or the id of a face
+
+
+@dataclass(frozen=True)
+class Row:
+    """The estimate of face `number` of a recording, counted from 0. `arrived_utc` is in Unix seconds. A row that is not
+    final may be replaced when the faces before it have arrived. `face` is the coded face where faces are kept."""
+
+    number: int
+    estimate: Estimate
+    arrived_utc: float
+    is_final: bool
+    face: bytes | None = None
+
+    def check(self) -> None:
+        """Raise `UsageError` if a value is not finite or too large to be stored."""
+        if not (0 <= self.number <= MOST and 0 <= self.estimate.face <= MOST):
+            raise UsageError("the number and the id of a face must be between 0 and 2^63 - 1")
+        if not all(map(math.isfinite, (*self.estimate, self.arrived_utc))):
+            raise UsageError(f"the estimate of face {self.number} has a value that is not finite")
+
+
+def estimate_of(row: EstimateRow) -> Estimate:
+    """The estimate in a row of the table."""
+    return Estimate(*(getattr(row, name) for name in COLUMNS))
