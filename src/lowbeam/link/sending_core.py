@@ -302,10 +302,7 @@ class SendingCore:
             self._unheard_since_s = None
         elif self.state is State.CONNECTING and self._is_late(self._connection, now):
             self._wait(now)
-        elif (
-            self.state is State.LIVE
-            and self._silence_s(now) > self._stall_s()
-        ):
+        elif self.state is State.LIVE and self._silence_s(now) > self._stall_s():
             self.state = State.STALLED
             self._go_down()
         elif self.state is State.STALLED:
