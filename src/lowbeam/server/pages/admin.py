@@ -118,10 +118,10 @@ def _senders(senders: list[Sender]) -> str:
         for each in senders
     )
     return (
-        '<section class="panel"><h2>Senders</h2><div class="wide"><table><thead><tr><th>Id</th><th>Name</th>'
-        f'<th>Added</th><th>Token</th></tr></thead><tbody>{rows}</tbody></table></div><form method="post" action="/admin/senders" '
-        'class="inline"><label>Name <input name="name" required maxlength="100"></label><button>Add a sender</button>'
-        "</form></section>"
+        '<section class="panel"><h2>Senders</h2><div class="wide"><table><thead><tr><th>Id</th>'
+        f"<th>Name</th><th>Added</th><th>Token</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        '<form method="post" action="/admin/senders" class="inline"><label>Name '
+        '<input name="name" required maxlength="100"></label><button>Add a sender</button></form></section>'
     )
 
 

@@ -6,7 +6,7 @@ from html import escape
 from nicegui import ui
 
 from lowbeam.server.hub import LinkState, LiveStream, Person
-from lowbeam.server.pages.layout import kbps, percent, seconds
+from lowbeam.server.pages.layout import faces, kbps, percent, seconds, signed
 from lowbeam.server.pages.live import Piece
 from lowbeam.server.pages.sparkline import sparkline
 from lowbeam.server.pictures import Pictures
@@ -75,7 +75,7 @@ def _now(person: Person | None) -> str:
     last = person.estimates[-1]
     away = time.time() - person.seen_utc
     shown = "".join(
-        f'<div class="affect {name}"><span>{name}</span><b data-value="{name}">{value:+.2f}</b>'
+        f'<div class="affect {name}"><span>{name}</span><b data-value="{name}">{signed(value)}</b>'
         f'<span class="unit">± {deviation:.2f}</span></div>'
         for name, value, deviation in (
             ("valence", last.valence, last.valence_std),
@@ -99,7 +99,7 @@ def link_numbers(link: LinkState) -> str:
         ("loss", percent(link.loss)),
         ("delay", seconds(link.delay_s)),
         ("faces", f"{link.faces_per_s:.1f} /s"),
-        ("to fill in", f"{link.behind} faces"),
+        ("to fill in", faces(link.behind)),
         ("operating point", escape(link.point) or "–"),
     ]
     return "<dl>" + "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in pairs) + "</dl>"

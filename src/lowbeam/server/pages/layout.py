@@ -62,6 +62,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def signed(value: float) -> str:
+    """A value with its sign and two decimals."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def faces(count: int) -> str:
+    """A number of faces with its unit."""
+    return f"{count} face{'s' if count != 1 else ''}"
+
+
 def utc(time_utc: float | None) -> str:
     """A time as HTML, which `theme.js` shows in the browser's zone."""
     if time_utc is None:

@@ -7,7 +7,7 @@ from nicegui import ui
 
 from lowbeam.server.hub import LiveStream
 from lowbeam.server.pages.card import state_badge
-from lowbeam.server.pages.layout import kbps, percent, seconds, utc
+from lowbeam.server.pages.layout import faces, kbps, percent, seconds, utc
 from lowbeam.server.pages.live import LivePage, Piece
 
 TITLES = (
@@ -38,6 +38,6 @@ def _row(stream: LiveStream) -> str:
     cells = (
         f'<a href="/people/{stream.sender}">{escape(stream.name)}</a>', stream.kind, state_badge(link),
         kbps(link.rate_bps), kbps(link.estimate_bps), kbps(link.budget_bps), percent(link.loss), seconds(link.delay_s),
-        f"{link.faces_per_s:.1f} /s", f"{link.behind} faces", escape(link.point) or "–", utc(stream.started_utc),
+        f"{link.faces_per_s:.1f} /s", faces(link.behind), escape(link.point) or "–", utc(stream.started_utc),
     )  # fmt: skip
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

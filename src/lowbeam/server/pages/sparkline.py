@@ -7,7 +7,7 @@ from lowbeam.trace import Estimate
 SPAN_S = 60.0
 GAP_S = 5.0  # between two estimates, above which the line breaks
 MOST_POINTS = 150
-WIDTH, HEIGHT, LEFT = 320, 96, 22
+WIDTH, HEIGHT, LEFT, EDGE = 320, 104, 22, 6  # of the picture; EDGE above and below
 
 
 def sparkline(estimates: Sequence[Estimate], until_s: float) -> str:
@@ -22,7 +22,7 @@ def sparkline(estimates: Sequence[Estimate], until_s: float) -> str:
     grid = "".join(
         f'<line x1="{LEFT}" x2="{WIDTH}" y1="{_y(value):.1f}" y2="{_y(value):.1f}" class="grid"/>'
         f'<text x="{LEFT - 4}" y="{_y(value) + 3:.1f}" text-anchor="end">{text}</text>'
-        for value, text in ((0.97, "+1"), (0, "0"), (-0.97, "−1"))
+        for value, text in ((1, "+1"), (0, "0"), (-1, "−1"))
     )
     label = f"Valence and arousal of the last {SPAN_S:.0f} seconds, with bands of one standard deviation"
     return f'<svg class="spark" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{grid}{drawn}</svg>'
@@ -44,7 +44,7 @@ def _x(time_s: float, since: float) -> float:
 
 
 def _y(value: float) -> float:
-    return HEIGHT * (1 - max(-1.0, min(1.0, value))) / 2
+    return EDGE + (HEIGHT - 2 * EDGE) * (1 - max(-1.0, min(1.0, value))) / 2
 
 
 def _points(run: Sequence[Estimate], name: str, since: float, deviations: float) -> list[str]:
