@@ -1,13 +1,18 @@
 """The commands of the live link: send and serve."""
 
 import os
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowbeam.cli.options import Faces, ModelName, Source
 from lowbeam.cli.show import Commands, say
 from lowbeam.errors import UsageError
+
+if TYPE_CHECKING:
+    from lowbeam.server.serve import Serving
 
 TOKEN_VARIABLE = "LOWBEAM_TOKEN"
 
@@ -66,3 +71,53 @@ def send(
     if not sent.is_stored:
         kept = f"the rest is in {spool}" if spool is not None else "the rest is lost; use --spool to keep it"
         say(f"the receiver has not confirmed all faces; {kept}")
+
+
+@app.command(epilog="Example: lowbeam serve --host 0.0.0.0 --retention 30d")
+def serve(
+    host: Annotated[
+        str, typer.Option(help="address to listen on; off loopback, pages are served by TLS")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port of the pages and UDP port of the link")] = 7443,
+    data: Annotated[str, typer.Option(help="folder for the database and the certificate")] = "lowbeam-server",
+    store: Annotated[
+        str | None,
+        typer.Option(help="another database, postgresql+psycopg://USER@HOST/NAME [default: SQLite in --data]"),
+    ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option("--tls-cert", help="certificate chain (PEM) [default: a self-signed one]")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option("--tls-key", help="its key (PEM)")] = None,
+    retention: Annotated[
+        str | None, typer.Option(help="delete estimates after this time, such as 30d [default: never]")
+    ] = None,
+    keep_faces: Annotated[bool, typer.Option("--keep-faces", help="store the received faces too")] = False,
+    public_url: Annotated[str | None, typer.Option(help="address of the pages behind a proxy, https://…")] = None,
+    model: ModelName = "accurate",
+) -> None:
+    """Receive faces over the link, estimate, store, and show them on a web page."""
+    try:
+        from lowbeam.server.serve import ServeOptions
+        from lowbeam.server.serve import serve as run_server
+    except ModuleNotFoundError as error:
+        raise _needs("serve", error) from error
+    options = ServeOptions(
+        host, port, Path(data), store, _path(tls_cert), _path(tls_key), retention, keep_faces, public_url, model
+    )  # fmt: skip
+    run_server(options, _say_serving)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _say_serving(serving: "Serving") -> None:
+    """Print what to do next; secrets go to the terminal only."""
+    print(f"Pages:   {serving.url}")
+    if serving.setup_url is not None:
+        print(f"Set up:  {serving.setup_url}  (makes the first admin, once)")
+    token = serving.token or "TOKEN"
+    print(f"Camera:  {TOKEN_VARIABLE}={token} lowbeam send camera:0 --to {serving.link} --pin {serving.pin}")
+    if serving.token is None:
+        print("         (an admin makes tokens for senders on the page)")
+    sys.stdout.flush()
