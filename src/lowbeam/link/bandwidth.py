@@ -26,8 +26,10 @@ RATE_S = 4.0  # seconds over which the rate is measured
 PAIRS, CAPACITY_S = 4, 12.0  # packets that queued up from which the rate is measured, and their age
 MOST_BASE_S = 1.0  # of a round trip that counts for what may be in flight
 BASE_S = 60.0  # seconds over which the smallest round trip is remembered
-LOSS_PACKETS = 20  # packets over which loss is measured
-HIGH_LOSS = 0.1  # above the inherent loss
+LOSS_PACKETS = 30  # packets over which loss is measured
+HIGH_LOSS = 0.15  # above the inherent loss
+LOSS_BACK_OFF = 0.7  # of the estimate, for a trial
+LOSS_STAYS = 0.8  # of the loss before: it does not depend on the rate
 TRIAL_S = 6.0  # after a fall for loss, until it is seen whether the loss fell too
 IN_FLIGHT_S = 0.35  # seconds of the estimate that may be in flight in addition to a round trip
 PACKET_BYTES = 300  # that may be in flight in any case
@@ -201,9 +203,9 @@ class BandwidthEstimate:
             self._inherent = min(self._inherent, self.loss)
             if self.loss > self._inherent + HIGH_LOSS:
                 self._trial = now_s, self.loss
-                self._loss_bps = max(MIN_BPS, self.used_bps(now_s))
+                self._loss_bps = max(MIN_BPS, LOSS_BACK_OFF * self.bps)
                 self._fates.clear()
         elif now_s - self._trial[0] >= TRIAL_S:
-            if self.loss > self._trial[1] / 2:
+            if self.loss > LOSS_STAYS * self._trial[1]:
                 self._inherent, self._loss_bps = self.loss, math.inf
             self._trial = None
