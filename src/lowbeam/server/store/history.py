@@ -34,8 +34,8 @@ async def thinned(
     equal parts of the time between the first and the last. The index is read at a few places for each part, so a month
     takes as long as an hour."""
     span = (ROW.sender_id == sender_id, ROW.utc >= since_utc, ROW.utc < until_utc)
-    ordered = select(*COLUMNS).where(*span).order_by(ROW.utc, ROW.recording_id, ROW.number)
-    points = [Point(*row) for row in await session.execute(ordered.limit(max_points + 1))]
+    ordered = select(*COLUMNS).where(ROW.sender_id == sender_id).order_by(ROW.utc, ROW.recording_id, ROW.number)
+    points = [Point(*row) for row in await session.execute(ordered.where(*span).limit(max_points + 1))]
     if len(points) <= max_points:
         return points
     first = await session.scalar(select(ROW.utc).where(*span).order_by(ROW.utc).limit(1))
