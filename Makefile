@@ -1,4 +1,5 @@
 # make demo   install into .venv and run the main job on the clip that ships (VIDEO=path: on your own)
+# make live   a server, a sender that plays the clip over an emulated thin link, and a page that shows it
 # make test   install what the tests need, lint, type-check, test
 # make docs   build the documentation site into site/
 # make bench  measure the recognizers beside their peers, speed, load and memory (15 minutes; FERPLUS=folder: accuracy too)
@@ -12,10 +13,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SCRIPTS := people recognizer tries curve paper converged
 
-.PHONY: demo test docs bench figures clean $(SCRIPTS)
+.PHONY: demo live test docs bench figures clean $(SCRIPTS)
 
 demo: $(VENV)/.demo
 	$(BIN)/lowbeam demo $(if $(VIDEO),--video "$(VIDEO)") -o demo-out
+
+live: $(VENV)/.live
+	$(BIN)/python tools/live.py
 
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -44,6 +48,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[plot]'
+	touch $@
+
+$(VENV)/.live: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[serve]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt

@@ -10,6 +10,7 @@
     ├── CodecError        an encoder or decoder fails, or FFmpeg was built without it
     ├── ModelError        a model file is missing or is not a lowbeam model
     ├── CorpusError       a corpus is missing, damaged or without labels
+    ├── AccountError      an account, a password or a token is refused (`lowbeam.server.store`)
     └── OutputError       an output cannot be written
 
 Each message is one line that says what is wrong and, where possible, what to do. The command line prints it after

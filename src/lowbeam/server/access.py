@@ -56,6 +56,11 @@ RULES = (
     Rule("Change a user's password", "POST", "/admin/users/{user_id}/password", "admin"),
 )
 
+WHIP_RULES = (
+    Rule("Publish video by WHIP", ANY_METHOD, "/whip", "sender"),
+    Rule("End what one publishes", ANY_METHOD, "/whip/{session}", "sender"),
+)
+
 
 class Access:
     """A table of rules that can be searched."""

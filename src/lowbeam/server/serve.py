@@ -16,11 +16,13 @@ from lowbeam.errors import OutputError, UsageError
 from lowbeam.link.quic import DEFAULT_PORT, fingerprint, own_certificate
 from lowbeam.link.receiver import Receiver
 from lowbeam.recognize import DEFAULT_MODEL
+from lowbeam.server.access import WHIP_RULES
 from lowbeam.server.app import make_app
 from lowbeam.server.hub import Hub
 from lowbeam.server.link_ingest import LinkIngest
 from lowbeam.server.settings import ServerSettings
 from lowbeam.server.store import Store
+from lowbeam.server.whip import whip_router
 from lowbeam.server.workers import Workers
 
 DATABASE = "store.sqlite"
@@ -108,7 +110,8 @@ async def _serve(
     store, hub, workers = await Store.open(url), Hub(), Workers(options.model)
     try:
         ingest = LinkIngest(store, hub, workers, keep_faces=options.keep_faces)
-        app = make_app(settings, store, hub)
+        whip = whip_router(store, hub, workers, keep_faces=options.keep_faces)
+        app = make_app(settings, store, hub, routers=[whip], rules=WHIP_RULES)
         async with Receiver(
             certificate, key, authorize=ingest.authorize, host=options.host, port=options.port, stores_itself=True
         ) as receiver:
