@@ -21,6 +21,8 @@ from .recognize import Estimates as Estimates
 from .recognize import Recognizer as Recognizer
 from .recognize import shipped_models as shipped_models
 from .restore import Restorer as Restorer
+from .sending import Sent as Sent
+from .sending import send as send
 from .trace import Estimate as Estimate
 from .trace import Trace as Trace
 from .trace import load_csv as load_csv

@@ -1,1 +1,32 @@
-"""The live link: faces over QUIC, with a bandwidth estimate, repair of losses, and a spool for what was missed."""
+"""The live link: faces over QUIC, with a bandwidth estimate, repair of losses, and a spool for what was missed.
+
+Walk it in the order in which a face travels: `sender` (sockets) → `sending_core` (states) → `recording_sender` (what waits,
+is lost or is filled in; `spool`) → `records` and `messages` (bytes) → `quic`, `congestion`, `bandwidth` → `receiving_core` →
+`order` (decoders) → `receiver` (sockets).
+"""
+
+from lowbeam.link.messages import Ask, Hello
+from lowbeam.link.quic import Address, fingerprint, own_certificate, parse_address
+from lowbeam.link.receiver import Accepted, Change, Incoming, ReceivedFace, Receiver
+from lowbeam.link.recording_sender import Repair
+from lowbeam.link.sender import Sender
+from lowbeam.link.sending_core import SendingOptions
+from lowbeam.link.spool import Spool
+
+__all__ = [
+    "Accepted",
+    "Address",
+    "Ask",
+    "Change",
+    "Hello",
+    "Incoming",
+    "ReceivedFace",
+    "Receiver",
+    "Repair",
+    "Sender",
+    "SendingOptions",
+    "Spool",
+    "fingerprint",
+    "own_certificate",
+    "parse_address",
+]
