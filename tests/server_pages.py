@@ -150,7 +150,9 @@ class PageServer:
 def estimate_at(time_s: float, face: int = 0) -> Estimate:
     """An estimate that moves."""
     slow = math.sin(time_s / 9) * 0.5
-    return Estimate(time_s, face, slow + 0.1 * math.sin(time_s * 1.7), 0.4 * math.cos(time_s / 6), 0.14, 0.19, 40, 30, 96)
+    return Estimate(
+        time_s, face, slow + 0.1 * math.sin(time_s * 1.7), 0.4 * math.cos(time_s / 6), 0.14, 0.19, 40, 30, 96
+    )
 
 
 @contextmanager

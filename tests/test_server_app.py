@@ -241,8 +241,8 @@ def test_long_bodies_are_refused(admin: httpx.Client) -> None:
         for _ in range(100):
             yield b"name=" + b"x" * 1000
 
-    with pytest.raises(httpx.RemoteProtocolError):
-        admin.post("/admin/senders", content=chunks(), headers={"Content-Type": "application/x-www-form-urlencoded"})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert admin.post("/admin/senders", content=chunks(), headers=form).status_code == 400
 
 
 def test_asks_reach_the_sender_and_budgets_are_for_admins(
@@ -263,8 +263,8 @@ def test_streams_and_history_as_json(viewer: httpx.Client) -> None:
     (stream,) = viewer.get("/api/streams").json()
     assert (stream["name"], stream["kind"], stream["can_be_asked"]) == ("Room 12", "link", True)
     assert -1 <= stream["people"][0]["estimate"]["valence"] <= 1
-    history = viewer.get("/api/senders/1/history", params={"since": time.time() - 60}).json()
-    assert len(history) > 250
+    history = viewer.get("/api/senders/1/history", params={"since": time.time() - 200}).json()
+    assert 100 < len(history) < 1000
     assert set(history[0]) >= {"utc", "valence", "arousal_std"}
 
 
