@@ -12,9 +12,9 @@ pytest.importorskip("nicegui", reason="the serve extra is not installed")
 pytest.importorskip("sqlalchemy", reason="the serve extra is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from nicegui import Client
+from nicegui import Client  # noqa: E402
 
-from tests.server_pages import PASSWORD, PageServer, page_server
+from tests.server_pages import PASSWORD, PageServer, page_server  # noqa: E402
 
 CHROMIUM = Path("/usr/bin/chromium")
 SHOWN_MS = 20_000

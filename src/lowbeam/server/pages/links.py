@@ -20,7 +20,7 @@ TITLES = (
 async def links_page(request: Request) -> None:
     """All links and their budgets."""
     page = LivePage(request, "/links", "Links")
-    with ui.element("main"), ui.element("section").classes("panel"):
+    with ui.element("div").classes("content"), ui.element("section").classes("panel"):
         ui.html("<h1>Links</h1>", sanitize=False)
         table = Piece("wide")
     heads = "".join(f"<th>{title}</th>" for title in TITLES)

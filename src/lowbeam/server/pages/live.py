@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from fastapi import Request
 from nicegui import Client, background_tasks, ui
@@ -64,7 +65,7 @@ class LivePage:
                     if not await self._is_allowed():
                         break
                     checked = time.monotonic()
-                with self._client.content:
+                with self._client.content, suppress(LowbeamError):  # the store fails: what is shown stays
                     await show()
                 self._client.run_javascript("lowbeam.shown()")
                 await asyncio.sleep(PAUSE_S)
