@@ -23,8 +23,8 @@ START_S = 30.0
 
 
 class Postgres:
-    """A PostgreSQL server on a free port of the loopback interface, with its data in a folder of its own. It ends when
-    the process that started it does."""
+    """A PostgreSQL server on a free port of the loopback interface, with its data in a folder of its own. The system
+    ends it when the thread that started it ends: start it in the main thread."""
 
     def __init__(self, programs: Path) -> None:
         self._programs = programs

@@ -55,7 +55,7 @@ async def test_csv_has_every_row_of_the_span_in_order(store: Store, sender: int)
 async def test_csv_is_made_while_it_is_read(store: Store, sender: int) -> None:
     parts = [lines async for lines in csv_lines(store, sender, START, START + 2000)]
     assert len(parts) > 3
-    assert max(len(part.splitlines()) for part in parts) <= 2000
+    assert max(len(part.splitlines()) for part in parts) <= 1000
 
 
 async def test_csv_of_an_empty_span_has_a_heading(store: Store, sender: int) -> None:

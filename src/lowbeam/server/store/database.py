@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from lowbeam.errors import OutputError, UsageError, reason
 
-BUSY_MS = 10_000  # how long a transaction waits for another process that writes to the same SQLite file
-CONNECT_S = 10  # how long a connection to PostgreSQL may take
+BUSY_S = 10.0  # how long a transaction waits for another process that writes to the same SQLite file
+CONNECT_S, ANSWER_MS = 10, 20_000  # how long PostgreSQL's host may take to connect, and to acknowledge what was sent
 READY_S = 5.0  # how long the database may take to answer that it is there
 PRAGMAS = (
     "auto_vacuum = INCREMENTAL",  # takes effect in a new file only, before the next line
@@ -42,10 +42,14 @@ class Database:
         `UsageError`, or `OutputError` if the file cannot be created."""
         parsed = _parsed(url)
         is_sqlite = parsed.drivername == "sqlite+aiosqlite"
-        arguments = {"timeout": BUSY_MS / 1000} if is_sqlite else {"connect_timeout": CONNECT_S}
+        arguments = {"timeout": BUSY_S} if is_sqlite else {"connect_timeout": CONNECT_S, "tcp_user_timeout": ANSWER_MS}
         try:
-            # Messages of errors do not contain parameters, some of which are secret.
-            engine = create_async_engine(parsed, hide_parameters=True, pool_pre_ping=True, connect_args=arguments)
+            engine = create_async_engine(
+                parsed,
+                hide_parameters=True,  # in messages of errors: some are secret
+                pool_pre_ping=not is_sqlite,  # connects again after the server was away
+                connect_args=arguments,
+            )
         except ImportError as error:
             raise UsageError(f"the store needs {error.name}: pip install 'lowbeam[serve]'") from error
         if is_sqlite:
@@ -99,7 +103,8 @@ class Database:
             yield
         except (SQLAlchemyError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) else error
-            name = self.engine.url.render_as_string(hide_password=True)
+            url = self.engine.url
+            name = url.database if self.is_sqlite else url.render_as_string(hide_password=True)
             raise OutputError(f"the store {name} cannot be used: {reason(cause)}") from error
 
     async def close(self) -> None:

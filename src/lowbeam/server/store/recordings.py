@@ -3,19 +3,23 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lowbeam.errors import shown
+from lowbeam.errors import UsageError, shown
 from lowbeam.server.store.append import Appender
 from lowbeam.server.store.database import Database
 from lowbeam.server.store.history import Point, thinned
 from lowbeam.server.store.retention import delete_before
-from lowbeam.server.store.row import Row, estimate_of
+from lowbeam.server.store.row import Row
 from lowbeam.server.store.schema import EstimateRow, RecordingRow
+from lowbeam.trace import Estimate
 
-PAGE = 2000  # rows that are read at once
+PAGE = 1000  # rows that are read at once
+ESTIMATE = tuple(getattr(EstimateRow, name) for name in Estimate._fields)
 LONGEST = 200  # characters of a name
+LONGEST_KEY = 64  # bytes
+LATEST_UTC = 2e11  # the start of a recording at most: times up to the year 9999 can be exported
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,10 @@ class Recordings:
         self._appender = Appender(database)
 
     async def begin(self, sender_id: int, key: bytes, kind: str, name: str, started_utc: float) -> Recording:
-        """Begin a recording, or go on with the one that the sender began with this `key`, as it was stored then."""
+        """Begin a recording, or go on with the one that the sender began with this `key` (1 to 64 bytes), as it was
+        stored then. Raises `UsageError` if the key or the time is out of its range."""
+        if not 0 < len(key) <= LONGEST_KEY or not 0 <= started_utc <= LATEST_UTC:
+            raise UsageError(f"a recording has a key of 1 to {LONGEST_KEY} bytes and a start after 1970")
         dialect = sqlite if self._database.is_sqlite else postgresql
         values = {"sender_id": sender_id, "key": key, "kind": kind, "name": shown(name, LONGEST)}
         new = dialect.insert(RecordingRow).values(**values, started_utc=started_utc, stored=0, memory=b"")
@@ -96,20 +103,22 @@ class Recordings:
         """All rows of a sender in [since, until) in order of time, in pages: Unix time, id of the recording, row. No
         transaction is open between pages."""
         row = EstimateRow
-        place = tuple_(row.utc, row.recording_id, row.number)
-        span: Select[EstimateRow] = select(row).where(
-            row.sender_id == sender_id, row.utc >= since_utc, row.utc < until_utc
-        )
-        span = span.order_by(row.utc, row.recording_id, row.number).limit(PAGE)
-        after = None
+        place = (row.utc, row.recording_id, row.number)
+        found = select(*place, row.arrived_utc, row.is_final, row.image, *ESTIMATE).order_by(*place).limit(PAGE)
+        found = found.where(row.sender_id == sender_id, row.utc < until_utc)
+        span = found.where(row.utc >= since_utc)
         while True:
             async with self._database.reading() as session:
-                page = (await session.scalars(span if after is None else span.where(place > after))).all()
+                page = (await session.execute(span)).all()
             if page:
-                yield [(each.utc, each.recording_id, _row(each)) for each in page]
+                yield [
+                    (utc, recording_id, Row(number, Estimate(*estimate), arrived_utc, is_final, image))
+                    for utc, recording_id, number, arrived_utc, is_final, image, *estimate in page
+                ]
             if len(page) < PAGE:
                 return
-            after = (page[-1].utc, page[-1].recording_id, page[-1].number)
+            last = page[-1][:3]
+            span = found.where(row.utc >= last[0], tuple_(*place) > last)  # the first bound is that of the index
 
     async def delete_before(self, utc: float) -> int:
         """Delete the estimates and faces from before `utc` for good, and the recordings that ended and have none left.
@@ -125,7 +134,3 @@ def _recording(row: RecordingRow) -> Recording:
     return Recording(
         row.id, row.sender_id, row.key, row.kind, row.name, row.started_utc, row.ended_utc, row.stored, row.memory
     )  # fmt: skip
-
-
-def _row(row: EstimateRow) -> Row:
-    return Row(row.number, estimate_of(row), row.arrived_utc, row.is_final, row.image)

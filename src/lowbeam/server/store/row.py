@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 from lowbeam.errors import UsageError
-from lowbeam.server.store.schema import EstimateRow
-from lowbeam.trace import COLUMNS, Estimate
+from lowbeam.trace import Estimate
 
 MOST = 2**63 - 1  # of a number or the id of a face
+LONGEST_S = 1e9  # of a recording
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,5 @@ class Row:
         """Raise `UsageError` if a value is not finite or too large to be stored."""
         if not (0 <= self.number <= MOST and 0 <= self.estimate.face <= MOST):
             raise UsageError("the number and the id of a face must be between 0 and 2^63 - 1")
-        if not all(map(math.isfinite, (*self.estimate, self.arrived_utc))):
-            raise UsageError(f"the estimate of face {self.number} has a value that is not finite")
-
-
-def estimate_of(row: EstimateRow) -> Estimate:
-    """The estimate in a row of the table."""
-    return Estimate(*(getattr(row, name) for name in COLUMNS))
+        if not all(map(math.isfinite, (*self.estimate, self.arrived_utc))) or abs(self.estimate.time_s) > LONGEST_S:
+            raise UsageError(f"the estimate of face {self.number} has a value that is not finite or too large")
