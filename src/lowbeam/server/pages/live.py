@@ -15,7 +15,8 @@ from lowbeam.server.pages.layout import HEAD, top_bar
 from lowbeam.server.site import Site
 from lowbeam.server.store import Session
 
-PAUSE_S = 0.24  # between two updates of a page
+PAUSE_S = 0.24  # between two updates of a page, or
+PAUSES = 4  # times as long as an update takes
 IDLE_S = 1.0  # after which a page is updated without a change, since times pass
 CHECK_S = 5.0  # between two checks of the session
 
@@ -65,10 +66,11 @@ class LivePage:
                     if not await self._is_allowed():
                         break
                     checked = time.monotonic()
+                began = time.monotonic()
                 with self._client.content, suppress(LowbeamError):  # the store fails: what is shown stays
                     await show()
                 self._client.run_javascript("lowbeam.shown()")
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(max(PAUSE_S, PAUSES * (time.monotonic() - began)))
                 await _change(changed)
         self._client.open("/login")
 

@@ -66,7 +66,7 @@ class PersonPage:
                 self._export = Piece("spans")
             with ui.element("section").classes("panel"):
                 ui.html("<h2>Events</h2>", sanitize=False)
-                self._events = Piece("wide")
+                self._events = Piece("wide events")
 
     async def show(self) -> None:
         """Show what is new."""
