@@ -49,13 +49,15 @@ class PageServer:
     """A server that runs. `clock` is the store's, in Unix seconds."""
 
     def __init__(
-        self, folder: Path, routers: Sequence[APIRouter] = (), rules: Sequence[Rule] = (), **settings: Any
+        self, folder: Path, routers: Sequence[APIRouter] = (), rules: Sequence[Rule] = (),
+        certificate: Path | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.settings = ServerSettings(port=self.port, **settings)
+        self._certificate = certificate
+        self.settings = ServerSettings(port=self.port, is_tls=certificate is not None, **settings)
+        self.url = self.settings.url if settings.get("public_url") is None else f"http://127.0.0.1:{self.port}"
         self.ahead_s = 0.0
         self.asked: list[Ask] = []
         self._folder, self._routers, self._rules = folder, routers, rules
@@ -68,7 +70,10 @@ class PageServer:
         self.store = await Store.open(url, clock=lambda: time.time() + self.ahead_s)
         self.hub = Hub()
         self.app = make_app(self.settings, self.store, self.hub, routers=self._routers, rules=self._rules)
-        config = uvicorn.Config(self.app, "127.0.0.1", self.port, log_level="warning", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            self.app, "127.0.0.1", self.port, log_level="warning", timeout_graceful_shutdown=2,
+            ssl_certfile=self._certificate,
+        )  # fmt: skip
         self.server = uvicorn.Server(config)
         serving = asyncio.create_task(self.server.serve())
         while not self.server.started:

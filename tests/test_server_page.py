@@ -3,6 +3,8 @@
 import csv
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,17 @@ pytest.importorskip("nicegui", reason="the serve extra is not installed")
 pytest.importorskip("sqlalchemy", reason="the serve extra is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+from cryptography.x509.oid import NameOID  # noqa: E402
 from nicegui import Client  # noqa: E402
 
 from tests.server_pages import PASSWORD, PageServer, page_server  # noqa: E402
 
 CHROMIUM = Path("/usr/bin/chromium")
 SHOWN_MS = 20_000
+PEM = serialization.Encoding.PEM
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A page that may talk to its server only; it fails the test if a script fails."""
-    context = browser.new_context()
+    context = browser.new_context(ignore_https_errors=True)
     page = context.new_page()
     page.set_default_timeout(SHOWN_MS)
     errors: list[str] = []
@@ -52,6 +59,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     with page_server(tmp_path_factory.mktemp("pages")) as server:
         server.add_users()
         yield server
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 that nobody signed, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lowbeam")]), datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    signed = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(signed.public_bytes(PEM) + key.private_bytes(PEM, *form))
+    return path
 
 
 def log_in(page: Any, server: PageServer, name: str) -> None:
@@ -193,3 +215,17 @@ def test_the_history_zooms_and_stays_zoomed_while_it_grows(page: Any, server: Pa
     page.click("text=24 h")
     page.wait_for_url("**span=86400")
     page.wait_for_function(f"{chart}.series[2].data.length > 100")
+
+
+def test_pages_live_behind_tls(page: Any, certificate: Path, tmp_path: Path) -> None:
+    with page_server(tmp_path, certificate=certificate) as server:
+        server.add_users()
+        stream = server.begin_stream()
+        with server.feeding(stream):
+            assert server.url.startswith("https://")
+            log_in(page, server, "vic")
+            page.wait_for_selector("[data-value=valence]")
+            assert len(values(page, 2)) >= 3
+            (cookie,) = page.context.cookies()
+            assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == ("__Host-lowbeam", True, True)
+            assert cookie["sameSite"] == "Strict"

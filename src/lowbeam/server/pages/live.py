@@ -54,7 +54,11 @@ class LivePage:
         ui.on("shown", self._may_go_on.set)
         self._client.on_connect(self._may_go_on.set)
         task = background_tasks.create(self._run(show), name="live page")
-        self._client.on_delete(lambda: task.cancel() and None)
+
+        def stop() -> None:
+            task.cancel()
+
+        self._client.on_delete(stop)
 
     async def _run(self, show: Callable[[], Awaitable[None]]) -> None:
         checked = time.monotonic()
