@@ -5,7 +5,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import numpy as np
 import uvicorn
+from fastapi import APIRouter
 
 from lowbeam.demo import ASSETS
 from lowbeam.face import Grey
@@ -22,6 +23,7 @@ from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.media import VideoSource
 from lowbeam.pipeline.sources import find_faces
 from lowbeam.scale import shrink
+from lowbeam.server.access import Rule
 from lowbeam.server.app import make_app
 from lowbeam.server.hub import Ask, Hub, LinkState, LiveStream
 from lowbeam.server.settings import ServerSettings
@@ -46,15 +48,19 @@ def small_faces(side: int = 12) -> list[Grey]:
 class PageServer:
     """A server that runs. `clock` is the store's, in Unix seconds."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, routers: Sequence[APIRouter] = (), rules: Sequence[Rule] = (),
+        certificate: Path | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.settings = ServerSettings(port=self.port, **settings)
+        self._certificate = certificate
+        self.settings = ServerSettings(port=self.port, is_tls=certificate is not None, **settings)
+        self.url = self.settings.url if settings.get("public_url") is None else f"http://127.0.0.1:{self.port}"
         self.ahead_s = 0.0
         self.asked: list[Ask] = []
-        self._folder = folder
+        self._folder, self._routers, self._rules = folder, routers, rules
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -63,10 +69,12 @@ class PageServer:
         url = f"sqlite:///{self._folder / 'store.db'}"
         self.store = await Store.open(url, clock=lambda: time.time() + self.ahead_s)
         self.hub = Hub()
-        self.app = make_app(self.settings, self.store, self.hub)
-        config = uvicorn.Config(self.app, "127.0.0.1", self.port, log_level="warning", access_log=False)
+        self.app = make_app(self.settings, self.store, self.hub, routers=self._routers, rules=self._rules)
+        config = uvicorn.Config(
+            self.app, "127.0.0.1", self.port, log_level="warning", timeout_graceful_shutdown=2,
+            ssl_certfile=self._certificate,
+        )  # fmt: skip
         self.server = uvicorn.Server(config)
-        self.server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(self.server.serve())
         while not self.server.started:
             await asyncio.sleep(0.01)
@@ -80,7 +88,6 @@ class PageServer:
 
     def stop(self) -> None:
         self.server.should_exit = True
-        self.server.force_exit = True
         self._thread.join(20)
 
     def do(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -150,9 +157,8 @@ class PageServer:
 def estimate_at(time_s: float, face: int = 0) -> Estimate:
     """An estimate that moves."""
     slow = math.sin(time_s / 9) * 0.5
-    return Estimate(
-        time_s, face, slow + 0.1 * math.sin(time_s * 1.7), 0.4 * math.cos(time_s / 6), 0.14, 0.19, 40, 30, 96
-    )
+    valence, arousal = slow + 0.1 * math.sin(time_s * 1.7), 0.4 * math.cos(time_s / 6)
+    return Estimate(time_s, face, valence, arousal, 0.14, 0.19, 40, 30, 96)
 
 
 @contextmanager

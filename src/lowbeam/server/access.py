@@ -32,6 +32,7 @@ RULES = (
     Rule("See whether the server is ready", "GET", "/readyz", "anyone"),
     Rule("Read metrics", "GET", "/metrics", "local"),
     Rule("Fetch style sheets and scripts", "GET", "/assets/{name}", "anyone"),
+    Rule("Fetch the icon", "GET", "/favicon.ico", "anyone"),
     Rule("Open the login page", "GET", "/login", "anyone"),
     Rule("Log in", "POST", "/login", "anyone"),
     Rule("Open the first-run page", "GET", "/setup", "anyone"),

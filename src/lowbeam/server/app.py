@@ -1,6 +1,7 @@
 """The web application: pages, JSON interface and metrics behind one guard."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from nicegui import ui
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
+from lowbeam.errors import LowbeamError
 from lowbeam.server import api, auth
 from lowbeam.server.access import RULES, Access, Rule
 from lowbeam.server.guard import TEXTS, Guard, plain_error
@@ -23,6 +25,7 @@ from lowbeam.server.settings import ServerSettings
 from lowbeam.server.site import Site
 from lowbeam.server.store import Store
 
+log = logging.getLogger(__name__)
 ASSETS = Path(__file__).parent / "assets"
 MOST_MESSAGES = 20  # kept for each page, to be sent again after a short interruption
 LIVE_PAGES = (front, links, person)  # NiceGUI knows their routes once they are imported
@@ -52,16 +55,22 @@ def make_app(
     for router in (api.router, auth.router, admin.router, *routers):
         app.include_router(router)
     app.add_api_route("/assets/{name}", _asset, methods=["GET"])
+    app.add_api_route("/favicon.ico", _icon, methods=["GET"])
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(LowbeamError, _store_failed)
     app.add_exception_handler(Exception, _failed)
     nicegui.app.user_middleware.clear()  # of an application that was made before
     nicegui.app.middleware_stack = None
     ui.run_with(
-        app, title="lowbeam", favicon=ASSETS / "icon.svg", dark=None, tailwind=False, show_welcome_message=False,
+        app, title="lowbeam", dark=None, tailwind=False, show_welcome_message=False,
         message_history_length=MOST_MESSAGES, binding_refresh_interval=None,
     )  # fmt: skip
     return app
+
+
+async def _icon() -> FileResponse:
+    return FileResponse(ASSETS / "icon.svg")
 
 
 async def _asset(name: str) -> Response:
@@ -82,6 +91,11 @@ async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     places = ", ".join(str(each["loc"][-1]) for each in error.errors())
     return plain_error(request.url.path, 422, f"{TEXTS[422]} Look at: {places}.")
+
+
+async def _store_failed(request: Request, error: Exception) -> Response:
+    log.error("%s", error)
+    return plain_error(request.url.path, 503, TEXTS[503])
 
 
 async def _failed(request: Request, _: Exception) -> Response:

@@ -1,5 +1,6 @@
 """Logging in and out, and the first run."""
 
+import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
@@ -11,6 +12,7 @@ from lowbeam.server.pages.layout import THEME_BUTTON, complaint, plain_page
 from lowbeam.server.site import Site
 from lowbeam.server.store import AccountError
 
+log = logging.getLogger(__name__)
 router = APIRouter()
 
 
@@ -40,6 +42,7 @@ async def log_in(
     try:
         cookie = await site.store.accounts.log_in(name, password, address)
     except AccountError as error:
+        log.warning("a login from %s failed: %s", address, error)
         return HTMLResponse(_login_form(str(error), True), 401)
     session = await site.store.accounts.session(cookie)
     if session is not None:

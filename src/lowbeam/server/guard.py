@@ -2,6 +2,7 @@
 and its size. Adds the headers that confine what a browser does with the answer."""
 
 import ipaddress
+import logging
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
@@ -11,12 +12,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lowbeam.errors import LowbeamError
+from lowbeam.errors import LowbeamError, shown
 from lowbeam.server.access import WEBSOCKET, Rule
 from lowbeam.server.pages.layout import error_page
 from lowbeam.server.site import Site
 from lowbeam.server.store import Session
 
+log = logging.getLogger(__name__)
 LONGEST_BODY = 65_536  # bytes
 SAFE = {"GET", "HEAD", "OPTIONS"}
 HEADERS = {
@@ -85,6 +87,9 @@ class Guard:
         is_websocket = scope["type"] == "websocket"
         rule, methods = self._site.access.find(WEBSOCKET if is_websocket else scope["method"], scope["path"])
         refusal = await self._refusal(scope, rule, methods, is_websocket)
+        if refusal is not None and refusal.status_code >= 400:
+            what = scope.get("method", WEBSOCKET), shown(scope["path"]), address_of(scope), refusal.status_code
+            log.info("refused %s %s from %s with status %d", *what)
         if is_websocket:
             if refusal is None:
                 await self._app(scope, receive, send)
@@ -171,11 +176,17 @@ def _owns_client(scope: Scope, cookie: str | None, is_secure: bool) -> bool:
 
 
 def _is_local(scope: Scope, headers: Headers) -> bool:
-    """Whether a request comes from the server's own machine, and not through a proxy there."""
+    """Whether a request comes from the server's own machine, and neither through a proxy there nor from a page whose
+    name was made to mean this machine."""
     if "x-forwarded-for" in headers or "forwarded" in headers:
         return False
+    host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
+    return _is_loopback(address_of(scope)) and (host == "localhost" or _is_loopback(host.strip("[]")))
+
+
+def _is_loopback(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address_of(scope)).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
 

@@ -4,16 +4,19 @@ and only for faces that someone looks at."""
 import asyncio
 import base64
 import io
+import logging
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
+from lowbeam.errors import LowbeamError
 from lowbeam.face import Grey
 from lowbeam.restore import Restorer
 from lowbeam.scale import FACE_SIDE, MIN_SIDE
 
+log = logging.getLogger(__name__)
 PAUSE_S = 0.4  # between two restorations
 KEPT = 200  # pictures of each kind
 
@@ -56,7 +59,7 @@ class Pictures:
         return kept[1] if kept else None
 
     async def run(self) -> None:
-        """Restore what is wanted, until cancelled."""
+        """Restore what is wanted, until cancelled or the restorer fails."""
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -69,6 +72,8 @@ class Pictures:
                 url = await loop.run_in_executor(self._thread, self._restore, face)
                 _keep(self._restored, key, (face, url))
                 await asyncio.sleep(max(PAUSE_S, time.monotonic() - began))  # half a core at most
+        except LowbeamError as error:
+            log.error("faces are not restored: %s", error)
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
 

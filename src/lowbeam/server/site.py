@@ -67,11 +67,11 @@ class Site:
         key, now = (session.user.id, sender_id), time.monotonic()
         if now - self._looks.get(key, -LOOK_AGAIN_S) < LOOK_AGAIN_S:
             return
+        await self.note(session, "look", await self.subject(sender_id), address)
         self._looks[key] = now
         self._looks.move_to_end(key)
         if len(self._looks) > MOST_LOOKS:
             self._looks.popitem(last=False)
-        await self.note(session, "look", await self.subject(sender_id), address)
 
     async def note(self, session: Session, action: str, subject: str, address: str) -> None:
         """Write into the audit log what a user did."""

@@ -20,7 +20,7 @@ class Front:
     def __init__(self, page: LivePage) -> None:
         self._page = page
         self._cards: dict[tuple[int, int | None], Card] = {}
-        with ui.element("main"):
+        with ui.element("div").classes("content"):
             self._empty = Piece("empty")
             self._grid = ui.element("div").classes("cards")
         page.keep_showing(self._show)

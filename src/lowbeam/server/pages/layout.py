@@ -32,7 +32,7 @@ def plain_page(title: str, body: str, *scripts: str, bar: str = "") -> str:
     more = "".join(f'<script src="/assets/{script}" defer></script>' for script in scripts)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} – lowbeam</title>'
-        f"{HEAD}{more}</head><body>{bar}<main>{body}</main></body></html>"
+        f'{HEAD}{more}</head><body>{bar}<main class="content">{body}</main></body></html>'
     )
 
 

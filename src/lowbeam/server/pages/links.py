@@ -20,9 +20,9 @@ TITLES = (
 async def links_page(request: Request) -> None:
     """All links and their budgets."""
     page = LivePage(request, "/links", "Links")
-    with ui.element("main"), ui.element("section").classes("panel"):
+    with ui.element("div").classes("content"), ui.element("section").classes("panel"):
         ui.html("<h1>Links</h1>", sanitize=False)
-        table = Piece("wide")
+        table = Piece("wide stack")
     heads = "".join(f"<th>{title}</th>" for title in TITLES)
 
     async def show() -> None:
@@ -40,4 +40,5 @@ def _row(stream: LiveStream) -> str:
         kbps(link.rate_bps), kbps(link.estimate_bps), kbps(link.budget_bps), percent(link.loss), seconds(link.delay_s),
         f"{link.faces_per_s:.1f} /s", faces(link.behind), escape(link.point) or "–", utc(stream.started_utc),
     )  # fmt: skip
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    titled = zip(TITLES, cells, strict=True)
+    return "<tr>" + "".join(f'<td data-title="{title}">{cell}</td>' for title, cell in titled) + "</tr>"

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from fastapi import Request
 from nicegui import Client, background_tasks, ui
@@ -14,7 +15,8 @@ from lowbeam.server.pages.layout import HEAD, top_bar
 from lowbeam.server.site import Site
 from lowbeam.server.store import Session
 
-PAUSE_S = 0.24  # between two updates of a page
+PAUSE_S = 0.24  # between two updates of a page, or
+PAUSES = 4  # times as long as an update takes
 IDLE_S = 1.0  # after which a page is updated without a change, since times pass
 CHECK_S = 5.0  # between two checks of the session
 
@@ -52,7 +54,11 @@ class LivePage:
         ui.on("shown", self._may_go_on.set)
         self._client.on_connect(self._may_go_on.set)
         task = background_tasks.create(self._run(show), name="live page")
-        self._client.on_delete(lambda: task.cancel() and None)
+
+        def stop() -> None:
+            task.cancel()
+
+        self._client.on_delete(stop)
 
     async def _run(self, show: Callable[[], Awaitable[None]]) -> None:
         checked = time.monotonic()
@@ -64,10 +70,11 @@ class LivePage:
                     if not await self._is_allowed():
                         break
                     checked = time.monotonic()
-                with self._client.content:
+                began = time.monotonic()
+                with self._client.content, suppress(LowbeamError):  # the store fails: what is shown stays
                     await show()
                 self._client.run_javascript("lowbeam.shown()")
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(max(PAUSE_S, PAUSES * (time.monotonic() - began)))
                 await _change(changed)
         self._client.open("/login")
 

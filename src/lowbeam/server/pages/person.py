@@ -1,5 +1,6 @@
 """The page of one person in full."""
 
+import math
 import time
 from html import escape
 from typing import Any
@@ -16,10 +17,11 @@ from lowbeam.server.pages.live import LivePage, Piece, newest_stream
 from lowbeam.server.store import Point, Sender
 
 SPANS_S = {"10 min": 600, "1 h": 3600, "24 h": 86_400, "7 days": 604_800}
-HISTORY_EVERY_S = {600: 3.0, 3600: 15.0}  # between two reads of the history, else OTHER_EVERY_S
+HISTORY_EVERY_S = {600: 5.0, 3600: 20.0}  # between two reads of the history, else OTHER_EVERY_S
 OTHER_EVERY_S = 120.0
 LOOK_S = 10
 MOST_EVENTS = 50
+MOST_POINTS = 800  # of the history
 ENLARGED_PX = 192
 CURRENT = ' aria-current="true"'
 
@@ -36,7 +38,6 @@ async def person_page(
     page = LivePage(request, "/people", sender.name)
     await page.site.note_look(page.session, sender_id, page.address)
     view = PersonPage(page, sender, span if span in SPANS_S.values() else 600, face)
-    await view.read_history()
     page.keep_showing(view.show)
     return None
 
@@ -46,10 +47,10 @@ class PersonPage:
 
     def __init__(self, page: LivePage, sender: Sender, span_s: int, face: int | None) -> None:
         self._page, self._sender, self._span_s, self._face = page, sender, span_s, face
-        self._read_at = 0.0
+        self._read_at = -math.inf
         self._cards: dict[tuple[int, int], Card] = {}
         self._controls_of: int | None = None
-        with ui.element("main"):
+        with ui.element("div").classes("content"):
             ui.html(f"<h1>{escape(sender.name)}</h1>", sanitize=False)
             with ui.element("div").classes("two"):
                 with ui.element("div"):
@@ -65,7 +66,7 @@ class PersonPage:
                 self._export = Piece("spans")
             with ui.element("section").classes("panel"):
                 ui.html("<h2>Events</h2>", sanitize=False)
-                self._events = Piece("wide")
+                self._events = Piece("wide events")
 
     async def show(self) -> None:
         """Show what is new."""
@@ -73,7 +74,7 @@ class PersonPage:
         self._show_live(stream)
         self._show_controls(stream)
         if time.monotonic() - self._read_at > HISTORY_EVERY_S.get(self._span_s, OTHER_EVERY_S):
-            await self.read_history()
+            await self._read_history()
 
     def _stream(self) -> LiveStream | None:
         hub = self._page.site.hub
@@ -136,13 +137,13 @@ class PersonPage:
             '<output class="unit" data-asked></output>'
         )
 
-    async def read_history(self) -> None:
+    async def _read_history(self) -> None:
         """Show the history until now, the exports of this span, and its events."""
         self._read_at = time.monotonic()
         until = time.time()
         since = until - self._span_s
         recordings = self._page.site.store.recordings
-        points = await recordings.history(self._sender.id, since, until)
+        points = await recordings.history(self._sender.id, since, until, MOST_POINTS)
         faces = faces_of(points)
         face = self._face if self._face in faces else faces[0] if faces else None
         self._show_chart([point for point in points if point.face == face], since, until)
