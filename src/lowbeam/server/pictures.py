@@ -3,16 +3,14 @@ and only for faces that someone looks at."""
 
 import asyncio
 import base64
-import io
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
-from PIL import Image
-
 from lowbeam.face import Grey
 from lowbeam.restore import Restorer
 from lowbeam.scale import FACE_SIDE, MIN_SIDE
+from lowbeam.server.face_png import face_png
 
 PAUSE_S = 0.4  # between two restorations
 KEPT = 200  # pictures of each kind
@@ -22,9 +20,7 @@ Key = tuple[int, int]  # a stream and a person in it
 
 def data_url(face: Grey) -> str:
     """A grey face, uint8 (h, w), as a PNG in a data URL."""
-    file = io.BytesIO()
-    Image.fromarray(face).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(face_png(face)).decode()
 
 
 class Pictures:
