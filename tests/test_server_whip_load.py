@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aiortc.codecs
 import av
 import numpy as np
 import pytest
 from aiortc import RTCRtpReceiver
 from aiortc.codecs.vpx import Vp8Decoder
 from aiortc.jitterbuffer import JitterFrame
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
@@ -27,7 +27,7 @@ from lowbeam.server.workers import Result, Workers
 from lowbeam.trace import Estimate
 from tests.server_whip import publishing, until, whip_server
 
-VP8 = next(c for c in aiortc.codecs.get_capabilities("video").codecs if c.name == "VP8")
+VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90000, payloadType=96)
 KEY, DELTA = JitterFrame(b"\x10", 0), JitterFrame(b"\x11", 0)
 
 
@@ -180,7 +180,8 @@ def test_a_recording_ends_although_its_last_rows_cannot_be_stored(
 
 
 def row(number: int, valence: float = 0.1) -> Row:
-    return Row(number, Estimate(float(number), 0, valence, 0.0, 0.1, 0.1, 0.0, 0.0, 96.0), 1000.0 + number, is_final=True)
+    estimate = Estimate(float(number), 0, valence, 0.0, 0.1, 0.1, 0.0, 0.0, 96.0)
+    return Row(number, estimate, 1000.0 + number, is_final=True)
 
 
 def resident_mb() -> float:
