@@ -20,6 +20,7 @@ from PIL import Image
 
 from lowbeam.errors import OutputError
 from lowbeam.media import VideoSource
+from lowbeam.server import whip_session
 from lowbeam.server.hub import Hub
 from lowbeam.server.store import Store
 from lowbeam.server.whip import MAX_OFFER
@@ -167,6 +168,20 @@ def test_a_session_ends_when_its_peer(tmp_path: Path, workers: Workers, way: str
             assert recording.stored > 2
             deleted = await to.client.delete(publisher.location, headers=to.headers())
             assert deleted.status_code == (401 if way == "is revoked" else 404)
+
+    asyncio.run(run())
+    assert not decoders()
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MAX_SOURCES", 0), ("MAX_PIXELS", 1000)])
+def test_a_session_ends_when_its_peer_sends_too_much(
+    tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:  # fmt: skip
+    monkeypatch.setattr(whip_session, limit, most)
+
+    async def run() -> None:
+        async with whip_server(tmp_path, workers) as to, publishing(to):
+            await until(lambda: not to.hub.streams, 10)
 
     asyncio.run(run())
     assert not decoders()

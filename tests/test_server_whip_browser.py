@@ -12,27 +12,7 @@ from tests.server_whip import CLIP, until, whip_server
 
 CHROMIUM = Path("/usr/bin/chromium")
 CAMERA_FRAMES = 50
-PAGE = """<!doctype html><title>camera</title><script>
-async function publish(endpoint, token) {
-  const camera = await navigator.mediaDevices.getUserMedia({ video: true });
-  const peer = new RTCPeerConnection();
-  peer.addTransceiver(camera.getVideoTracks()[0], { direction: "sendonly" });
-  await peer.setLocalDescription();
-  if (peer.iceGatheringState !== "complete")
-    await new Promise((resolve) => peer.addEventListener("icecandidate", (event) => event.candidate || resolve()));
-  const headers = { "Authorization": "Bearer " + token, "Content-Type": "application/sdp" };
-  const reply = await fetch(endpoint, { method: "POST", headers, body: peer.localDescription.sdp });
-  if (reply.status !== 201) throw new Error(await reply.text());
-  await peer.setRemoteDescription({ type: "answer", sdp: await reply.text() });
-  const session = new URL(reply.headers.get("Location"), endpoint);
-  window.stop = async () => {
-    const ended = await fetch(session, { method: "DELETE", headers: { "Authorization": "Bearer " + token } });
-    peer.close();
-    camera.getTracks().forEach((track) => track.stop());
-    return ended.status;
-  };
-}
-</script>"""
+DOCS = Path(__file__).parents[1] / "docs" / "how-to" / "whip.md"
 
 
 def write_y4m(path: Path) -> None:
@@ -48,8 +28,10 @@ def write_y4m(path: Path) -> None:
 
 
 async def serve_page(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer any request with the page."""
-    writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{PAGE}".encode())
+    """Answer any request with a page that has the function of the docs."""
+    script = DOCS.read_text().partition("```js\n")[2].partition("```")[0]
+    page = f"<!doctype html><title>camera</title><script>{script}</script>"
+    writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{page}".encode())
     await writer.drain()
     writer.close()
 
@@ -73,11 +55,11 @@ def test_a_browser_publishes_its_camera(tmp_path: Path) -> None:
             page = await browser.new_page()
             await page.goto(f"http://localhost:{other.sockets[0].getsockname()[1]}/")
             endpoint = f"{str(to.client.base_url).rstrip('/')}/whip"
-            await page.evaluate("([endpoint, token]) => publish(endpoint, token)", [endpoint, to.token])
+            await page.evaluate("async (to) => { window.end = await publish(...to) }", [endpoint, to.token])
             await until(lambda: to.estimates > 5, 15)
             await until(lambda: to.stream.link.rate_bps > 10_000, 5)
             assert to.stream.link.state == "live"
-            assert await page.evaluate("stop()") == 200
+            await page.evaluate("end()")
             assert not to.hub.streams
             await browser.close()
 
