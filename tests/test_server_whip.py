@@ -21,6 +21,7 @@ from PIL import Image
 from lowbeam.errors import OutputError
 from lowbeam.media import VideoSource
 from lowbeam.server import whip_session
+from lowbeam.server.failures import MOST, SECONDS, Failures
 from lowbeam.server.hub import Hub
 from lowbeam.server.store import Store
 from lowbeam.server.whip import MAX_OFFER
@@ -122,6 +123,23 @@ def test_a_new_session_replaces_the_senders_last(tmp_path: Path, workers: Worker
             first = to.stream
             async with publishing(to):
                 assert to.stream is not first
+
+    asyncio.run(run())
+    assert not decoders()
+
+
+def test_a_server_that_stops_stores_what_came(tmp_path: Path, workers: Workers) -> None:
+    async def run() -> None:
+        async with whip_server(tmp_path, workers, with_pages=True) as to:
+            publisher = publishing(to)
+            await publisher.__aenter__()
+            await until(lambda: to.estimates > 2)
+        await publisher.__aexit__(None, None, None)
+        store = await Store.open(f"sqlite:///{tmp_path}/store.db")
+        (recording,) = await store.recordings.between(0, time.time() + 1)
+        assert recording.stored > 2
+        assert recording.ended_utc is not None
+        await store.close()
 
     asyncio.run(run())
     assert not decoders()
@@ -257,6 +275,31 @@ def test_refusals(tmp_path: Path, workers: Workers) -> None:
             assert not to.hub.streams
 
     asyncio.run(run())
+
+
+def test_an_address_with_many_wrong_tokens_has_to_wait(tmp_path: Path, workers: Workers) -> None:
+    async def run() -> None:
+        async with whip_server(tmp_path, workers) as to:
+            wrong = to.headers(Authorization="Bearer lb1_1_no")
+            statuses = [(await to.client.post("/whip", headers=wrong)).status_code for _ in range(MOST + 1)]
+            assert statuses == [401] * MOST + [429]
+            assert (await to.client.post("/whip", headers=to.headers(), content="v=0")).status_code == 429
+
+    asyncio.run(run())
+
+
+def test_an_address_that_waited_may_try_again() -> None:
+    now = 0.0
+    failures = Failures(lambda: now)
+    for _ in range(MOST):
+        assert not failures.is_limited("a")
+        failures.add("a")
+    assert failures.is_limited("a")
+    assert not failures.is_limited("b")
+    now = SECONDS - 0.5
+    assert failures.is_limited("a")
+    now = SECONDS
+    assert not failures.is_limited("a")
 
 
 def test_a_store_that_fails_is_reported_as_such(

@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from lowbeam.errors import LowbeamError
+from lowbeam.server.failures import SECONDS, Failures
+from lowbeam.server.guard import address_of
 from lowbeam.server.hub import Hub
 from lowbeam.server.site import Site
 from lowbeam.server.store import Sender, Store
@@ -37,7 +39,7 @@ class _Endpoint:
     """What is done with each request."""
 
     def __init__(self, store: Store, sessions: WhipSessions) -> None:
-        self._store, self._sessions = store, sessions
+        self._store, self._sessions, self._failures = store, sessions, Failures()
 
     async def endpoint(self, request: Request) -> Response:
         """``/whip``"""
@@ -70,8 +72,13 @@ class _Endpoint:
 
     async def _sender_of(self, request: Request) -> Sender:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        sender = await self._store.accounts.sender_of(token.strip()) if scheme.lower() == "bearer" else None
+        is_token, address = scheme.lower() == "bearer", address_of(request.scope)
+        if is_token and self._failures.is_limited(address):
+            raise _RefusedError(429, "too many wrong tokens from this address", {"Retry-After": str(round(SECONDS))})
+        sender = await self._store.accounts.sender_of(token.strip()) if is_token else None
         if sender is None:
+            if is_token:
+                self._failures.add(address)
             raise _RefusedError(401, "a sender's token is needed", {"WWW-Authenticate": "Bearer"})
         return sender
 
