@@ -1,6 +1,7 @@
 """A browser that publishes the clip from its camera, by WHIP, from a page of another origin."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,15 @@ def write_y4m(path: Path) -> None:
             file.write(b"FRAME\n" + frame.picture.to_ndarray(format="yuv420p").tobytes())
 
 
-async def serve_page(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve_page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer any request with a page that has the function of the docs."""
     script = DOCS.read_text().partition("```js\n")[2].partition("```")[0]
-    page = f"<!doctype html><title>camera</title><script>{script}</script>"
-    writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{page}".encode())
-    await writer.drain()
+    page = f"<!doctype html><title>camera</title><script>{script}</script>".encode()
+    with suppress(asyncio.IncompleteReadError):  # browsers also connect without a request
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + page)
+        await writer.drain()
     writer.close()
 
 
