@@ -171,14 +171,19 @@ def test_a_session_that_is_closed_at_once_leaves_nothing(tmp_path: Path, workers
 
 
 @pytest.mark.parametrize("way", ["closes", "is silent", "is revoked"])
-def test_a_session_ends_when_its_peer(tmp_path: Path, workers: Workers, way: str) -> None:
+def test_a_session_ends_when_its_peer(
+    tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:  # fmt: skip
+    monkeypatch.setattr(whip_session, "AWAY_S", 0.3)
+
     async def run() -> None:
-        camera = Camera()
-        async with shown(tmp_path, workers, camera, idle_s=1.0, check_s=0.1) as (to, publisher):
+        camera, idle_s = Camera(), 3.0 if way == "is silent" else 60.0
+        async with shown(tmp_path, workers, camera, idle_s=idle_s, check_s=0.1) as (to, publisher):
             if way == "closes":
                 await publisher.peer.close()
             elif way == "is silent":
                 camera.is_still = True
+                await until(lambda: to.stream.link.state == "away", 3)
             else:
                 await to.store.accounts.revoke_sender(1)
             await until(lambda: not to.hub.streams, 10)
