@@ -187,8 +187,10 @@ def test_a_session_ends_when_its_peer(
             else:
                 await to.store.accounts.revoke_sender(1)
             await until(lambda: not to.hub.streams, 10)
+            await until(lambda: not tasks_of("WhipSession"), 10)  # all is stored
             (recording,) = await to.store.recordings.between(0, time.time() + 1)
             assert recording.stored > 2
+            assert recording.ended_utc is not None
             deleted = await to.client.delete(publisher.location, headers=to.headers())
             assert deleted.status_code == (401 if way == "is revoked" else 404)
 
@@ -345,6 +347,11 @@ def test_nothing_is_sent_to_other_hosts(tmp_path: Path, workers: Workers) -> Non
         is_on = False
     assert sent
     assert {address.partition("%")[0] for address in sent} <= own
+
+
+def tasks_of(name: str) -> list["asyncio.Task[Any]"]:
+    """Tasks whose coroutine belongs to the class `name`."""
+    return [task for task in asyncio.all_tasks() if f"{name}." in getattr(task.get_coro(), "__qualname__", "")]
 
 
 def decoders() -> list[threading.Thread]:
