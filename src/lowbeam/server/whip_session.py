@@ -159,7 +159,8 @@ class WhipSession:
 
     async def _close_peer(self) -> None:
         try:
-            await asyncio.wait_for(self._peer.close(), CLOSE_S)
+            async with asyncio.timeout(CLOSE_S):
+                await self._peer.close()
         except Exception:
             log.exception("a WHIP connection could not be closed")
 
@@ -168,7 +169,9 @@ class WhipSession:
         due = 0.0
         try:
             while True:
-                frame = await asyncio.wait_for(track.recv(), self._limits.idle_s)
+                # In Python 3.11, `asyncio.wait_for` may ignore that it is cancelled when a frame arrives.
+                async with asyncio.timeout(self._limits.idle_s):
+                    frame = await track.recv()
                 now = time.monotonic()
                 assert isinstance(frame, VideoFrame)  # the track is one of video
                 if frame.width * frame.height > MAX_PIXELS:
