@@ -1,8 +1,8 @@
 """The live link: faces over QUIC, with a bandwidth estimate, repair of losses, and a spool for what was missed.
 
-Walk it in the order in which a face travels: `sender` (sockets) → `sending_core` (states) → `recording_sender` (what waits,
-is lost or is filled in; `spool`) → `records` and `messages` (bytes) → `quic`, `congestion`, `bandwidth` → `receiving_core` →
-`order` (decoders) → `receiver` (sockets).
+Walk it in the order in which a face travels: `sender` (sockets) → `sending_core` (states) → `recording_sender` (what
+waits, is lost or is filled in; `spool`) → `records` and `messages` (bytes) → `quic`, `congestion`, `bandwidth` →
+`receiving_core` → `order` (decoders) → `receiver` (sockets).
 """
 
 from lowbeam.link.messages import Ask, Hello

@@ -4,15 +4,14 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from lowbeam.face import Face, Grey
 from lowbeam.recognize import Memory, Recognizer
+from lowbeam.server.face_png import face_png
 from lowbeam.server.store import Row
 from lowbeam.trace import Estimate
 
 MAX_PEOPLE = 64  # that are remembered of one recording
-FACE_FORMAT = "PNG"
 
 Memories = dict[int, Memory]
 
@@ -41,7 +40,7 @@ class Followed:
         found = _estimate(recognizer, face, memories)
         if is_final and self._live is not None and _time(self._live, face.id) <= face.time_s:
             self._live = None  # all that was shown is final
-        return Row(number, found, arrived_utc, is_final, _png(face.pixels) if self._keep_faces else None)
+        return Row(number, found, arrived_utc, is_final, face_png(face.pixels) if self._keep_faces else None)
 
     def save(self) -> bytes:
         """The memory of the final faces, as the store keeps it."""
@@ -80,9 +79,3 @@ def _loaded(saved: bytes) -> Memories:
         return {
             int(name): Memory(arrays[name], float(arrays[f"t{name}"])) for name in arrays.files if name.isdigit()
         }  # fmt: skip
-
-
-def _png(pixels: Grey) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, FACE_FORMAT)
-    return file.getvalue()

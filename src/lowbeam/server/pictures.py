@@ -3,18 +3,25 @@ and only for faces that someone looks at."""
 
 import asyncio
 import base64
+<<<<<<< HEAD
 import io
 import logging
+=======
+>>>>>>> 85a72f93875897aab688b72f4f1041b481347dc4
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
+<<<<<<< HEAD
 from PIL import Image
 
 from lowbeam.errors import LowbeamError
+=======
+>>>>>>> 85a72f93875897aab688b72f4f1041b481347dc4
 from lowbeam.face import Grey
 from lowbeam.restore import Restorer
 from lowbeam.scale import FACE_SIDE, MIN_SIDE
+from lowbeam.server.face_png import face_png
 
 log = logging.getLogger(__name__)
 PAUSE_S = 0.4  # between two restorations
@@ -25,9 +32,7 @@ Key = tuple[int, int]  # a stream and a person in it
 
 def data_url(face: Grey) -> str:
     """A grey face, uint8 (h, w), as a PNG in a data URL."""
-    file = io.BytesIO()
-    Image.fromarray(face).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(face_png(face)).decode()
 
 
 class Pictures:
