@@ -3,21 +3,12 @@ and only for faces that someone looks at."""
 
 import asyncio
 import base64
-<<<<<<< HEAD
-import io
 import logging
-=======
->>>>>>> 85a72f93875897aab688b72f4f1041b481347dc4
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
-<<<<<<< HEAD
-from PIL import Image
-
 from lowbeam.errors import LowbeamError
-=======
->>>>>>> 85a72f93875897aab688b72f4f1041b481347dc4
 from lowbeam.face import Grey
 from lowbeam.restore import Restorer
 from lowbeam.scale import FACE_SIDE, MIN_SIDE
