@@ -33,10 +33,10 @@ class Network:
         return ["ip", "netns", "exec", name, *command]
 
     def set_rate(self, bps: float) -> None:
-        """Limit both directions to `bps` bits per second, Ethernet headers not counted (``overhead`` is negative)."""
+        """Limit both directions to `bps` bits per second of IP packets, without their Ethernet headers."""
         for name, device in ((self.camera, "lbc"), (self.server, "lbs")):
-            _run("tc", "-n", name, "qdisc", "replace", "dev", device, "root", "handle", "1:", "tbf",
-                 "rate", f"{round(bps)}bit", "burst", str(BURST_BYTES), "limit", str(QUEUE_BYTES))  # fmt: skip
+            _run("tc", "-n", name, "qdisc", "replace", "dev", device, "root", "handle", "1:", "stab", "overhead", "-14",
+                 "tbf", "rate", f"{round(bps)}bit", "burst", str(BURST_BYTES), "limit", str(QUEUE_BYTES))  # fmt: skip
 
     def set_loss(self, percent: float) -> None:
         """Lose this share of the packets to the server."""
@@ -66,21 +66,7 @@ def network() -> Iterator[Network]:
     for name in (made.camera, made.server):
         _run("ip", "netns", "add", name)
     try:
-        _run(
-            "ip",
-            "link",
-            "add",
-            "lbc",
-            "netns",
-            made.camera,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "lbs",
-            "netns",
-            made.server,
-        )
+        _run(*"ip link add lbc netns".split(), made.camera, *"type veth peer name lbs netns".split(), made.server)
         for name, device, address in ((made.camera, "lbc", CAMERA_IP), (made.server, "lbs", SERVER_IP)):
             _run(*made.inside(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"), check=False)
             _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
