@@ -56,7 +56,8 @@ class WatchedSender(Sender):
                     "at_s": round(time.time() - self.started_utc, 2), "state": core.state.value,
                     "estimate_bps": round(bandwidth.bps), "budget_bps": round(core.budget_bps),
                     "rate_bps": round(core.rate_bps(monotonic())), "queue_s": round(bandwidth.queue_s, 2),
-                    "backlog_bytes": backlog_bytes(), "interface_bytes": interface_bytes(), "behind": core.behind,
+                    "backlog_bytes": backlog_bytes(), "interface_bytes": interface_bytes(),
+                    "wire_bytes": core.wire_bytes, "behind": core.behind,
                     "loss": round(bandwidth.loss, 3), "point": core.point,
                 }
             )  # fmt: skip

@@ -5,8 +5,10 @@ The clip begins with `LEAD_S` seconds of the end of the material, in which a sen
 
 import json
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -57,9 +59,21 @@ def real(folder: Path) -> Material:
     return joined("real", sorted(folder.glob("*.mp4")), most_s=1000.0)
 
 
+def repeated(material: Material, times: int) -> Path:
+    """The clip of `material`, `times` times in a row."""
+    path = KEPT / f"{material.path.stem}-{times}.mp4"
+    if not path.exists():
+        _write(path, chain.from_iterable(_decoded(material.path) for _ in range(times)))
+    return path
+
+
+def _decoded(path: Path) -> Iterator[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        yield from container.decode(video=0)
+
+
 def _frames(source: Path, most_s: float) -> list[av.VideoFrame]:
-    with av.open(str(source)) as container:
-        decoded = [*container.decode(video=0)]
+    decoded = [*_decoded(source)]
     times = np.array([frame.time for frame in decoded], np.float64) - float(decoded[0].time or 0)
     count = round(min(most_s, times[-1] + 1 / FPS) * FPS)
     nearest = [int(np.argmin(np.abs(times - n / FPS))) for n in range(count)]
@@ -76,7 +90,7 @@ def _square(frame: av.VideoFrame) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(square, format="rgb24")
 
 
-def _write(path: Path, frames: list[av.VideoFrame]) -> None:
+def _write(path: Path, frames: Iterable[av.VideoFrame]) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "10", "preset": "ultrafast"})
         stream.width = stream.height = SIDE

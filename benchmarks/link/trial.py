@@ -91,7 +91,7 @@ def summary(told: dict[str, Any], faces: dict[str, np.ndarray], material: Materi
         "faces_per_s": round(told["coded"] / told["duration_s"], 2),
         "stored_share": round(len(np.unique(final)) / max(told["coded"], 1), 4),
         "is_stored": told["is_stored"],
-        "is_once_in_order": bool(np.all(np.diff(final) > 0)),
+        "is_once_in_order": is_once_in_order(faces),
         "face_kbps": round(8 * int(faces["bytes"][first].sum()) / span_s / 1000, 3),
         "wire_kbps": round(_wire_bps(told) / 1000, 3),
         "delay_p50_s": round(usual_s, 2), "delay_p95_s": round(float(np.percentile(live_delays, 95)), 2),
@@ -103,6 +103,13 @@ def summary(told: dict[str, Any], faces: dict[str, np.ndarray], material: Materi
         "sender_bytes": told["wire_bytes"], "interface_bytes": told["interface_bytes"],
         "keys_for_repair": told["repairs"]["keys"], "resent_bytes": told["repairs"]["resent_bytes"],
     }  # fmt: skip
+
+
+def is_once_in_order(faces: dict[str, np.ndarray]) -> bool:
+    """Whether each final face came once, and those of each person in order, as the receiver promises."""
+    number, person = faces["number"][faces["is_final"]], faces["face"][faces["is_final"]]
+    is_in_order = all((np.diff(number[person == one]) > 0).all() for one in np.unique(person))
+    return bool(is_in_order and len(np.unique(number)) == len(number))
 
 
 def _wire_bps(told: dict[str, Any]) -> float:

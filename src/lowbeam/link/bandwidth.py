@@ -125,7 +125,12 @@ class BandwidthEstimate:
     def _learn(self, packet: _Sent, now_s: float) -> None:
         """Take the round trip of a packet, and the rate if it waited in the queue behind another."""
         self.queue_s = now_s - packet.time_s - self.base_rtt_s
-        if packet.time_s < self._acked_s:
+        if now_s == self._acked_s:  # by the same acknowledgement as the packet before
+            if self._behind and self._behind[-1][0] == now_s:
+                _, size, since_s = self._behind.pop()
+                self._behind.append((now_s, size + packet.size, since_s))
+                self._capacity = self._measured(now_s)
+        elif packet.time_s < self._acked_s:
             self._behind.append((now_s, packet.size, now_s - self._acked_s))
             self._capacity = self._measured(now_s)
         used = self.used_bps(now_s)
@@ -141,7 +146,7 @@ class BandwidthEstimate:
         while len(self._behind) > PAIRS and now_s - self._behind[0][0] > RATE_S:
             self._behind.popleft()
         recent = [one for one in self._behind if now_s - one[0] <= CAPACITY_S]
-        return 8 * sum(one[1] for one in recent) / max(sum(one[2] for one in recent), 0.01)
+        return min(MAX_BPS, 8 * sum(one[1] for one in recent) / max(sum(one[2] for one in recent), 0.01))
 
     def lost(self, number: int, now_s: float) -> None:
         """A packet was lost."""
