@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 import lowbeam
+from lowbeam.codec.wire import quic_bytes
 from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.media import open_video, opened
 from lowbeam.metrics import ccc
@@ -115,20 +117,40 @@ def _own_estimates(path: Path) -> dict[str, Floats]:
     return {"time_s": np.array(times), "affect": np.array(rows)}
 
 
-def offline(material: Material, kbps: float) -> dict[str, float]:
-    """The CCC of `lowbeam pack --budget`, counted as the link counts it, each estimate held until the next."""
+def offline(material: Material, kbps: float) -> dict[str, Any]:
+    """The CCC of `lowbeam pack --budget`, counted as the link counts it, each estimate held until the next. Also
+    ``over_link``: if every face is shown once its bytes have passed a link of that rate, in order."""
     kept = KEPT / f"{material.path.stem}-offline-{kbps:g}.json"
     if not kept.exists():
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "faces.mkv"
             packed = lowbeam.pack(material.path, out, budget=f"{kbps:g}kbps", budget_of="link")
             trace = lowbeam.read(out, faces="all")
+            passed_s = _passed_s(out, 1000 * kbps)
         order = np.argsort(trace.time_s, kind="stable")
         affect = np.stack([trace.valence, trace.arousal], 1)[order]
-        found = agreement(material, trace.time_s[order], affect) | {"faces": float(packed.coded)}
+        time_s = trace.time_s[order]
+        later_s = np.array([passed_s[round(1000 * one)] for one in time_s.tolist()])
+        found = {
+            **agreement(material, time_s, affect), "faces": packed.coded,
+            "over_link": agreement(material, later_s, affect),
+            "over_link_p50_s": round(float(np.median(later_s - time_s)), 2),
+        }  # fmt: skip
         kept.write_text(json.dumps(found))
-    loaded: dict[str, float] = json.loads(kept.read_text())
+    loaded: dict[str, Any] = json.loads(kept.read_text())
     return loaded
+
+
+def _passed_s(stream: Path, bps: float) -> dict[int, float]:
+    """By the time of each face in milliseconds: when its packet has passed a link of `bps`, in seconds."""
+    free_s, found = 0.0, {}
+    with av.open(str(stream)) as container:
+        for packet in container.demux(video=0):
+            if packet.pts is not None and packet.time_base is not None:
+                time_s = float(packet.pts * packet.time_base)
+                free_s = max(free_s, time_s) + 8 * quic_bytes(np.array([packet.size])) / bps
+                found[round(1000 * time_s)] = free_s
+    return found
 
 
 def agreement(material: Material, time_s: Floats, affect: Floats, late_s: float = 0.0) -> dict[str, float]:

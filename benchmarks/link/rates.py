@@ -9,12 +9,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.link.material import Material, offline, real
+import numpy as np
+
+from benchmarks.link.material import Material, agreement, offline, real
 from benchmarks.link.trial import RESULTS, at_once, run_trial, save_results, summary
 
 RATES_KBPS = (1.0, 2.0, 4.0, 8.0, 16.0)
 LOSSES = (0.0, 5.0, 20.0)
 LATENCY_S = 0.2
+DELAYS_S = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
 def point(material: Material, kbps: float, loss: float) -> dict[str, Any]:
@@ -22,6 +25,7 @@ def point(material: Material, kbps: float, loss: float) -> dict[str, Any]:
     told, faces, _ = run_trial(str(material.path), kbps, loss, latency_s=LATENCY_S)
     if "LINK_SEEN" in os.environ:  # a folder for what the link did, to look at
         Path(os.environ["LINK_SEEN"], f"{kbps:g}-{loss:g}.json").write_text(json.dumps(told))
+        np.savez(Path(os.environ["LINK_SEEN"], f"{kbps:g}-{loss:g}.npz"), **faces)
     return {"kbps": kbps, "loss_percent": loss, **summary(told, faces, material)}
 
 
@@ -38,10 +42,12 @@ def main() -> None:
     wanted = [(kbps, loss) for kbps in given.kbps for loss in given.loss]
     others = [one for one in known if (one["kbps"], one["loss_percent"]) not in wanted]
 
+    late = {f"{one:g}": agreement(material, material.time_s + one, material.affect)["mean"] for one in DELAYS_S}
+
     def save(found: list[dict[str, Any]]) -> None:
         rows = sorted([*others, *found], key=lambda one: (one["kbps"], one["loss_percent"]))
         figures = {f"{kbps:g}": offline(material, kbps) for kbps in sorted({one["kbps"] for one in rows})}
-        save_results("link-rates", {"latency_s": LATENCY_S, "offline": figures, "real": rows})
+        save_results("link-rates", {"latency_s": LATENCY_S, "offline": figures, "uncoded_late": late, "real": rows})
 
     at_once(point, [{"material": material, "kbps": kbps, "loss": loss} for kbps, loss in wanted], save)
 

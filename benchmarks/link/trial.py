@@ -81,8 +81,8 @@ def summary(told: dict[str, Any], faces: dict[str, np.ndarray], material: Materi
     delays = (arrived_s - faces["time_s"])[first]
     scored = first[faces["time_s"][first] >= LEAD_S]
     live_delays = (arrived_s - faces["time_s"])[scored]
-    shown_s, shown = live_readings(faces, arrived_s)
-    end_s, in_the_end = final_readings(faces)
+    shown_s, shown, made_s = live_readings(faces, arrived_s)
+    end_s, in_the_end, _ = final_readings(faces)
     span_s = material.time_s[-1]
     usual_s = float(np.median(live_delays))
     return {
@@ -98,6 +98,7 @@ def summary(told: dict[str, Any], faces: dict[str, np.ndarray], material: Materi
         "longest_delay_s": round(float(delays.max()), 1),
         "live_ccc": agreement(material, shown_s, shown),
         "live_ccc_less_delay": agreement(material, shown_s, shown, late_s=usual_s),
+        "live_ccc_own_time": agreement(material, made_s, shown),
         "end_ccc": agreement(material, end_s, in_the_end),
         "finish_s": round(told["taken_s"] - told["duration_s"], 1),
         "sender_bytes": told["wire_bytes"], "interface_bytes": told["interface_bytes"],
@@ -118,12 +119,13 @@ def _wire_bps(told: dict[str, Any]) -> float:
     return 8 * (seen[-1]["interface_bytes"] - seen[0]["interface_bytes"]) / (seen[-1]["at_s"] - seen[0]["at_s"])
 
 
-def live_readings(faces: dict[str, np.ndarray], arrived_s: Floats) -> tuple[Floats, Floats]:
-    """What is shown while faces arrive: the estimate of the newest face so far, with memory in order of arrival."""
+def live_readings(faces: dict[str, np.ndarray], arrived_s: Floats) -> tuple[Floats, Floats, Floats]:
+    """What is shown while faces arrive: the estimate of the newest face so far, with memory in order of arrival: since
+    when, the estimates (n, 2), and the times of their faces."""
     recognizer, side, newest_s = Recognizer(), faces["side"], -np.inf
     ends = np.cumsum(side.astype(np.int64) ** 2)
     memories: dict[int, Memory | None] = {}
-    shown_s, shown = [], []
+    shown_s, shown, made_s = [], [], []
     for row, time_s in enumerate(faces["time_s"].tolist()):
         if time_s <= newest_s:
             continue
@@ -131,11 +133,12 @@ def live_readings(faces: dict[str, np.ndarray], arrived_s: Floats) -> tuple[Floa
         pixels = _pixels(faces, ends, row)
         found, memories[person] = recognizer.follow(pixels[None], [time_s], memories.get(person))
         shown_s.append(float(arrived_s[row]))
+        made_s.append(time_s)
         shown.append((float(found.valence[0]), float(found.arousal[0])))
-    return np.array(shown_s), np.array(shown)
+    return np.array(shown_s), np.array(shown), np.array(made_s)
 
 
-def final_readings(faces: dict[str, np.ndarray]) -> tuple[Floats, Floats]:
+def final_readings(faces: dict[str, np.ndarray]) -> tuple[Floats, Floats, Floats]:
     """The estimates of all faces that are final, by their own times."""
     rows = np.flatnonzero(faces["is_final"])
     only = {name: faces[name][rows] for name in ("time_s", "face", "side")}
