@@ -72,7 +72,8 @@ def interface_bytes() -> int:
 
 def backlog_bytes() -> int:
     """Bytes that wait in the queue of the limited link."""
-    shown = subprocess.run("tc -s -j qdisc show dev lbc".split(), capture_output=True, text=True, check=False).stdout
+    command = ["tc", "-s", "-j", "qdisc", "show", "dev", "lbc"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return int(json.loads(shown)[0]["backlog"]) if shown else 0
 
 

@@ -66,7 +66,8 @@ def network() -> Iterator[Network]:
     for name in (made.camera, made.server):
         _run("ip", "netns", "add", name)
     try:
-        _run(*"ip link add lbc netns".split(), made.camera, *"type veth peer name lbs netns".split(), made.server)
+        pair = ["type", "veth", "peer", "name", "lbs", "netns"]
+        _run("ip", "link", "add", "lbc", "netns", made.camera, *pair, made.server)
         for name, device, address in ((made.camera, "lbc", CAMERA_IP), (made.server, "lbs", SERVER_IP)):
             _run(*made.inside(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"), check=False)
             _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)

@@ -12,9 +12,9 @@ AIM_LOSS, AIM_BELOW, AIM_PERCENT, AIM_FIT_S, AIM_BACK_S, AIM_STREAMS = 5, 0.03, 
 INTRODUCTION = """# The live link, measured
 
 Every figure on this page is from a file in `benchmarks/results`, and the page is written by
-`python -m benchmarks.link.page`. Sender and receiver ran in two network namespaces of one machine with two cores, joined
-by a veth pair. `tc tbf` limits the rate of IP packets in both directions, with a queue of 8000 bytes; `nft` drops packets
-on their way to the receiver at random. The benchmarks need root.
+`python -m benchmarks.link.page`. Sender and receiver ran in two network namespaces of one machine with two cores,
+joined by a veth pair. `tc tbf` limits the rate of IP packets in both directions, with a queue of 8000 bytes; `nft` drops
+packets on their way to the receiver at random. The benchmarks need root.
 """
 
 
@@ -126,8 +126,8 @@ def _steps(found: dict[str, Any]) -> str:
     return f"""## Steps in rate
 
 The link carries {" then ".join(f"{kbps:g}" for kbps in found["kbps"])} kbit/s. It *fits* when less than a second of
-packets waits in the queue and what the sender puts out, over 1.5 s, is within 10 % of the low rate, both for 3 s; it is *back*
-when the budget is at 80 % of that before, for 3 s.
+packets waits in the queue and what the sender puts out, over 1.5 s, is within 10 % of the low rate, both for 3 s; it is
+*back* when the budget is at 80 % of that before, for 3 s.
 
 {_table(heads, rows)}
 
@@ -166,8 +166,8 @@ def _accounting(found: dict[str, Any]) -> str:
     return f"""## Bytes on the wire
 
 The bytes that the sender counts (QUIC packets with their UDP and IPv4 headers) differ from those that left the
-interface, less Ethernet's 14 bytes a packet, by at most {most:.2f} % over the {len(found["points"])} runs above. The aim
-was {AIM_PERCENT:g} %: {"reached" if most <= AIM_PERCENT else "not reached"}.
+interface, less Ethernet's 14 bytes a packet, by at most {most:.2f} % over the {len(found["points"])} runs above. The
+aim was {AIM_PERCENT:g} %: {"reached" if most <= AIM_PERCENT else "not reached"}.
 
 `python -m benchmarks.link.accounting`, `benchmarks/results/link-accounting.json`
 """

@@ -159,7 +159,7 @@ class Server:
 
     def descriptors(self) -> int:
         """Open file descriptors."""
-        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+        return len([*Path(f"/proc/{self._process.pid}/fd").iterdir()])
 
     def stored(self) -> dict[bytes, int]:
         """The number of faces that are stored of each recording."""
