@@ -94,7 +94,6 @@ class Stream:
     def _make(self) -> None:
         if not self.core.may_code:
             self.skipped += 1
-            self._index = 0  # the next face does not refer to the one that was skipped
             return
         if self.core.take_key_request():
             self._index = 0

@@ -1,0 +1,23 @@
+"""The bandwidth estimate of the live link."""
+
+from lowbeam.link.bandwidth import BandwidthEstimate
+
+SIZE = 200  # bytes: 0.4 s at 4 kbit/s
+
+
+def test_packets_of_one_acknowledgement_do_not_make_the_link_look_fast() -> None:
+    estimate = BandwidthEstimate()
+    estimate.begin(0.0)
+    estimate.sent(0, SIZE, 0.0)
+    estimate.acked(0, 0.4)
+    for number in range(1, 7):  # a link of 4 kbit/s, which is overused
+        estimate.sent(number, SIZE, 1.0)
+    for number in range(1, 7):
+        estimate.acked(number, 1.0 + 0.4 * number)
+    assert 3000 < estimate.bps <= 4000
+    for second in range(5, 20):  # a calm face: little is sent, two packets at a time, and the queue is empty
+        for number in (2 * second, 2 * second + 1):
+            estimate.sent(number, SIZE, float(second))
+        estimate.acked(2 * second, second + 0.45)
+        estimate.acked(2 * second + 1, second + 0.45)
+    assert estimate.bps < 12_000
