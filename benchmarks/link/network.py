@@ -1,6 +1,6 @@
 """Two network namespaces with a veth pair between them: a limited rate in both directions, and losses.
 
-Needs root, iproute2 and nftables. Rates are limited by ``tc tbf``, packets are lost by nft's ``numgen random``.
+Needs root, iproute2 and nftables. Rates are limited by ``tc htb``, packets are lost by nft's ``numgen random``.
 """
 
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 CAMERA_IP, SERVER_IP = "10.77.0.1", "10.77.0.2"
-BURST_BYTES = 1600  # one packet of Ethernet's largest size
+BURST = "10b"  # HTB lets the last packet overdraw; tbf would need the bytes of a whole packet, seconds at such rates
 QUEUE_BYTES = 8000  # of packets that wait; of more, packets are dropped
 
 
@@ -33,10 +33,18 @@ class Network:
         return ["ip", "netns", "exec", name, *command]
 
     def set_rate(self, bps: float) -> None:
-        """Limit both directions to `bps` bits per second of IP packets, without their Ethernet headers."""
+        """Limit both directions to `bps` bits per second of IP packets, without their Ethernet headers. A packet passes
+        an idle link at once, and the next one waits until it would have passed."""
         for name, device in ((self.camera, "lbc"), (self.server, "lbs")):
-            _run("tc", "-n", name, "qdisc", "replace", "dev", device, "root", "handle", "1:", "stab", "overhead", "-14",
-                 "tbf", "rate", f"{round(bps)}bit", "burst", str(BURST_BYTES), "limit", str(QUEUE_BYTES))  # fmt: skip
+            on = ["tc", "-n", name]
+            rate = ["htb", "rate", f"{round(bps)}bit", "burst", BURST, "cburst", BURST, "quantum", "1500"]
+            if "htb" not in _run(*on, "qdisc", "show", "dev", device):
+                root = ["root", "handle", "1:", "stab", "overhead", "-14", "htb", "default", "1"]
+                _run(*on, "qdisc", "replace", "dev", device, *root)
+            _run(*on, "class", "replace", "dev", device, "parent", "1:", "classid", "1:1", *rate)
+            if "bfifo" not in _run(*on, "qdisc", "show", "dev", device):
+                queue = ["parent", "1:1", "handle", "10:", "bfifo", "limit", str(QUEUE_BYTES)]
+                _run(*on, "qdisc", "replace", "dev", device, *queue)
 
     def set_loss(self, percent: float) -> None:
         """Lose this share of the packets to the server."""

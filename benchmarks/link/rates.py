@@ -39,7 +39,7 @@ def main() -> None:
     material = real(given.folder)
     kept = RESULTS / "link-rates.json"
     known = json.loads(kept.read_text())["real"] if kept.exists() else []
-    wanted = [(kbps, loss) for kbps in given.kbps for loss in given.loss]
+    wanted = [(kbps, loss) for loss in given.loss for kbps in given.kbps]
     others = [one for one in known if (one["kbps"], one["loss_percent"]) not in wanted]
 
     late = {f"{one:g}": agreement(material, material.time_s + one, material.affect)["mean"] for one in DELAYS_S}
