@@ -21,3 +21,16 @@ def test_packets_of_one_acknowledgement_do_not_make_the_link_look_fast() -> None
         estimate.acked(2 * second, second + 0.45)
         estimate.acked(2 * second + 1, second + 0.45)
     assert estimate.bps < 12_000
+
+
+def test_a_small_lost_packet_before_a_large_one_does_not_make_the_link_look_thin() -> None:
+    estimate = BandwidthEstimate()
+    estimate.begin(0.0)
+    estimate.sent(0, SIZE, 0.0)
+    estimate.acked(0, 0.4)
+    estimate.sent(1, 60, 5.0)  # is lost
+    estimate.sent(2, 550, 5.0)
+    for tenth in range(12):
+        estimate.wait(5.0 + 0.1 * tenth)
+    estimate.acked(2, 6.2)
+    assert estimate.bps > 3000

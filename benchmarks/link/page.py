@@ -13,9 +13,9 @@ INTRODUCTION = """# The live link, measured
 
 Every figure on this page is from a file in `benchmarks/results`, and the page is written by
 `python -m benchmarks.link.page`. Sender and receiver ran in two network namespaces of one machine with two cores,
-joined by a veth pair. `tc htb` limits the rate of IP packets in both directions: a packet passes an idle link at once,
-the next one waits until it would have passed, in a queue of 8000 bytes. `nft` drops packets on their way to the
-receiver at random. The benchmarks need root.
+joined by a veth pair. Behind the receiver's interface a relay limits the rate of IP packets in both directions: a
+packet arrives when its last bit has passed, and 8000 bytes may wait. (`tc tbf` lets seconds' worth of bytes pass at
+once after a pause at such rates.) `nft` drops packets on their way to the receiver at random. The benchmarks need root.
 """
 
 

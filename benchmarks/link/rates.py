@@ -35,11 +35,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kbps", type=float, nargs="+", default=RATES_KBPS)
     parser.add_argument("--loss", type=float, nargs="+", default=LOSSES)
+    parser.add_argument("--pairs", nargs="+", metavar="KBPS,LOSS", help="instead of all of --kbps with all of --loss")
     given = parser.parse_args()
     material = real(given.folder)
     kept = RESULTS / "link-rates.json"
     known = json.loads(kept.read_text())["real"] if kept.exists() else []
     wanted = [(kbps, loss) for loss in given.loss for kbps in given.kbps]
+    if given.pairs:
+        wanted = [(float(kbps), float(loss)) for kbps, loss in (pair.split(",") for pair in given.pairs)]
     others = [one for one in known if (one["kbps"], one["loss_percent"]) not in wanted]
 
     late = {f"{one:g}": agreement(material, material.time_s + one, material.affect)["mean"] for one in DELAYS_S}

@@ -34,10 +34,11 @@ def run_trial(
         link.set_loss(loss)
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         receiver = subprocess.Popen(
-            link.inside(link.server, sys.executable, "-m", "benchmarks.link.receive", folder),
+            link.inside(link.server, sys.executable, "-m", "benchmarks.link.receive", folder, "127.0.0.1"),
             stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
         assert receiver.stdout is not None
+        environment |= {"LINK_BACKLOG": str(link.folder / "backlog")}
         given = {
             "source": clip, "to": f"lowbeam://{SERVER_IP}:7443", "token": "benchmark", "finish_s": finish_s,
             "pin": receiver.stdout.readline().strip(), **options,

@@ -10,6 +10,7 @@ packet alone takes a large part of a second, so delays are compared with those o
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 MIN_BPS, MAX_BPS = 300.0, 64_000.0  # limits of the estimate
 START_BPS = 4_000.0  # estimate before anything was acknowledged
@@ -161,13 +162,14 @@ class BandwidthEstimate:
     def wait(self, now_s: float) -> None:
         """Time has passed: what is in flight for long says how little the link carries before it arrives."""
         if len(self._sent) < 2 or not self._base:
-            return  # one may be lost
-        oldest = next(iter(self._sent.values()))
+            return
+        oldest, second = islice(self._sent.values(), 2)  # the oldest may be lost
         if oldest.time_s < self._begun_s:
             return
-        waited_s = now_s - max(oldest.time_s, self._acked_s) - self.base_rtt_s
-        if waited_s > 3 * QUEUE_S + 8 * oldest.size / self.bps:
-            bound = 8 * oldest.size / waited_s
+        waited_s = now_s - max(second.time_s, self._acked_s) - self.base_rtt_s
+        size = oldest.size + second.size
+        if waited_s > 3 * QUEUE_S + 8 * size / self.bps:
+            bound = 8 * size / waited_s
             if bound < self._bps:
                 self._bps = self._capacity = max(MIN_BPS, bound)
                 self._fallen_s = self._risen_s = now_s
