@@ -34,3 +34,20 @@ def test_a_small_lost_packet_before_a_large_one_does_not_make_the_link_look_thin
         estimate.wait(5.0 + 0.1 * tenth)
     estimate.acked(2, 6.2)
     assert estimate.bps > 3000
+
+
+def test_the_estimate_comes_back_at_once_when_packets_in_flight_were_lost_and_did_not_queue() -> None:
+    estimate = BandwidthEstimate(8000)
+    estimate.begin(0.0)
+    estimate.sent(0, SIZE, 0.0)
+    estimate.acked(0, 0.2)
+    estimate.sent(1, 100, 5.0)
+    estimate.sent(2, 100, 5.0)
+    for tenth in range(30):
+        estimate.wait(5.0 + 0.1 * tenth)
+    assert estimate.bps < 2000
+    estimate.lost(1, 8.0)
+    estimate.lost(2, 8.0)
+    estimate.sent(3, 100, 8.0)
+    estimate.acked(3, 8.2)
+    assert estimate.bps > 7000

@@ -62,6 +62,7 @@ class BandwidthEstimate:
         self._trial: tuple[float, float] | None = None  # when the rate fell for loss, and the loss then
         self._most_used = 0.0
         self._begun_s = math.inf
+        self._before_silence: tuple[float, float | None] | None = None  # estimate and capacity
         self.in_flight = 0  # bytes
         self.queue_s = 0.0  # seconds of the last packet in the queue
         self.sent_bytes = self.sent_packets = self.lost_packets = 0
@@ -134,6 +135,11 @@ class BandwidthEstimate:
         elif packet.time_s < self._acked_s:
             self._behind.append((now_s, packet.size, now_s - self._acked_s))
             self._capacity = self._measured(now_s)
+        if self._before_silence is not None:
+            bps, capacity = self._before_silence
+            self._before_silence = None
+            if self.queue_s <= QUEUE_S + 8 * packet.size / bps:  # what was in flight is lost, and did not queue up
+                self._bps, self._capacity = bps, capacity
         used = self.used_bps(now_s)
         self._most_used = max(used, self._most_used + (used - self._most_used) * USED_GAIN)
         if self.queue_s > QUEUE_S + 8 * packet.size / self.bps:
@@ -171,6 +177,7 @@ class BandwidthEstimate:
         if waited_s > 3 * QUEUE_S + 8 * size / self.bps:
             bound = 8 * size / waited_s
             if bound < self._bps:
+                self._before_silence = self._before_silence or (self._bps, self._capacity)
                 self._bps = self._capacity = max(MIN_BPS, bound)
                 self._fallen_s = self._risen_s = now_s
 
