@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.link.rates import LOSSES, RATES_KBPS
 from benchmarks.link.trial import RESULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "link-measured.md"
@@ -73,10 +74,18 @@ time of each face, which leaves the delay out, it is {_missed(at_5, 2)}. {
         "Every coded face was stored, once and in order, at every point."
         if stored
         else "Not every point stored every coded face once and in order."
-    }
+    }{_missing(found)}
 
 `python -m benchmarks.link.rates FOLDER`, `benchmarks/results/link-rates.json`
 """
+
+
+def _missing(found: dict[str, Any]) -> str:
+    known = {(one["kbps"], one["loss_percent"]) for one in found["real"]}
+    missing = [
+        f"{kbps:g} kbit/s with {loss:g} %" for loss in LOSSES for kbps in RATES_KBPS if (kbps, loss) not in known
+    ]
+    return f" Not measured yet: {', '.join(missing)}." if missing else ""
 
 
 def _missed(points: list[tuple[float, float, float]], column: int) -> str:
@@ -219,6 +228,9 @@ def main() -> None:
         path = RESULTS / f"link-{name}.json"
         if path.exists():
             texts.append(part(json.loads(path.read_text())))
+    missing = [name for name in PARTS if not (RESULTS / f"link-{name}.json").exists()]
+    if missing:
+        texts.append(f"## Not measured yet\n\n{', '.join(f'`benchmarks.link.{name}`' for name in missing)}\n")
     PAGE.write_text("\n".join(texts))
 
 
