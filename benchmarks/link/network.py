@@ -1,16 +1,20 @@
 """Two network namespaces with a veth pair between them: a limited rate in both directions, and losses.
 
-Needs root, iproute2 and nftables. Rates are limited by ``tc tbf``, packets are lost by nft's ``numgen random``.
+Needs root, iproute2 and nftables. Rates are limited by a relay, packets are lost by nft's ``numgen random``.
 """
 
 import os
+import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 CAMERA_IP, SERVER_IP = "10.77.0.1", "10.77.0.2"
-BURST_BYTES = 1600  # one packet of Ethernet's largest size
+FIRST_BPS = 64_000.0
 QUEUE_BYTES = 8000  # of packets that wait; of more, packets are dropped
 
 
@@ -27,16 +31,15 @@ class Network:
 
     camera: str
     server: str
+    folder: Path  # of the relay
 
     def inside(self, name: str, *command: str) -> list[str]:
         """`command`, to be run in the namespace `name`."""
         return ["ip", "netns", "exec", name, *command]
 
     def set_rate(self, bps: float) -> None:
-        """Limit both directions to `bps` bits per second, Ethernet headers not counted (``overhead`` is negative)."""
-        for name, device in ((self.camera, "lbc"), (self.server, "lbs")):
-            _run("tc", "-n", name, "qdisc", "replace", "dev", device, "root", "handle", "1:", "tbf",
-                 "rate", f"{round(bps)}bit", "burst", str(BURST_BYTES), "limit", str(QUEUE_BYTES))  # fmt: skip
+        """Limit both directions to `bps` bits per second of IP packets, without their Ethernet headers."""
+        (self.folder / "rate").write_text(str(bps))
 
     def set_loss(self, percent: float) -> None:
         """Lose this share of the packets to the server."""
@@ -62,31 +65,30 @@ class Network:
 @contextmanager
 def network() -> Iterator[Network]:
     """Make the namespaces, and remove them in the end."""
-    made = Network(f"lbcam{os.getpid()}", f"lbsrv{os.getpid()}")
+    folder = Path(tempfile.mkdtemp())
+    made = Network(f"lbcam{os.getpid()}", f"lbsrv{os.getpid()}", folder)
     for name in (made.camera, made.server):
         _run("ip", "netns", "add", name)
     try:
-        _run(
-            "ip",
-            "link",
-            "add",
-            "lbc",
-            "netns",
-            made.camera,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "lbs",
-            "netns",
-            made.server,
-        )
+        pair = ["type", "veth", "peer", "name", "lbs", "netns"]
+        _run("ip", "link", "add", "lbc", "netns", made.camera, *pair, made.server)
         for name, device, address in ((made.camera, "lbc", CAMERA_IP), (made.server, "lbs", SERVER_IP)):
             _run(*made.inside(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"), check=False)
             _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
             _run("ip", "-n", name, "link", "set", device, "up")
             _run("ip", "-n", name, "link", "set", "lo", "up")
-        yield made
+        made.set_rate(FIRST_BPS)
+        relay = subprocess.Popen(
+            made.inside(made.server, sys.executable, "-m", "benchmarks.link.relay", str(folder)), stdout=subprocess.PIPE
+        )
+        try:
+            assert relay.stdout is not None
+            relay.stdout.readline()
+            yield made
+        finally:
+            relay.kill()
+            relay.wait()
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         for name in (made.camera, made.server):
             _run("ip", "netns", "del", name, check=False)

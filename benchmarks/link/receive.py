@@ -26,7 +26,7 @@ async def _authorize(hello: Hello, address: str) -> Accepted | str:
 async def receive(folder: Path, host: str) -> None:
     """Receive until SIGTERM."""
     certificate, key = own_certificate(folder, host)
-    rows: list[tuple[float, float, int, int, bool, bool]] = []
+    rows: list[tuple[float, float, int, int, int, bool, bool]] = []
     pixels: list[np.ndarray] = []
     async with Receiver(certificate, key, authorize=_authorize, host=host) as receiver:
         print(fingerprint(certificate), flush=True)
@@ -37,7 +37,7 @@ async def receive(folder: Path, host: str) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    names = ("time_s", "arrived_s", "number", "face", "is_final", "is_live")
+    names = ("time_s", "arrived_s", "number", "face", "bytes", "is_final", "is_live")
     columns = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     side = np.array([len(one) for one in pixels])
     np.savez(folder / "faces.npz", **columns, side=side, pixels=np.concatenate([one.ravel() for one in pixels]))
@@ -48,9 +48,8 @@ async def _take(receiver: Receiver, rows: list, pixels: list) -> None:
         if isinstance(item, ReceivedFace) and item.decoded.face is not None:
             face = item.decoded.face
             arrived_s = item.arrived_utc - item.recording.started_utc
-            rows.append(
-                (face.time_s, arrived_s, item.decoded.number, face.id, item.decoded.is_final, item.is_live)
-            )  # fmt: skip
+            number, size = item.decoded.number, len(item.decoded.record.data)
+            rows.append((face.time_s, arrived_s, number, face.id, size, item.decoded.is_final, item.is_live))
             pixels.append(face.pixels)
 
 

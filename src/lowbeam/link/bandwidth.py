@@ -10,6 +10,7 @@ packet alone takes a large part of a second, so delays are compared with those o
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 MIN_BPS, MAX_BPS = 300.0, 64_000.0  # limits of the estimate
 START_BPS = 4_000.0  # estimate before anything was acknowledged
@@ -61,6 +62,7 @@ class BandwidthEstimate:
         self._trial: tuple[float, float] | None = None  # when the rate fell for loss, and the loss then
         self._most_used = 0.0
         self._begun_s = math.inf
+        self._before_silence: tuple[float, float | None] | None = None  # estimate and capacity
         self.in_flight = 0  # bytes
         self.queue_s = 0.0  # seconds of the last packet in the queue
         self.sent_bytes = self.sent_packets = self.lost_packets = 0
@@ -125,9 +127,19 @@ class BandwidthEstimate:
     def _learn(self, packet: _Sent, now_s: float) -> None:
         """Take the round trip of a packet, and the rate if it waited in the queue behind another."""
         self.queue_s = now_s - packet.time_s - self.base_rtt_s
-        if packet.time_s < self._acked_s:
+        if now_s == self._acked_s:  # by the same acknowledgement as the packet before
+            if self._behind and self._behind[-1][0] == now_s:
+                _, size, since_s = self._behind.pop()
+                self._behind.append((now_s, size + packet.size, since_s))
+                self._capacity = self._measured(now_s)
+        elif packet.time_s < self._acked_s:
             self._behind.append((now_s, packet.size, now_s - self._acked_s))
             self._capacity = self._measured(now_s)
+        if self._before_silence is not None:
+            bps, capacity = self._before_silence
+            self._before_silence = None
+            if self.queue_s <= QUEUE_S + 8 * packet.size / bps:  # what was in flight is lost, and did not queue up
+                self._bps, self._capacity = bps, capacity
         used = self.used_bps(now_s)
         self._most_used = max(used, self._most_used + (used - self._most_used) * USED_GAIN)
         if self.queue_s > QUEUE_S + 8 * packet.size / self.bps:
@@ -141,7 +153,7 @@ class BandwidthEstimate:
         while len(self._behind) > PAIRS and now_s - self._behind[0][0] > RATE_S:
             self._behind.popleft()
         recent = [one for one in self._behind if now_s - one[0] <= CAPACITY_S]
-        return 8 * sum(one[1] for one in recent) / max(sum(one[2] for one in recent), 0.01)
+        return min(MAX_BPS, 8 * sum(one[1] for one in recent) / max(sum(one[2] for one in recent), 0.01))
 
     def lost(self, number: int, now_s: float) -> None:
         """A packet was lost."""
@@ -156,14 +168,16 @@ class BandwidthEstimate:
     def wait(self, now_s: float) -> None:
         """Time has passed: what is in flight for long says how little the link carries before it arrives."""
         if len(self._sent) < 2 or not self._base:
-            return  # one may be lost
-        oldest = next(iter(self._sent.values()))
+            return
+        oldest, second = islice(self._sent.values(), 2)  # the oldest may be lost
         if oldest.time_s < self._begun_s:
             return
-        waited_s = now_s - max(oldest.time_s, self._acked_s) - self.base_rtt_s
-        if waited_s > 3 * QUEUE_S + 8 * oldest.size / self.bps:
-            bound = 8 * oldest.size / waited_s
+        waited_s = now_s - max(second.time_s, self._acked_s) - self.base_rtt_s
+        size = oldest.size + second.size
+        if waited_s > 3 * QUEUE_S + 8 * size / self.bps:
+            bound = 8 * size / waited_s
             if bound < self._bps:
+                self._before_silence = self._before_silence or (self._bps, self._capacity)
                 self._bps = self._capacity = max(MIN_BPS, bound)
                 self._fallen_s = self._risen_s = now_s
 

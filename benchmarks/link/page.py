@@ -1,0 +1,238 @@
+"""Writes ``docs/link-measured.md`` from the result files: ``python -m benchmarks.link.page``."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.link.rates import LOSSES, RATES_KBPS
+from benchmarks.link.trial import RESULTS
+
+PAGE = Path(__file__).parents[2] / "docs" / "link-measured.md"
+AIM_LOSS, AIM_BELOW, AIM_PERCENT, AIM_FIT_S, AIM_BACK_S, AIM_STREAMS = 5, 0.03, 2.0, 3.0, 10.0, 100
+INTRODUCTION = """# The live link, measured
+
+Every figure on this page is from a file in `benchmarks/results`, and the page is written by
+`python -m benchmarks.link.page`. Sender and receiver ran in two network namespaces of one machine with two cores,
+joined by a veth pair. Behind the receiver's interface a relay limits the rate of IP packets in both directions: a
+packet arrives when its last bit has passed, and 8000 bytes may wait. (`tc tbf` lets seconds' worth of bytes pass at
+once after a pause at such rates.) `nft` drops packets on their way to the receiver at random. The benchmarks need root.
+"""
+
+
+def _table(heads: list[str], rows: list[list[Any]]) -> str:
+    lines = [heads, ["---:"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join("-" if cell is None else str(cell) for cell in line) + " |" for line in lines)
+
+
+def _ccc(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _rates(found: dict[str, Any]) -> str:
+    rows, below = [], []
+    for one in found["real"]:
+        off = found["offline"][f"{one['kbps']:g}"]
+        live, own, end = (one[name]["mean"] for name in ("live_ccc", "live_ccc_own_time", "end_ccc"))
+        below.append((one["kbps"], one["loss_percent"], off["mean"] - live, off["mean"] - own))
+        share = f"{100 * one['stored_share']:.4g} %{'' if one['is_once_in_order'] else ' (not in order)'}"
+        rows.append([
+            f"{one['kbps']:g}", f"{one['loss_percent']:g}", one["wire_kbps"], one["face_kbps"], one["coded"],
+            one["first_face_s"], f"{one['delay_p50_s']:.2f} / {one['delay_p95_s']:.2f}", _ccc(live), _ccc(own),
+            _ccc(end), _ccc(off["mean"]), _ccc(off["over_link"]["mean"]), share, one["finish_s"],
+        ])  # fmt: skip
+    heads = [
+        "kbit/s", "loss %", "on the wire, kbit/s", "faces, kbit/s", "faces", "first face, s", "delay p50 / p95, s",
+        "live", "live, own time", "in the end", "offline", "offline over the link", "stored", "finish, s",
+    ]  # fmt: skip
+    stored = all(one["stored_share"] == 1 and one["is_once_in_order"] for one in found["real"])
+    late = ", ".join(f"{_ccc(value)} at {delay} s" for delay, value in found["uncoded_late"].items())
+    at_5 = [(kbps, live, own) for kbps, loss, live, own in below if loss == AIM_LOSS]
+    return f"""## Rates and losses
+
+Seven recordings of real people (80 s in all) are joined to one clip; the people change at the joints. `lowbeam send`
+has its defaults, with `--latency {found["latency_s"]:g}`. CCC is the mean of valence and arousal against the reading of
+the uncoded clip at each of its frames, 25 a second, after the first 30 s.
+
+- *live*: the estimate of the newest face that had arrived by then;
+- *live, own time*: the same estimates, each held from the time of its face instead of that of its arrival;
+- *in the end*: all faces after fill-in, each held from its own time;
+- *offline*: `lowbeam.pack(…, budget=RATE, budget_of="link")`, each held from its own time. It may send the bytes of ten
+  seconds at once, and nothing arrives late;
+- *offline over the link*: the same faces, each shown once its packet has passed a link of that rate.
+
+*Finish* is from the end of the clip until the receiver has confirmed all faces. Delays are from frame to arrival.
+
+{_table(heads, rows)}
+
+These recordings are lively, so delay alone costs much: the readings of the uncoded clip, shown late, have a CCC of {
+        late
+    }.
+
+The aim was a live CCC within {AIM_BELOW:.2f} of offline at {AIM_LOSS} % loss. It is {_missed(at_5, 1)}. Held from the
+time of each face, which leaves the delay out, it is {_missed(at_5, 2)}. {
+        "Every coded face was stored, once and in order, at every point."
+        if stored
+        else "Not every point stored every coded face once and in order."
+    }{_missing(found)}
+
+`python -m benchmarks.link.rates FOLDER`, `benchmarks/results/link-rates.json`
+"""
+
+
+def _missing(found: dict[str, Any]) -> str:
+    known = {(one["kbps"], one["loss_percent"]) for one in found["real"]}
+    missing = [
+        f"{kbps:g} kbit/s with {loss:g} %" for loss in LOSSES for kbps in RATES_KBPS if (kbps, loss) not in known
+    ]
+    return f" Not measured yet: {', '.join(missing)}." if missing else ""
+
+
+def _missed(points: list[tuple[float, float, float]], column: int) -> str:
+    near = [f"{one[0]:g}" for one in points if one[column] <= AIM_BELOW]
+    far = [f"{one[0]:g} kbit/s by {one[column]:.3f}" for one in points if one[column] > AIM_BELOW]
+    reached = f"reached at {', '.join(near)} kbit/s" if near else "reached at no rate"
+    return f"{reached}; below offline at {', '.join(far)}" if far else reached
+
+
+def _repair(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            one["repair"], f"{one['loss_percent']:g}", one["wire_kbps"], one["coded"], one["keys_for_repair"],
+            one["resent_bytes"], _ccc(one["live_ccc"]["mean"]), _ccc(one["end_ccc"]["mean"]),
+        ]
+        for one in found["real"]
+    ]  # fmt: skip
+    heads = [
+        "repair", "loss %", "on the wire, kbit/s", "faces", "key faces for repair", "bytes sent again", "CCC live",
+        "CCC in the end",
+    ]  # fmt: skip
+    return f"""## Repair of lost faces
+
+At {found["kbps"]:g} kbit/s, one run each: lost faces are always sent again, always repaired by a key face, or by the
+cheaper of both (the default).
+
+{_table(heads, rows)}
+
+`python -m benchmarks.link.repair FOLDER`, `benchmarks/results/link-repair.json`
+"""
+
+
+def _steps(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"{one['loss_percent']:g}", one["budget_before_bps"], one["budget_low_bps"], one["fits_after_s"],
+            one["back_after_s"], one["longest_queue_s"], one["longest_live_delay_s"],
+        ]
+        for one in found["trials"]
+    ]  # fmt: skip
+    heads = [
+        "loss %", "budget before, bit/s", "budget at the low rate, bit/s", "fits after, s", "back after, s",
+        "longest queue, s", "longest delay of a face, s",
+    ]  # fmt: skip
+    fits = sum(one["fits_after_s"] is not None and one["fits_after_s"] <= AIM_FIT_S for one in found["trials"])
+    back = sum(one["back_after_s"] is not None and one["back_after_s"] <= AIM_BACK_S for one in found["trials"])
+    count = len(found["trials"])
+    return f"""## Steps in rate
+
+The link carries {" then ".join(f"{kbps:g}" for kbps in found["kbps"])} kbit/s. It *fits* when less than a second of
+packets waits in the queue and what the sender puts out, over 1.5 s, is within 10 % of the low rate, both for 3 s; it is
+*back* when the budget is at 80 % of that before, for 3 s.
+
+{_table(heads, rows)}
+
+The aims were {AIM_FIT_S:g} s and {AIM_BACK_S:g} s: reached in {fits} and {back} of {count} runs.
+
+`python -m benchmarks.link.steps FOLDER`, `benchmarks/results/link-steps.json`
+"""
+
+
+def _cuts(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            one["seed"], len(one["cuts"]), one["cut_s"], round(one["duration_s"]), one["coded"], one["stored"],
+            "yes" if one["is_once_in_order"] else "no", one["finish_s"],
+        ]
+        for one in found["trials"]
+    ]  # fmt: skip
+    heads = ["seed", "cuts", "cut, s", "of, s", "faces coded", "stored", "once, in order", "finish, s"]
+    lengths = [cut["length_s"] for one in found["trials"] for cut in one["cuts"]]
+    whole = all(one["coded"] == one["stored"] and one["is_once_in_order"] for one in found["trials"])
+    return f"""## Losses and cuts
+
+{found["kbps"]:g} kbit/s, {found["loss_percent"]:g} % loss, and {len(lengths)} cuts of {min(lengths):g} to
+{max(lengths):g} s: by turns the camera's interface goes down, and all packets to the receiver vanish.
+
+{_table(heads, rows)}
+
+The aim was that all coded faces are stored in the end: {"reached" if whole else "not reached"}.
+
+`python -m benchmarks.link.cuts FOLDER`, `benchmarks/results/link-cuts.json`
+"""
+
+
+def _accounting(found: dict[str, Any]) -> str:
+    most = found["largest_difference_percent"]
+    return f"""## Bytes on the wire
+
+The bytes that the sender counts (QUIC packets with their UDP and IPv4 headers) differ from those that left the
+interface, less Ethernet's 14 bytes a packet, by at most {most:.2f} % over the {len(found["points"])} runs above. The
+aim was {AIM_PERCENT:g} %: {"reached" if most <= AIM_PERCENT else "not reached"}.
+
+`python -m benchmarks.link.accounting`, `benchmarks/results/link-accounting.json`
+"""
+
+
+def _streams(found: dict[str, Any]) -> str:
+    heads = [
+        "streams", "faces made/s", "faces stored/s", "server's core", "senders' core", "CPU ms per stream and second",
+        "age p50 / p95, s", "memory, MiB", "descriptors",
+    ]  # fmt: skip
+
+    def rows(part: list[dict[str, Any]]) -> list[list[Any]]:
+        return [
+            [
+                one["streams"], one["made_faces_per_s"], one["stored_faces_per_s"],
+                f"{100 * one['server_core_share']:.0f} %", f"{100 * one['senders_core_share']:.0f} %",
+                one["cpu_ms_per_stream_second"], f"{one['unstored_age_p50_s']} / {one['unstored_age_p95_s']}",
+                one["memory_mib"], one["descriptors"],
+            ]
+            for one in part
+        ]  # fmt: skip
+
+    carried = max((one["streams"] for one in found["counts"] if one["unstored_age_p95_s"] <= 1), default=0)
+    text = f"""## Streams a core
+
+`lowbeam serve` with its SQLite store on one core, all senders in one process on the other; each sends faces at
+{found["point"]} that were coded before. *Age* is that of the oldest face that is not stored yet, asked each second.
+
+{_table(heads, rows(found["counts"]))}
+
+Carried with a 95th percentile of at most 1 s: {carried} streams. The aim was {AIM_STREAMS}:
+{"reached" if carried >= AIM_STREAMS else "not reached"}.
+"""
+    if found["held"]:
+        text += f"\nHeld for {18 * len(found['held'])} s:\n\n{_table(heads, rows(found['held']))}\n"
+    return text + "\n`python -m benchmarks.link.streams FOLDER`, `benchmarks/results/link-streams.json`\n"
+
+
+PARTS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "rates": _rates, "repair": _repair, "steps": _steps, "cuts": _cuts, "accounting": _accounting, "streams": _streams,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Write the page from the result files that exist."""
+    texts = [INTRODUCTION]
+    for name, part in PARTS.items():
+        path = RESULTS / f"link-{name}.json"
+        if path.exists():
+            texts.append(part(json.loads(path.read_text())))
+    missing = [name for name in PARTS if not (RESULTS / f"link-{name}.json").exists()]
+    if missing:
+        texts.append(f"## Not measured yet\n\n{', '.join(f'`benchmarks.link.{name}`' for name in missing)}\n")
+    PAGE.write_text("\n".join(texts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The bandwidth estimate of the live link."""
+
+from lowbeam.link.bandwidth import BandwidthEstimate
+
+SIZE = 200  # bytes: 0.4 s at 4 kbit/s
+
+
+def test_packets_of_one_acknowledgement_do_not_make_the_link_look_fast() -> None:
+    estimate = BandwidthEstimate()
+    estimate.begin(0.0)
+    estimate.sent(0, SIZE, 0.0)
+    estimate.acked(0, 0.4)
+    for number in range(1, 7):  # a link of 4 kbit/s, which is overused
+        estimate.sent(number, SIZE, 1.0)
+    for number in range(1, 7):
+        estimate.acked(number, 1.0 + 0.4 * number)
+    assert 3000 < estimate.bps <= 4000
+    for second in range(5, 20):  # a calm face: little is sent, two packets at a time, and the queue is empty
+        for number in (2 * second, 2 * second + 1):
+            estimate.sent(number, SIZE, float(second))
+        estimate.acked(2 * second, second + 0.45)
+        estimate.acked(2 * second + 1, second + 0.45)
+    assert estimate.bps < 12_000
+
+
+def test_a_small_lost_packet_before_a_large_one_does_not_make_the_link_look_thin() -> None:
+    estimate = BandwidthEstimate()
+    estimate.begin(0.0)
+    estimate.sent(0, SIZE, 0.0)
+    estimate.acked(0, 0.4)
+    estimate.sent(1, 60, 5.0)  # is lost
+    estimate.sent(2, 550, 5.0)
+    for tenth in range(12):
+        estimate.wait(5.0 + 0.1 * tenth)
+    estimate.acked(2, 6.2)
+    assert estimate.bps > 3000
+
+
+def test_the_estimate_comes_back_at_once_when_packets_in_flight_were_lost_and_did_not_queue() -> None:
+    estimate = BandwidthEstimate(8000)
+    estimate.begin(0.0)
+    estimate.sent(0, SIZE, 0.0)
+    estimate.acked(0, 0.2)
+    estimate.sent(1, 100, 5.0)
+    estimate.sent(2, 100, 5.0)
+    for tenth in range(30):
+        estimate.wait(5.0 + 0.1 * tenth)
+    assert estimate.bps < 2000
+    estimate.lost(1, 8.0)
+    estimate.lost(2, 8.0)
+    estimate.sent(3, 100, 8.0)
+    estimate.acked(3, 8.2)
+    assert estimate.bps > 7000
