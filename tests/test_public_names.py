@@ -10,8 +10,8 @@ import pytest
 import lowbeam
 
 PUBLIC = {
-    "pack", "read", "send", "Sent", "stream", "Reader", "Packed", "Recognizer", "Estimates", "Estimate", "Restorer", "Trace",
-    "load_csv", "Box", "Face", "FrameFaces", "shipped_models", "LowbeamError", "UsageError", "SourceError",
+    "pack", "read", "send", "Sent", "stream", "Reader", "Packed", "Recognizer", "Estimates", "Estimate", "Restorer",
+    "Trace", "load_csv", "Box", "Face", "FrameFaces", "shipped_models", "LowbeamError", "UsageError", "SourceError",
     "NoFaceError", "StreamError", "CodecError", "ModelError", "CorpusError", "OutputError", "__version__",
 }  # fmt: skip
 
