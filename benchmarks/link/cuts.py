@@ -20,7 +20,7 @@ KBPS, LOSS = 4.0, 20.0
 REPEATS = 2
 FIRST_S = 20.0  # before the first cut
 CUT_S, BETWEEN_S = (1.0, 60.0), (5.0, 15.0)  # lengths of cuts, even in their logarithm, and of the time between them
-FINISH_S = 150.0
+FINISH_S = 90.0
 
 
 def cut_often(link: Network, ended: threading.Event, seed: int, duration_s: float) -> list[dict[str, float]]:

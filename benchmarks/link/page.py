@@ -51,8 +51,8 @@ def _rates(found: dict[str, Any]) -> str:
     return f"""## Rates and losses
 
 Seven recordings of real people (80 s in all) are joined to one clip; the people change at the joints. `lowbeam send`
-has its defaults, with `--latency {found["latency_s"]:g}`. CCC is the mean of valence and arousal against the reading of
-the uncoded clip at each of its frames, 25 a second, after the first 30 s.
+has its defaults, with `--latency {found["latency_s"]:g}`. CCC is the mean of valence and arousal against the reading
+of the uncoded clip at each of its frames, 25 a second, after the first 30 s.
 
 - *live*: the estimate of the newest face that had arrived by then;
 - *live, own time*: the same estimates, each held from the time of its face instead of that of its arrival;
@@ -61,7 +61,8 @@ the uncoded clip at each of its frames, 25 a second, after the first 30 s.
   seconds at once, and nothing arrives late;
 - *offline over the link*: the same faces, each shown once its packet has passed a link of that rate.
 
-*Finish* is from the end of the clip until the receiver has confirmed all faces. Delays are from frame to arrival.
+*Finish* is from the end of the clip until the receiver has confirmed all faces. Delays are from frame to arrival,
+of faces after the first 30 s. Each row is one run.
 
 {_table(heads, rows)}
 

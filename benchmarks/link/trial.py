@@ -19,7 +19,7 @@ from benchmarks.link.material import LEAD_S, Floats, Material, agreement
 from benchmarks.link.network import SERVER_IP, Network, network
 from lowbeam.recognize import Memory, Recognizer
 
-AT_ONCE = 2  # trials, on two cores
+AT_ONCE = int(os.environ.get("LINK_AT_ONCE", "2"))  # trials, on two cores
 RESULTS = Path(__file__).parents[1] / "results"
 Script = Callable[[Network, threading.Event], list[dict[str, float]]]
 """What happens to the link while a clip plays, from its first frame on; ends when the event is set."""
