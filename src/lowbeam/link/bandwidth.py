@@ -18,10 +18,11 @@ QUEUE_S = 0.25  # seconds in the link's queue above which it is overused
 BACK_OFF = 0.9  # of the measured rate, after overuse
 RISE = 0.25  # growth per second while the queue is empty
 RISE_NEAR = 0.04  # the same near the rate at which the link was last overused,
-NEAR, NEAR_S = 0.15, 20.0  # within this share of it, and for so many seconds
+NEAR, NEAR_S = 0.15, 30.0  # within this share of it, and for so many seconds
 MOST_RISE_S = 3.0  # that count between two packets
 HOLD_S = 1.0  # without a rise after a fall
 UNUSED = 2.5  # the estimate rises to at most this multiple of what was used,
+BEYOND, USED_SHARE = 1.2, 0.7  # and to this one of the known rate, unless this share of it was used
 USED_GAIN = 0.02  # remembered with this gain for each packet
 RATE_S = 4.0  # seconds over which the rate is measured
 PAIRS, CAPACITY_S = 4, 12.0  # packets that queued up from which the rate is measured, and their age
@@ -32,8 +33,8 @@ HIGH_LOSS = 0.15  # above the inherent loss
 LOSS_BACK_OFF = 0.7  # of the estimate, for a trial
 LOSS_STAYS = 0.8  # of the loss before: it does not depend on the rate
 TRIAL_S = 6.0  # after a fall for loss, until it is seen whether the loss fell too
-IN_FLIGHT_S = 0.35  # seconds of the estimate that may be in flight in addition to a round trip
-PACKET_BYTES = 300  # that may be in flight in any case
+IN_FLIGHT_S = 0.6  # seconds of the estimate that may be in flight in addition to a round trip
+PACKET_BYTES = 150  # that may be in flight in any case
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,11 @@ class BandwidthEstimate:
         return next(iter(self._sent.values())).time_s if self._sent else None
 
     def may_send(self, size: int) -> bool:
-        """Whether `size` more bytes may be in flight."""
+        """Whether a packet of `size` bytes may follow those in flight: it leaves before the link is idle, but does not
+        wait for long."""
         most = self.bps / 8 * (min(self.base_rtt_s, MOST_BASE_S) + IN_FLIGHT_S)
-        return self.in_flight == 0 or self.in_flight + size <= max(most, PACKET_BYTES)
+        ahead = self.in_flight + max(size - PACKET_BYTES, 0)
+        return self.in_flight == 0 or ahead <= max(most, PACKET_BYTES)
 
     def sent(self, number: int, size: int, now_s: float) -> None:
         """A packet that will be acknowledged was sent."""
@@ -203,7 +206,9 @@ class BandwidthEstimate:
             self._bps = BACK_OFF * known  # the queue is empty, and the rate is known
         is_near = abs(self._bps / known - 1) < NEAR
         risen = self._bps * (1 + (RISE_NEAR if is_near else RISE)) ** min(since_s, MOST_RISE_S)
-        self._bps = max(self._bps, min(risen, max(UNUSED * self._most_used, START_BPS), MAX_BPS))
+        is_used = self.used_bps(now_s) > USED_SHARE * self._bps
+        most = MAX_BPS if is_used else min(max(UNUSED * self._most_used, START_BPS), BEYOND * known)
+        self._bps = max(self._bps, min(risen, most, MAX_BPS))
         if self._trial is None and self._loss_bps < math.inf:
             self._loss_bps *= (1 + RISE_NEAR) ** min(since_s, MOST_RISE_S)
             if self._loss_bps > 2 * self._bps:

@@ -441,7 +441,8 @@ class SendingCore:
         while live is not None and live.is_welcome and live.unsent:
             self._oldest_unsent_s = self._oldest_unsent_s if self._oldest_unsent_s is not None else now
             waits = sum(face.size for face in live.unsent)
-            is_due = now - self._oldest_unsent_s >= self.options.latency_s - 0.002
+            is_idle = self._connection.bandwidth.in_flight == 0  # nothing is gained by waiting
+            is_due = is_idle or now - self._oldest_unsent_s >= self.options.latency_s - 0.002
             size = min(waits, QUIC_ROOM) + QUIC_PACKET + QUIC_DATAGRAM
             if not (is_due or waits >= FULL_BYTES or live.is_repairing):
                 return sent
