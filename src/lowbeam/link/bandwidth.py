@@ -15,6 +15,7 @@ from itertools import islice
 MIN_BPS, MAX_BPS = 300.0, 64_000.0  # limits of the estimate
 START_BPS = 4_000.0  # estimate before anything was acknowledged
 QUEUE_S = 0.25  # seconds in the link's queue above which it is overused
+SILENCE_S = 2.0  # beyond the time of the packets in flight, after which they say how little the link carries
 BACK_OFF = 0.9  # of the measured rate, after overuse
 RISE = 0.25  # growth per second while the queue is empty
 RISE_NEAR = 0.04  # the same near the rate at which the link was last overused,
@@ -72,6 +73,11 @@ class BandwidthEstimate:
     def bps(self) -> float:
         """The estimate."""
         return min(self._bps, self._loss_bps)
+
+    @property
+    def steady_bps(self) -> float:
+        """The estimate before the present silence, by which one judges how long the silence may last."""
+        return self.bps if self._before_silence is None else min(self._before_silence[0], self._loss_bps)
 
     @property
     def loss(self) -> float:
@@ -177,7 +183,7 @@ class BandwidthEstimate:
             return
         waited_s = now_s - max(second.time_s, self._acked_s) - self.base_rtt_s
         size = oldest.size + second.size
-        if waited_s > 3 * QUEUE_S + 8 * size / self.bps:
+        if waited_s > SILENCE_S + 8 * size / self.bps:
             bound = 8 * size / waited_s
             if bound < self._bps:
                 self._before_silence = self._before_silence or (self._bps, self._capacity)

@@ -73,6 +73,14 @@ def be_patient(quic: QuicConnection, patience_s: float) -> None:
     quic._loss.max_ack_delay = patience_s  # aioquic has no public name for it
 
 
+def forget_handshake(quic: QuicConnection) -> None:
+    """Judge losses by the shortest round trip so far: those of the handshake's large packets are many times longer on a
+    thin link than those of faces."""
+    loss = quic._loss  # aioquic has no public name for it
+    loss._rtt_smoothed = loss._rtt_min
+    loss._rtt_variance = loss._rtt_min / 2
+
+
 def receiver_configuration(certificate: Path, key: Path) -> QuicConfiguration:
     """The receiver's configuration with a certificate chain and its key (PEM files). Raises `UsageError`."""
     configuration = QuicConfiguration(

@@ -6,6 +6,7 @@ started again; *waiting* between two attempts to connect; *refused* and *closed*
 sent as they are made; otherwise they are spooled and filled in later.
 """
 
+import math
 import random
 import time
 from collections import deque
@@ -22,7 +23,7 @@ from lowbeam.errors import StreamError
 from lowbeam.link.bandwidth import START_BPS, BandwidthEstimate
 from lowbeam.link.congestion import LinkCongestionControl, last_made
 from lowbeam.link.messages import Ask, Bye, Message, MessageReader, Refused, Report, Stored, Welcome, write_message
-from lowbeam.link.quic import Address, be_patient, matches_pin, sender_connection
+from lowbeam.link.quic import Address, be_patient, forget_handshake, matches_pin, sender_connection
 from lowbeam.link.recording_sender import RecordingSender, Repair
 from lowbeam.link.spool import Spool
 
@@ -30,6 +31,7 @@ NetworkAddress = tuple[str, int]
 STALL_S, STALL_BYTES = 4.0, 400  # without an acknowledgement, beyond the time of what is in flight and so many bytes
 PATIENCE_S, PATIENCE_BYTES = 0.5, 300  # a packet is lost if it is not acknowledged in this time and that of the bytes
 PATIENCE_BPS = 1000.0  # at this rate or more
+ANSWER_S = 0.4  # that an acknowledgement may take beyond the round trip and the time of what is in flight
 PROBE_S = 1.5  # between packets that test a stalled connection
 SECOND_S = 10.0  # of a stall, after which another connection is tried beside it
 ATTEMPT_S = 20.0  # that a connection may take to be made
@@ -120,7 +122,7 @@ class SendingCore:
         self._connection = self._connect(now)
         self._second: _Connection | None = None
         self._retry_s = 0.0
-        self._heard_s = self._probed_s = self._reported_s = now
+        self._heard_s = self._probed_s = self._reported_s = self._sent_s = now
         self._unheard_since_s: float | None = None
         self._oldest_unsent_s: float | None = None
         self._ack_due_s: float | None = None
@@ -248,6 +250,7 @@ class SendingCore:
             self._report(now)
         sent += self._flush(now)
         self.wire_bytes += sum(28 + len(data) for data in sent)
+        self._sent_s = now if sent else self._sent_s
         self._tokens -= sum(28 + len(data) for data in sent)
         self._rate.extend((now, 28 + len(data)) for data in sent)
         return sent
@@ -296,7 +299,7 @@ class SendingCore:
         bandwidth = self._connection.bandwidth
         bandwidth.wait(now)
         if self._connection.is_ready:
-            be_patient(self._connection.quic, PATIENCE_S + 8 * PATIENCE_BYTES / max(bandwidth.bps, PATIENCE_BPS))
+            be_patient(self._connection.quic, PATIENCE_S + 8 * PATIENCE_BYTES / max(bandwidth.steady_bps, PATIENCE_BPS))
         if self.state is State.WAITING and now >= self._retry_s:
             self.state, self._connection = State.CONNECTING, self._connect(now)
             self._unheard_since_s = None
@@ -305,6 +308,9 @@ class SendingCore:
         elif self.state is State.LIVE and self._silence_s(now) > self._stall_s():
             self.state = State.STALLED
             self._go_down()
+        elif self.state is State.LIVE and now - max(self._probed_s, self._sent_s) > self._answer_s():
+            self._probed_s = now  # an acknowledgement may be lost: another packet brings it again
+            self._connection.quic.send_ping(0)
         elif self.state is State.STALLED:
             if now - self._probed_s > PROBE_S:
                 self._probed_s = now
@@ -313,10 +319,17 @@ class SendingCore:
             if self._silence_s(now) > second_s and (self._second is None or self._is_late(self._second, now)):
                 self._second = self._connect(now)
 
+    def _answer_s(self) -> float:
+        """Seconds in which what is in flight should be acknowledged; infinite if nothing is."""
+        bandwidth = self._connection.bandwidth
+        if not bandwidth.in_flight:
+            return math.inf
+        return ANSWER_S + min(bandwidth.base_rtt_s, 1.0) + 8 * bandwidth.in_flight / bandwidth.steady_bps
+
     def _stall_s(self) -> float:
         """Seconds of silence after which the link counts as stalled."""
         bandwidth = self._connection.bandwidth
-        return STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / bandwidth.bps
+        return STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / bandwidth.steady_bps
 
     def _is_late(self, connection: _Connection, now: float) -> bool:
         """Whether a connection should have been made by now."""
@@ -414,6 +427,7 @@ class SendingCore:
             if self.state is State.CONNECTING:
                 self.state = State.LIVE
                 self._connection.bandwidth.begin(now)
+                forget_handshake(self._connection.quic)
                 self._tokens, self._tokens_s = 0.0, now
             self._greet_older()
         elif isinstance(message, Stored):
