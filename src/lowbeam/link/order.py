@@ -137,7 +137,9 @@ class FaceOrder:
                 if number >= self._stored:
                     self._done.add(number)
                     found.append(DecodedFace(number, decoded, True, face))
+            before = self.next
             self._advance()
+            is_changed |= self.next > before
         return found
 
     def _is_next(self, face: FaceRecord) -> bool:
@@ -153,7 +155,7 @@ class FaceOrder:
         if not face.is_key:
             return False
         # a key face whose track begins, or was stored or given up before it
-        return face.before is None or face.before in self._gone or face.before < self.next
+        return face.before is None or face.before < self.next
 
     def _is_cut_off(self, face: FaceRecord) -> bool:
         """Whether the face refers to one that will not come."""

@@ -168,8 +168,7 @@ class SendingCore:
     def end(self) -> None:
         """No more faces will come."""
         if self._live is not None:
-            self._live.is_live = False
-            self._spool.end(self._live.recording.id, self._live.count)
+            self._live.end()
 
     @property
     def is_done(self) -> bool:
