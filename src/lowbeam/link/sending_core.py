@@ -28,6 +28,7 @@ from lowbeam.link.spool import Spool
 
 NetworkAddress = tuple[str, int]
 STALL_S, STALL_BYTES = 4.0, 400  # without an acknowledgement, beyond the time of what is in flight and so many bytes
+STALL_FALL = 4.0  # in silence the estimate falls: it counts as this share of what it was, at the least
 PATIENCE_S, PATIENCE_BYTES = 0.5, 300  # a packet is lost if it is not acknowledged in this time and that of the bytes
 PATIENCE_BPS = 1000.0  # at this rate or more
 PROBE_S = 1.5  # between packets that test a stalled connection
@@ -47,6 +48,7 @@ FULL_BYTES = 700  # of faces, with which a datagram does not wait for more
 LATE_S = 0.4  # a face may wait so long beyond `latency_s` before no other is coded
 RATE_WINDOW_S = 10.0
 MAX_RECORDINGS = 16  # of the spool that are sent on one connection at a time
+MAX_STREAMS = 64  # of one connection
 
 
 class State(Enum):
@@ -121,6 +123,7 @@ class SendingCore:
         self._second: _Connection | None = None
         self._retry_s = 0.0
         self._heard_s = self._probed_s = self._reported_s = now
+        self._heard_bps = self._start_bps
         self._unheard_since_s: float | None = None
         self._oldest_unsent_s: float | None = None
         self._ack_due_s: float | None = None
@@ -308,14 +311,18 @@ class SendingCore:
             if now - self._probed_s > PROBE_S:
                 self._probed_s = now
                 self._connection.quic.send_ping(0)
-            second_s = SECOND_S + HANDSHAKE_BITS / bandwidth.bps
+            second_s = SECOND_S + HANDSHAKE_BITS / self._silent_bps()
             if self._silence_s(now) > second_s and (self._second is None or self._is_late(self._second, now)):
                 self._second = self._connect(now)
 
     def _stall_s(self) -> float:
         """Seconds of silence after which the link counts as stalled."""
         bandwidth = self._connection.bandwidth
-        return STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / bandwidth.bps
+        return STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / self._silent_bps()
+
+    def _silent_bps(self) -> float:
+        """What the link may carry although nothing is heard, in bits per second."""
+        return max(self._connection.bandwidth.bps, self._heard_bps / STALL_FALL)
 
     def _is_late(self, connection: _Connection, now: float) -> bool:
         """Whether a connection should have been made by now."""
@@ -326,6 +333,7 @@ class SendingCore:
         heard = self._connection.control.last_acked_s
         if heard is not None and heard > self._heard_s:
             self._heard_s, self._unheard_since_s = heard, None
+            self._heard_bps = self._connection.bandwidth.bps
         if self._unheard_since_s is None and self._connection.bandwidth.in_flight:
             self._unheard_since_s = now
         return 0.0 if self._unheard_since_s is None else now - self._unheard_since_s
@@ -387,7 +395,7 @@ class SendingCore:
         self._older.extendleft(one for one in self._streams.values() if one is not self._live and not one.is_complete)
         self._streams.clear()
         self._heard_s, self._unheard_since_s, self._attempts = now, None, 0
-        if self._live is not None:
+        if self._live is not None and not self._live.is_complete:
             self._greet(self._live)
         else:
             self._greet_older()
@@ -399,7 +407,10 @@ class SendingCore:
         quic.send_stream_data(stream, recording.hello(self.options.token))
 
     def _greet_older(self) -> None:
-        if self._older and len(self._streams) < MAX_RECORDINGS:
+        """Say hello for the next earlier recording, if not too many are being sent. A connection carries `MAX_STREAMS`;
+        the rest is sent on another."""
+        open_streams = sum(not one.is_complete for one in self._streams.values())
+        if self._older and open_streams < MAX_RECORDINGS and len(self._streams) < MAX_STREAMS:
             self._greet(self._older.popleft())
 
     def _take_message(self, stream: int, message: Message, now: float) -> None:
@@ -423,6 +434,9 @@ class SendingCore:
             self._asked(message)
         elif isinstance(message, Bye):
             recording.take(message)
+            self._greet_older()
+            if self._older and all(one.is_complete for one in self._streams.values()):
+                self._wait(now)
 
     def _asked(self, ask: Ask) -> None:
         if ask.is_key and self._live is not None:
