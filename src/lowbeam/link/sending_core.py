@@ -211,6 +211,12 @@ class SendingCore:
         """The receiver's name has another address now; it holds for later connections."""
         self._peer = peer
 
+    def flush(self, now: float) -> list[bytes]:
+        """The datagrams of the faces that wait for others, since no more will come."""
+        if self.state is State.LIVE and self._oldest_unsent_s is not None:
+            self._oldest_unsent_s = now - self.options.latency_s
+        return self.poll(now)
+
     def close(self, now: float) -> list[bytes]:
         """End the connection; returns the last datagrams."""
         if self.state is not State.REFUSED:
