@@ -14,7 +14,7 @@ from aioquic.quic.configuration import QuicConfiguration
 
 from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
-from lowbeam.link.messages import Bye, Hello, write_message
+from lowbeam.link.messages import Bye, Fill, Gone, Hello, write_message
 from lowbeam.link.quic import ALPN, Address, fingerprint, own_certificate
 from lowbeam.link.receiver import Accepted, Incoming, ReceivedFace, Receiver
 from lowbeam.link.sender import Sender
@@ -179,10 +179,10 @@ def guest(alpn: str = ALPN) -> QuicConfiguration:
 HELLO = write_message(Hello(TOKEN, b"k" * 16, 0, "liar", 0))
 HUGE = HELLO[:2] + b"\x09" + b"x" * 70_000
 ATTACKS = {
-    "rubbish": [os.urandom(3000)],
+    "rubbish": [b"\x40" + os.urandom(3000)],
     "a message without hello": [write_message(Bye(3))],
     "an endless first message": [b"\xff\xff\x01\x01" + b"x" * 60_000, b"x" * 60_000],
-    "a message of a receiver": [HELLO, write_message(Hello(TOKEN, b"k" * 16, 0, "again", 0))],
+    "two hellos": [HELLO, HELLO],
     "impossible length": [HELLO, b"\0\0"],
     "rubbish after hello": [HELLO, b"\0\x10\x09" + b"\xff" * 15],
 }
@@ -191,10 +191,9 @@ ATTACKS = {
 @pytest.mark.parametrize("name", ATTACKS)
 async def test_a_sender_that_breaks_the_protocol_is_cut_off(listening: Listening, name: str, hr_faces: Faces) -> None:
     async with connect("127.0.0.1", listening.port, configuration=guest()) as client:
-        stream = client._quic.get_next_available_stream_id()
+        _, writer = await client.create_stream()
         for part in ATTACKS[name]:
-            client._quic.send_stream_data(stream, part)
-            client.transmit()
+            writer.write(part)
             await asyncio.sleep(0.15)
         await asyncio.wait_for(client.wait_closed(), 3)
     assert listening.receiver.refused == 1
@@ -246,16 +245,11 @@ async def test_a_store_that_is_down_makes_the_sender_try_again(listening: Listen
 
 
 async def test_a_sender_that_lies_about_numbers_is_limited(listening: Listening, hr_faces: Faces) -> None:
-    from lowbeam.link.messages import Fill, Gone
-
     async with connect("127.0.0.1", listening.port, configuration=guest()) as client:
-        stream = client._quic.get_next_available_stream_id()
-        client._quic.send_stream_data(stream, HELLO)
-        client.transmit()
+        _, writer = await client.create_stream()
+        writer.write(HELLO)
         await asyncio.sleep(0.2)
-        client._quic.send_stream_data(stream, write_message(Gone(0, 2**40)))
-        client._quic.send_stream_data(stream, write_message(Fill(b"\x02\x00\x00\x01\x01x")))
-        client.transmit()
+        writer.write(write_message(Gone(0, 2**40)) + write_message(Fill(b"\x02\x00\x00\x01\x01x")))
         await asyncio.wait_for(client.wait_closed(), 3)
     await film_and_check(listening, hr_faces)
 
