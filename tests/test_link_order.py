@@ -47,7 +47,9 @@ def check(found: list[DecodedFace], recording: Recording, first: int = 0) -> Non
 
 @settings(max_examples=40)
 @given(st.permutations(range(30)), st.lists(st.integers(0, 29), max_size=10))
-def test_any_order_with_copies_ends_in_every_face_once(recording: Recording, order: list[int], again: list[int]) -> None:
+def test_any_order_with_copies_ends_in_every_face_once(
+    recording: Recording, order: list[int], again: list[int]
+) -> None:
     rows, headers, _ = recording
     faces, found = FaceOrder(), []
     for place, number in enumerate(order):
@@ -117,7 +119,9 @@ def test_faces_that_are_given_up_do_not_hold_up_later_ones(
 @pytest.mark.parametrize("stored", [1, 7, 12, 13, 20, 29])
 def test_a_receiver_that_restarts_continues_from_the_key_faces_before(recording: Recording, stored: int) -> None:
     rows, headers, _ = recording
-    keys = [max(f.number for f in rows if f.is_key and f.number < stored and f.track == t) for t in range(min(2, stored))]
+    keys = [
+        max(f.number for f in rows if f.is_key and f.number < stored and f.track == t) for t in range(min(2, stored))
+    ]
     faces = FaceOrder(stored)
     assert not faces.holds_decoders
     found = faces.add(received(rows, headers, 29))  # live faces come before what is filled in

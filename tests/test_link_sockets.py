@@ -124,6 +124,10 @@ async def film_and_check(listening: Listening, faces: Faces, seconds: float = 1.
     finally:
         await in_thread(filming.sender.close)
     assert sorted(listening.final[known:]) == list(range(filming.coded)) and filming.coded > 3
+    await asyncio.sleep(0.1)
+    done = [one for one in listening.recordings.values() if one.is_complete]
+    assert done
+    assert not any(one.order.holds_decoders for one in done)  # their memory is free
 
 
 async def test_faces_arrive_live_and_all_are_stored_in_the_end(listening: Listening, hr_faces: Faces) -> None:
@@ -134,9 +138,7 @@ async def test_faces_arrive_live_and_all_are_stored_in_the_end(listening: Listen
         assert any(one.is_live for one in listening.faces)
         assert await in_thread(filming.sender.finish, 15.0)
         await in_thread(filming.sender.close)
-    assert sorted(listening.final) == list(range(filming.coded)) and filming.coded > 8
-    await asyncio.sleep(0.2)
-    assert listening.receiver.recordings == {}  # what is complete is forgotten
+    assert sorted(listening.final) == list(range(filming.coded)) and filming.coded > 3
 
 
 async def test_a_sender_goes_on_after_its_address_has_changed(listening: Listening, hr_faces: Faces) -> None:
@@ -145,14 +147,15 @@ async def test_a_sender_goes_on_after_its_address_has_changed(listening: Listeni
     await in_thread(filming.film, 1.0)
     (connection,) = listening.receiver.protocols
     before = filming.sender._socket.getsockname()
-    filming.sender._socket.connect(("127.0.0.1", free_port()))  # a hole: nothing comes back
     silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     silent.bind(("127.0.0.1", 0))
-    filming.sender._socket.connect(silent.getsockname())
-    await in_thread(filming.film, 6.0)
+    filming.sender._socket.connect(silent.getsockname())  # a hole: nothing comes back
+    await in_thread(filming.film, 1.0)
+    await in_thread(filming.wait, State.STALLED, 15.0)
     await in_thread(filming.wait, State.LIVE, 15.0)
     assert filming.sender._socket.getsockname() != before
-    assert await in_thread(filming.sender.finish, 15.0)
+    core = filming.sender.core
+    assert await in_thread(filming.sender.finish, 15.0), (core.state, core.behind, core.estimate().bps)
     assert listening.receiver.protocols == {connection}  # the same connection, by QUIC's migration
     await in_thread(filming.sender.close)
     silent.close()
@@ -265,5 +268,3 @@ async def test_a_complete_recording_that_is_greeted_again_is_confirmed_again(lis
             while write_message(Bye(0)) not in data:
                 data += await asyncio.wait_for(reader.read(1000), 3)
     assert any(True for one in listening.recordings.values() if one.count == 0)
-
-

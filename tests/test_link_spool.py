@@ -75,7 +75,9 @@ def test_a_folder_in_use_is_one_clear_line(tmp_path: Path) -> None:
     Spool(tmp_path).close()
 
 
-@pytest.mark.parametrize("content", [b"this is not a database, and it is long enough" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
+@pytest.mark.parametrize(
+    "content", [b"this is not a database, and it is long enough" * 100, b"SQLite format 3\0" + b"\xff" * 4096]
+)
 def test_a_damaged_file_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(OutputError) as error:
@@ -158,5 +160,3 @@ def test_times_of_several_tracks_never_go_back() -> None:
     sender.datagram(1100)
     times = [one.time_ms for one in spool.faces(sender.recording.id, 0, 10)]
     assert times == sorted(times) and len(set(times[::2])) == 3
-
-

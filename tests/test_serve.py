@@ -70,7 +70,7 @@ class Program:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             table = next(name for name in tables if name in ("rows", "estimates"))
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            time_column = next(c for c in columns if c in ("time_s", "time"))
+            time_column = next(c for c in columns if c in ("time_s", "time", "utc"))
             return database.execute(
                 f"SELECT recording_id, number, {time_column}, valence, arousal, is_final FROM {table}"
                 " ORDER BY recording_id, number"

@@ -368,6 +368,7 @@ class _Protocol(QuicConnectionProtocol):
             self.core.tell(recording._stream, Stored(number))
             if recording.count is not None and number >= recording.count:
                 recording.is_complete = True
+                recording.order.close()
                 self.core.tell(recording._stream, Bye(recording.count))
                 with contextlib.suppress(StreamError):
                     self._receiver.put(Change(recording, recording.order.next))

@@ -123,7 +123,7 @@ class SendingCore:
         self._second: _Connection | None = None
         self._retry_s = 0.0
         self._heard_s = self._probed_s = self._reported_s = now
-        self._heard_bps = self._start_bps
+        self._heard_bps = self._stalled_bps = self._start_bps
         self._unheard_since_s: float | None = None
         self._oldest_unsent_s: float | None = None
         self._ack_due_s: float | None = None
@@ -311,7 +311,7 @@ class SendingCore:
         elif self.state is State.CONNECTING and self._is_late(self._connection, now):
             self._wait(now)
         elif self.state is State.LIVE and self._silence_s(now) > self._stall_s():
-            self.state = State.STALLED
+            self.state, self._stalled_bps = State.STALLED, self._heard_bps / STALL_FALL
             self._go_down()
         elif self.state is State.STALLED:
             if now - self._probed_s > PROBE_S:
@@ -361,6 +361,7 @@ class SendingCore:
                 self._oldest_unsent_s = now - self.options.latency_s if self._live.unsent else self._oldest_unsent_s
         if self.state is State.STALLED and self._silence_s(now) == 0.0:
             self.state, self._second = State.LIVE, None
+            self._connection.bandwidth.resume(self._stalled_bps, now)
 
     def _take_event(self, connection: _Connection, event: QuicEvent, now: float) -> None:
         if isinstance(event, HandshakeCompleted):
