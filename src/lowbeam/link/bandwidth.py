@@ -190,6 +190,12 @@ class BandwidthEstimate:
                 self._bps = self._capacity = max(MIN_BPS, bound)
                 self._fallen_s = self._risen_s = now_s
 
+    def resume(self, bps: float, now_s: float) -> None:
+        """The link is back after silence, in which the estimate fell without an acknowledgement: it may carry `bps`."""
+        self._bps = self._capacity = max(self._bps, bps)
+        self._loss_bps = math.inf
+        self._fallen_s = self._risen_s = now_s
+
     def used_bps(self, now_s: float) -> float:
         """The rate of acknowledged packets over the last `RATE_S`."""
         while self._used and now_s - self._used[0][0] > RATE_S:

@@ -144,9 +144,11 @@ def write_message(message: Message) -> bytes:
 
 
 class MessageReader:
-    """Takes the bytes of a control stream as they come and gives the messages that are complete."""
+    """Takes the bytes of a control stream as they come and gives the messages that are complete, which may have `most`
+    bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_MESSAGE) -> None:
+        self.most = most
         self._waiting = b""
 
     def take(self, data: bytes) -> Iterator[Message]:
@@ -154,7 +156,7 @@ class MessageReader:
         self._waiting += data
         while len(self._waiting) >= 2:
             size = int.from_bytes(self._waiting[:2])
-            if not 1 <= size <= MAX_MESSAGE:
+            if not 1 <= size <= self.most:
                 raise StreamError("a message on the link has an impossible length")
             if len(self._waiting) < 2 + size:
                 return

@@ -14,6 +14,7 @@ from lowbeam.face import Face
 from lowbeam.link.records import NO_BOX, FaceRecord, ReceivedRecord
 
 MAX_HELD = 20_000  # faces that wait for others
+MAX_GONE = 10**6  # numbers that a sender may give up beyond the next
 MAX_HELD_BYTES = 16 * 2**20
 MAX_DECODERS = 24  # of one recording; of more, those unused for longest are closed
 
@@ -88,7 +89,7 @@ class FaceOrder:
     def skip(self, first: int, last: int) -> list[DecodedFace]:
         """The faces from `first` to `last` will not come; returns the faces that can be decoded now."""
         first = max(first, self.next)
-        if last - first > 10**6:
+        if last - first + len(self._gone) > MAX_GONE:
             raise StreamError("the sender gave up an impossible number of faces")
         self._gone.update(number for number in range(first, last + 1) if number not in self._done)
         for number in [number for number in self._held if first <= number <= last]:
@@ -100,8 +101,15 @@ class FaceOrder:
         self._final, self._live = _Branch(), _Branch()
 
     def _is_settled(self, face: FaceRecord) -> bool:
-        """Whether the face was decoded for good, and its decoder holds."""
-        return face.number < self.next and bool(self._final.chains.get(self._track(face) or 0))
+        """Whether the face is of no use: decoded for good, given up, or before the first key face that is at hand. Faces
+        that are stored are of use while they lead a new decoder up to the first that is not."""
+        if face.number >= self.next:
+            return False
+        track = self._track(face)
+        chain = None if track is None else self._final.chains.get(track)
+        return face.number >= self._stored or (chain is None and not face.is_key) or (
+            chain is not None and chain.last >= face.number
+        )  # fmt: skip
 
     def _track(self, face: FaceRecord) -> int | None:
         """The track of a face; None while the face before it is not known."""
@@ -116,6 +124,11 @@ class FaceOrder:
             is_changed = False
             for number in sorted(self._held):
                 face = self._held[number]
+                if self._is_cut_off(face):
+                    is_changed = True
+                    self._release(number)
+                    self._gone.add(number)
+                    continue
                 if not self._is_next(face):
                     continue
                 is_changed = True
@@ -124,7 +137,9 @@ class FaceOrder:
                 if number >= self._stored:
                     self._done.add(number)
                     found.append(DecodedFace(number, decoded, True, face))
+            before = self.next
             self._advance()
+            is_changed |= self.next > before
         return found
 
     def _is_next(self, face: FaceRecord) -> bool:
@@ -140,8 +155,13 @@ class FaceOrder:
         if not face.is_key:
             return False
         # a key face whose track begins, or was stored or given up before it
-        before = face.before
-        return before is None or before in self._gone or (chain is None and before < self._stored)
+        return face.before is None or face.before < self.next
+
+    def _is_cut_off(self, face: FaceRecord) -> bool:
+        """Whether the face refers to one that will not come."""
+        return not face.is_key and face.before is not None and face.number >= self._stored and (
+            face.before in self._gone or (self._stored <= face.before < self.next and self._track(face) is None)
+        )  # fmt: skip
 
     def _decode_live(self) -> list[DecodedFace]:
         found = []

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from aioquic.quic.connection import NetworkAddress, QuicConnection
 from aioquic.quic.events import ConnectionTerminated, QuicEvent
 from aioquic.tls import SessionTicket
 
-from lowbeam.errors import OutputError, StreamError, reason
+from lowbeam.errors import LowbeamError, OutputError, StreamError, reason
 from lowbeam.link.messages import Ask, Bye, Gone, Hello, Report, Stored, Welcome
 from lowbeam.link.order import DecodedFace, FaceOrder
 from lowbeam.link.quic import DEFAULT_PORT, receiver_configuration
@@ -42,7 +43,8 @@ class Accepted:
 
 
 Authorize = Callable[[Hello, str], Awaitable[Accepted | str]]
-"""Called with each hello and the sender's IP address; returns who it is, or why it is refused."""
+"""Called with each hello and the sender's IP address; returns who it is, or why it is refused. Raises a `LowbeamError`
+if that cannot be told now: the sender tries again later."""
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Incoming:
     count: int | None = None  # faces that the recording has, known at its end
     delay_s: float | None = None
     offset_s: float | None = None  # sender's clock to ours, with the shortest delay seen
-    received: list[tuple[float, int]] = field(default_factory=list)  # time and bytes, for the rate
+    received: deque[tuple[float, int]] = field(default_factory=deque, repr=False)  # time and bytes, for the rate
     _protocol: "_Protocol | None" = field(default=None, repr=False)
     _stream: int = 0
     _told: int = 0
@@ -76,8 +78,7 @@ class Incoming:
     def rate_bps(self) -> float:
         """Bits per second received over the last `RATE_S`."""
         now = time.monotonic()
-        self.received = [one for one in self.received if now - one[0] <= RATE_S]
-        return 8 * sum(size for _, size in self.received) / RATE_S
+        return 8 * sum(size for at, size in self.received if now - at <= RATE_S) / RATE_S
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,7 @@ class _Protocol(QuicConnectionProtocol):
         self._recordings: dict[int, Incoming] = {}
         self._address = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_over = False
         self._telling: dict[bytes, tuple[Incoming, int]] = {}
         self._tell_handle: asyncio.TimerHandle | None = None
         receiver.protocols.add(self)
@@ -221,6 +223,8 @@ class _Protocol(QuicConnectionProtocol):
         now = time.monotonic()
         for recording in self._recordings.values():
             recording.received.append((now, 28 + len(data)))
+            while now - recording.received[0][0] > RATE_S:
+                recording.received.popleft()
             break  # the live one came first
         super().datagram_received(data, addr)
 
@@ -257,7 +261,14 @@ class _Protocol(QuicConnectionProtocol):
 
     async def _greet(self, greeted: Greeted) -> None:
         hello = greeted.hello
-        answer = await self._receiver.authorize(hello, self._address)
+        try:
+            answer = await self._receiver.authorize(hello, self._address)
+        except LowbeamError as error:
+            log.error("a sender at %s has to try again later: %s", self._address, error)
+            self.close(error_code=1, reason_phrase="not now")
+            return
+        if self._is_over:
+            return
         if isinstance(answer, str):
             log.warning("a sender at %s is refused: %s", self._address, answer)
             self._receiver.refused += 1
@@ -278,6 +289,7 @@ class _Protocol(QuicConnectionProtocol):
         elif recording._protocol is not None and recording._protocol is not self:
             recording._protocol.replaced(recording)
         recording._protocol, recording._stream, recording.is_connected = self, greeted.stream, True
+        recording.is_complete, recording.count = False, None
         recording._told = answer.stored
         self._recordings[greeted.stream] = recording
         order = recording.order
@@ -356,6 +368,7 @@ class _Protocol(QuicConnectionProtocol):
             self.core.tell(recording._stream, Stored(number))
             if recording.count is not None and number >= recording.count:
                 recording.is_complete = True
+                recording.order.close()
                 self.core.tell(recording._stream, Bye(recording.count))
                 with contextlib.suppress(StreamError):
                     self._receiver.put(Change(recording, recording.order.next))
@@ -363,6 +376,7 @@ class _Protocol(QuicConnectionProtocol):
 
     def _end(self) -> None:
         """The connection is over."""
+        self._is_over = True
         self._deadline.cancel()
         if self._tell_handle is not None:
             self._tell_handle.cancel()
@@ -372,4 +386,6 @@ class _Protocol(QuicConnectionProtocol):
                 recording.is_connected, recording._protocol = False, None
                 with contextlib.suppress(StreamError):
                     self._receiver.put(Change(recording, recording.order.next))
+                if recording.is_complete:
+                    self._receiver.forget(recording)
         self._recordings.clear()

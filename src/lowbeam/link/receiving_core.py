@@ -11,12 +11,24 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import DatagramFrameReceived, HandshakeCompleted, QuicEvent, StreamDataReceived
 
 from lowbeam.errors import StreamError
-from lowbeam.link.messages import Bye, Fill, Gone, Hello, Message, MessageReader, Refused, Report, write_message
+from lowbeam.link.messages import (
+    MAX_MESSAGE,
+    Bye,
+    Fill,
+    Gone,
+    Hello,
+    Message,
+    MessageReader,
+    Refused,
+    Report,
+    write_message,
+)  # fmt: skip
 from lowbeam.link.quic import be_patient
 from lowbeam.link.records import ReceivedRecord, read_records
 
 MAX_STREAMS = 64  # of one connection
 MAX_EARLY = 64  # datagrams that wait for the hello of their stream
+MAX_HELLO = 600  # bytes; nothing larger is kept of someone who has not said who it is
 HELLO_S = 20.0  # that a connection may last without a hello
 APPLICATION_ERROR = 1
 PATIENCE_S = 2.0  # with acknowledgements, which wait for faces
@@ -94,10 +106,11 @@ class ReceivingCore:
     def _stream(self, stream: int, data: bytes) -> Iterator[Incoming]:
         if stream % 4 or stream >= 4 * MAX_STREAMS:
             raise StreamError("a sender opens a stream that the link does not have")
-        reader = self._readers.setdefault(stream, MessageReader())
+        reader = self._readers.setdefault(stream, MessageReader(MAX_HELLO))
         for message in reader.take(data):
             if isinstance(message, Hello) and stream not in self._greeted:
                 self._greeted.add(stream)
+                reader.most = MAX_MESSAGE
                 yield Greeted(stream, message)
             elif stream not in self._greeted:
                 raise StreamError("a sender does not say hello")

@@ -5,11 +5,14 @@ again, and the faces after them, which the receiver holds, can then be decoded; 
 and the lost ones are filled in later. docs/link.md has the measurement behind this rule.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from lowbeam.codec import CodedFace, TrackHeader
 from lowbeam.codec.cues import BoxCue
+from lowbeam.errors import OutputError
 from lowbeam.link.messages import Bye, Fill, Gone, Hello, Message, Welcome, write_message
 from lowbeam.link.records import MAX_HEADERS, FaceRecord, write_records
 from lowbeam.link.spool import Spool, SpooledRecording
@@ -17,6 +20,8 @@ from lowbeam.link.spool import Spool, SpooledRecording
 MAX_RESENT = 3  # times that a face is sent again
 MAX_REPAIR = 1000  # bytes of lost faces that are sent again at most
 FILL_FACES = 16  # faces in a message at most
+
+log = logging.getLogger(__name__)
 
 
 class Repair(Enum):
@@ -28,7 +33,8 @@ class Repair(Enum):
 
 
 class RecordingSender:
-    """The faces of `recording`, which are in `spool`. `is_live` tells whether new faces still come."""
+    """The faces of `recording`, which are in `spool`. `is_live` tells whether new faces still come. Where the spool
+    cannot be written, faces go on live, and those that are lost are given up."""
 
     def __init__(
         self, spool: Spool, recording: SpooledRecording, is_live: bool, repair: Repair = Repair.CHEAPEST
@@ -48,17 +54,23 @@ class RecordingSender:
         self._intact: set[int] = set()  # tracks whose last faces the receiver has, or will have
         self._key_bytes: dict[int, int] = {}  # by track, of its last key face
         self._last: dict[int, int] = {}  # by track, the number of its last face
+        self._last_ms: dict[int, int] = {}  # and its time
+        self._newest_ms = 0
+        self._is_warned = False
         self.wants_key = False  # the next face of every track has to be a key face
         self.resent_bytes = 0
         self.keys_for_repair = 0
 
     def add(self, coded: CodedFace, track: int, header: TrackHeader, box: BoxCue | None, is_up: bool) -> None:
         """Take a coded face, which goes to the spool first; with `is_up` it is sent live. `box` is its box where it has
-        changed, and that of every key face. Raises `OutputError`."""
+        changed, and that of every key face. Times of the recording never go back, so that few bytes tell them."""
         is_key, before = coded.is_key, self._last.get(track)
         header_id = self._header_id(header) if is_key else 0
-        record = FaceRecord(self.count, before, coded.time_ms, is_key, track, header_id, box, coded.data)
-        self._spool.add(self.recording.id, record)
+        time_ms = max(coded.time_ms, self._newest_ms, self._last_ms.get(track, -1) + 1)
+        self._newest_ms = self._last_ms[track] = time_ms
+        record = FaceRecord(self.count, before, time_ms, is_key, track, header_id, box, coded.data)
+        with self._spooling():
+            self._spool.add(self.recording.id, record)
         self.count += 1
         self._last[track] = record.number
         if is_key:
@@ -70,13 +82,30 @@ class RecordingSender:
         else:
             self._to_fill.add(record.number)
 
+    @contextmanager
+    def _spooling(self) -> Iterator[None]:
+        """Go on where the spool cannot be written, and say so once."""
+        try:
+            yield
+        except OutputError as error:
+            if not self._is_warned:
+                log.warning("%s; faces that are lost from now on are not sent again", error)
+            self._is_warned = True
+
+    def end(self) -> None:
+        """No more faces will come."""
+        self.is_live = False
+        with self._spooling():
+            self._spool.end(self.recording.id, self.count)
+
     def _header_id(self, header: TrackHeader) -> int:
         for known, other in self._headers.items():
             if other == header:
                 return known
         found = len(self._headers) % MAX_HEADERS
         self._headers[found] = header
-        self._spool.add_header(self.recording.id, found, header)
+        with self._spooling():
+            self._spool.add_header(self.recording.id, found, header)
         return found
 
     def hello(self, token: str) -> bytes:
@@ -112,7 +141,8 @@ class RecordingSender:
             return
         self.stored = stored
         self._to_fill = {number for number in self._to_fill if number >= stored}
-        self._spool.forget(self.recording.id, stored, frozenset(self._last) if self.is_live else frozenset())
+        with self._spooling():
+            self._spool.forget(self.recording.id, stored, frozenset(self._last) if self.is_live else frozenset())
 
     def datagram(self, most: int) -> tuple[bytes, list[int]]:
         """Faces for the next datagram of at most `most` bytes, and their numbers; those that do not fit wait. A face
@@ -174,12 +204,18 @@ class RecordingSender:
         return len(self._to_fill)
 
     def fill(self, most: int) -> bytes | None:
-        """The next message of faces that are filled in, of about `most` bytes or one face; None if there are none."""
+        """The next message of faces that are filled in, of about `most` bytes or one face, or that the spool does not
+        have any more; None if there are none."""
         if not self._to_fill:
             return None
         found = self._spool.faces(self.recording.id, min(self._to_fill), FILL_FACES)
-        first = found[0].number if found else self.count
-        self._to_fill = {number for number in self._to_fill if number >= first}  # others are gone
+        lowest = min(self._to_fill)
+        if not found or found[0].number > lowest:
+            last = lowest
+            while last + 1 in self._to_fill and (not found or last + 1 < found[0].number):
+                last += 1
+            self._to_fill.difference_update(range(lowest, last + 1))
+            return write_message(Gone(lowest, last))
         rows: list[FaceRecord] = []
         for face in found:
             if face.number not in self._to_fill or (rows and sum(row.size for row in rows) + face.size > most):
@@ -204,4 +240,5 @@ class RecordingSender:
         """The receiver confirms that the recording is complete."""
         if isinstance(message, Bye):
             self.is_complete = True
-            self._spool.remove(self.recording.id)
+            with self._spooling():
+                self._spool.remove(self.recording.id)

@@ -21,7 +21,7 @@ from lowbeam.link.spool import Spool
 
 MAX_PACKET = 65536
 MAX_ENCODERS = 12  # of people out of view; each holds 4 MB or more
-RECV_BUFFER = 200_000  # bytes
+RENEW_S = 5.0  # between new sockets while nothing gets through
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class Sender:
         self._encoders: dict[int, TrackEncoder] = {}
         self._used_s: dict[int, float] = {}
         self._is_ending = False
+        self._renew_s = 0.0
         self._error: LowbeamError | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._thread.start()
@@ -156,9 +157,14 @@ class Sender:
                 while not self._is_ending:
                     self._step(selector)
             with self._lock:
+                if self.core.state is not State.REFUSED:
+                    self._put(self.core.flush(monotonic()))
                 self._put(self.core.close(monotonic()))
         except LowbeamError as error:
             self._error = error
+        except Exception as error:  # a defect: the program that codes must not go on without a link
+            log.exception("the link to %s has failed", self._options.address)
+            self._error = OutputError(f"the link to {self._options.address} has failed: {reason(error)}")
 
     def _step(self, selector: selectors.BaseSelector) -> None:
         with self._lock:
@@ -167,10 +173,29 @@ class Sender:
             self._put(self.core.poll(now))
             wait_s = self.core.next_time(now) - now
             self._tell(before)
+            is_lost = self.core.state in (State.STALLED, State.WAITING) and now >= self._renew_s
+        if is_lost:
+            self._renew(selector)
         if selector.select(max(wait_s, 0.0)):
             with suppress(BlockingIOError):
                 self._wake_in.recv(4096)
             self._receive()
+
+    def _renew(self, selector: selectors.BaseSelector) -> None:
+        """Go on from another socket: this machine may have another address now, and the receiver's name too. QUIC keeps
+        the connection."""
+        self._renew_s = monotonic() + RENEW_S
+        try:
+            made, peer = _connected(self._options)
+        except OutputError as error:  # no network, or no name server: later
+            log.debug("%s", error)
+            return
+        with self._lock:
+            selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = made
+            selector.register(made, selectors.EVENT_READ)
+            self.core.change_peer(peer)
 
     def _tell(self, before: State) -> None:
         """Log a change of state; a refusal is an error of the program."""

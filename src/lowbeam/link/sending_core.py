@@ -29,6 +29,7 @@ from lowbeam.link.spool import Spool
 
 NetworkAddress = tuple[str, int]
 STALL_S, STALL_BYTES = 4.0, 400  # without an acknowledgement, beyond the time of what is in flight and so many bytes
+STALL_FALL = 4.0  # in silence the estimate falls: it counts as this share of what it was, at the least
 PATIENCE_S, PATIENCE_BYTES = 0.5, 300  # a packet is lost if it is not acknowledged in this time and that of the bytes
 PATIENCE_BPS = 1000.0  # at this rate or more
 ANSWER_S = 0.4  # that an acknowledgement may take beyond the round trip and the time of what is in flight
@@ -49,6 +50,7 @@ FULL_BYTES = 700  # of faces, with which a datagram does not wait for more
 LATE_S = 0.4  # a face may wait so long beyond `latency_s` before no other is coded
 RATE_WINDOW_S = 10.0
 MAX_RECORDINGS = 16  # of the spool that are sent on one connection at a time
+MAX_STREAMS = 64  # of one connection
 
 
 class State(Enum):
@@ -123,6 +125,7 @@ class SendingCore:
         self._second: _Connection | None = None
         self._retry_s = 0.0
         self._heard_s = self._probed_s = self._reported_s = self._sent_s = now
+        self._heard_bps = self._stalled_bps = self._start_bps
         self._unheard_since_s: float | None = None
         self._oldest_unsent_s: float | None = None
         self._ack_due_s: float | None = None
@@ -170,8 +173,7 @@ class SendingCore:
     def end(self) -> None:
         """No more faces will come."""
         if self._live is not None:
-            self._live.is_live = False
-            self._spool.end(self._live.recording.id, self._live.count)
+            self._live.end()
 
     @property
     def is_done(self) -> bool:
@@ -210,6 +212,12 @@ class SendingCore:
     def change_peer(self, peer: NetworkAddress) -> None:
         """The receiver's name has another address now; it holds for later connections."""
         self._peer = peer
+
+    def flush(self, now: float) -> list[bytes]:
+        """The datagrams of the faces that wait for others, since no more will come."""
+        if self.state is State.LIVE and self._oldest_unsent_s is not None:
+            self._oldest_unsent_s = now - self.options.latency_s
+        return self.poll(now)
 
     def close(self, now: float) -> list[bytes]:
         """End the connection; returns the last datagrams."""
@@ -306,7 +314,7 @@ class SendingCore:
         elif self.state is State.CONNECTING and self._is_late(self._connection, now):
             self._wait(now)
         elif self.state is State.LIVE and self._silence_s(now) > self._stall_s():
-            self.state = State.STALLED
+            self.state, self._stalled_bps = State.STALLED, self._heard_bps / STALL_FALL
             self._go_down()
         elif self.state is State.LIVE and now - max(self._probed_s, self._sent_s) > self._answer_s():
             self._probed_s = now  # an acknowledgement may be lost: another packet brings it again
@@ -315,7 +323,7 @@ class SendingCore:
             if now - self._probed_s > PROBE_S:
                 self._probed_s = now
                 self._connection.quic.send_ping(0)
-            second_s = SECOND_S + HANDSHAKE_BITS / bandwidth.bps
+            second_s = SECOND_S + HANDSHAKE_BITS / self._silent_bps()
             if self._silence_s(now) > second_s and (self._second is None or self._is_late(self._second, now)):
                 self._second = self._connect(now)
 
@@ -329,7 +337,11 @@ class SendingCore:
     def _stall_s(self) -> float:
         """Seconds of silence after which the link counts as stalled."""
         bandwidth = self._connection.bandwidth
-        return STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / bandwidth.steady_bps
+        return STALL_S + 8 * (bandwidth.in_flight + STALL_BYTES) / self._silent_bps()
+
+    def _silent_bps(self) -> float:
+        """What the link may carry although nothing is heard, in bits per second."""
+        return max(self._connection.bandwidth.bps, self._heard_bps / STALL_FALL)
 
     def _is_late(self, connection: _Connection, now: float) -> bool:
         """Whether a connection should have been made by now."""
@@ -340,6 +352,7 @@ class SendingCore:
         heard = self._connection.control.last_acked_s
         if heard is not None and heard > self._heard_s:
             self._heard_s, self._unheard_since_s = heard, None
+            self._heard_bps = self._connection.bandwidth.bps
         if self._unheard_since_s is None and self._connection.bandwidth.in_flight:
             self._unheard_since_s = now
         return 0.0 if self._unheard_since_s is None else now - self._unheard_since_s
@@ -361,6 +374,7 @@ class SendingCore:
                 self._oldest_unsent_s = now - self.options.latency_s if self._live.unsent else self._oldest_unsent_s
         if self.state is State.STALLED and self._silence_s(now) == 0.0:
             self.state, self._second = State.LIVE, None
+            self._connection.bandwidth.resume(self._stalled_bps, now)
 
     def _take_event(self, connection: _Connection, event: QuicEvent, now: float) -> None:
         if isinstance(event, HandshakeCompleted):
@@ -401,7 +415,7 @@ class SendingCore:
         self._older.extendleft(one for one in self._streams.values() if one is not self._live and not one.is_complete)
         self._streams.clear()
         self._heard_s, self._unheard_since_s, self._attempts = now, None, 0
-        if self._live is not None:
+        if self._live is not None and not self._live.is_complete:
             self._greet(self._live)
         else:
             self._greet_older()
@@ -413,7 +427,10 @@ class SendingCore:
         quic.send_stream_data(stream, recording.hello(self.options.token))
 
     def _greet_older(self) -> None:
-        if self._older and len(self._streams) < MAX_RECORDINGS:
+        """Say hello for the next earlier recording, if not too many are being sent. A connection carries `MAX_STREAMS`;
+        the rest is sent on another."""
+        open_streams = sum(not one.is_complete for one in self._streams.values())
+        if self._older and open_streams < MAX_RECORDINGS and len(self._streams) < MAX_STREAMS:
             self._greet(self._older.popleft())
 
     def _take_message(self, stream: int, message: Message, now: float) -> None:
@@ -438,6 +455,9 @@ class SendingCore:
             self._asked(message)
         elif isinstance(message, Bye):
             recording.take(message)
+            self._greet_older()
+            if self._older and all(one.is_complete for one in self._streams.values()):
+                self._wait(now)
 
     def _asked(self, ask: Ask) -> None:
         if ask.is_key and self._live is not None:

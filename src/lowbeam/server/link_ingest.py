@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from lowbeam.errors import LowbeamError
+from lowbeam.errors import LowbeamError, UsageError
 from lowbeam.link.messages import Ask as LinkAsk
 from lowbeam.link.messages import Hello
 from lowbeam.link.receiver import Accepted, Incoming, Item, ReceivedFace, Receiver
@@ -53,21 +53,18 @@ class LinkIngest:
         self.faces = self.failed = 0
 
     async def authorize(self, hello: Hello, address: str) -> Accepted | str:
-        """Let in the senders whose token the store knows (an `Authorize`)."""
+        """Let in the senders whose token the store knows (an `Authorize`). Raises `LowbeamError` if they have to try
+        again later: a database that is down must not end a camera."""
         if self._is_limited(address):
-            return "too many wrong tokens from this address; try again later"
-        try:
-            sender = await self._store.accounts.sender_of(hello.token)
-            if sender is None:
-                self._fail(address)
-                return "the token is unknown or was revoked"
-            name = hello.name or sender.name
-            recording = await self._store.recordings.begin(
-                sender.id, hello.key, "link", name, hello.started_ms / 1000
-            )  # fmt: skip
-        except LowbeamError as error:
-            log.error("%s", error)
-            return "the server cannot store anything now"
+            raise UsageError("too many wrong tokens came from this address")
+        sender = await self._store.accounts.sender_of(hello.token)
+        if sender is None:
+            self._fail(address)
+            return "the token is unknown or was revoked"
+        name = hello.name or sender.name
+        recording = await self._store.recordings.begin(
+            sender.id, hello.key, "link", name, hello.started_ms / 1000
+        )  # fmt: skip
         self._known[hello.key] = recording
         if (stream := self._streams.get(hello.key)) is not None:
             stream.stored = max(stream.stored, recording.stored)
@@ -136,7 +133,8 @@ class LinkIngest:
             return
         rows, memory = await self._workers.run(stream.live.id, work)
         now = time.time()
-        for (row, pixels), item in zip(rows, [i for i in items if isinstance(i, ReceivedFace)], strict=False):
+        shown = [item for item in items if isinstance(item, ReceivedFace) and item.decoded.face is not None]
+        for (row, pixels), item in zip(rows, shown, strict=False):
             stream.live.see(row.estimate, pixels, now)  # type: ignore[arg-type]  # pixels
             stream.times.append(now)
             if item.is_live:

@@ -1,0 +1,90 @@
+"""``lowbeam send`` as a user runs it: clear errors, signals, and what stays in the spool."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lowbeam.link.spool import Spool
+
+PIN = "ab" * 32
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def silent() -> int:
+    """A UDP port on which nobody answers."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", 0))
+    SILENT.append(made)
+    port: int = made.getsockname()[1]
+    return port
+
+
+SILENT: list[socket.socket] = []  # open until the end
+
+ERRORS = {
+    "no address": (["--to", "http://127.0.0.1:1"], "is not an address"),
+    "no port": (["--to", "lowbeam://127.0.0.1:99999"], "is not an address"),
+    "bad pin": (["--to", "lowbeam://127.0.0.1:1", "--pin", "abc"], "fingerprint"),
+    "bad budget": (["--to", "lowbeam://127.0.0.1:1", "--pin", PIN, "--budget", "fast"], "fast"),
+    "bad latency": (["--to", "lowbeam://127.0.0.1:1", "--pin", PIN, "--latency", "99"], "latency"),
+    "fast and loop": (["--to", "lowbeam://127.0.0.1:1", "--pin", PIN, "--fast", "--loop"], "cannot be combined"),
+    "unknown host": (["--to", "lowbeam://no-such-host.invalid:1", "--pin", PIN], "cannot be reached"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_mistake_is_one_line_and_status_2(name: str, run_cli: Run, short_clip: Path) -> None:
+    options, words = ERRORS[name]
+    done = run_cli("send", short_clip, *options, env=os.environ | {"LOWBEAM_TOKEN": "secret-token"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("lowbeam: ") and done.stderr.count("\n") == 1 and words in done.stderr
+    assert "secret-token" not in done.stderr + done.stdout
+
+
+def test_a_missing_token_is_one_line_and_status_2(run_cli: Run, short_clip: Path) -> None:
+    env = {key: value for key, value in os.environ.items() if key != "LOWBEAM_TOKEN"}
+    done = run_cli("send", short_clip, "--to", "lowbeam://127.0.0.1:1", "--pin", PIN, env=env)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--token is missing" in done.stderr
+
+
+def test_a_receiver_that_does_not_answer_is_tried_until_the_end(
+    run_cli: Run, short_clip: Path, silent: int, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    done = run_cli(
+        "send", short_clip, "--to", f"lowbeam://127.0.0.1:{silent}", "--pin", PIN, "--token", "x", "--finish", "1",
+        "--spool", spool,
+    )  # fmt: skip
+    assert done.returncode == 0 and f"the rest is in {spool}" in done.stderr + done.stdout
+    held = Spool(spool)
+    (recording,) = held.recordings()
+    assert held.count(recording.id) > 3
+    held.close()
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_and_leaves_the_faces_in_the_spool(
+    number: int, status: int, short_clip: Path, silent: int, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "lowbeam.cli", "send", short_clip, "--loop", "--token", "secret-token"]
+    command += ["--to", f"lowbeam://127.0.0.1:{silent}", "--pin", PIN, "--spool", tmp_path]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 30
+    while not (tmp_path / "spool.sqlite").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(2.5)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == status and "Traceback" not in err and "secret-token" not in out + err
+    held = Spool(tmp_path)
+    (recording,) = held.recordings()
+    assert held.count(recording.id) > 2
+    held.close()
