@@ -32,6 +32,10 @@ def _ccc(value: float) -> str:
 def _rates(found: dict[str, Any]) -> str:
     rows, below = [], []
     for one in found["real"]:
+        if "live_ccc" not in one:  # no face came
+            cells = [f"{one['kbps']:g}", f"{one['loss_percent']:g}", one["wire_kbps"], 0, one["coded"]]
+            rows.append([*cells, *["none"] * 2, *[None] * 5, "0 %", None])
+            continue
         off = found["offline"][f"{one['kbps']:g}"]
         live, own, end = (one[name]["mean"] for name in ("live_ccc", "live_ccc_own_time", "end_ccc"))
         below.append((one["kbps"], one["loss_percent"], off["mean"] - live, off["mean"] - own))
@@ -45,7 +49,7 @@ def _rates(found: dict[str, Any]) -> str:
         "kbit/s", "loss %", "on the wire, kbit/s", "faces, kbit/s", "faces", "first face, s", "delay p50 / p95, s",
         "live", "live, own time", "in the end", "offline", "offline over the link", "stored", "finish, s",
     ]  # fmt: skip
-    stored = all(one["stored_share"] == 1 and one["is_once_in_order"] for one in found["real"])
+    stored = all(one["stored_share"] == 1 and one["is_once_in_order"] for one in found["real"] if "live_ccc" in one)
     late = ", ".join(f"{_ccc(value)} at {delay} s" for delay, value in found["uncoded_late"].items())
     at_5 = [(kbps, live, own) for kbps, loss, live, own in below if loss == AIM_LOSS]
     return f"""## Rates and losses
@@ -72,7 +76,7 @@ These recordings are lively, so delay alone costs much: the readings of the unco
 
 The aim was a live CCC within {AIM_BELOW:.2f} of offline at {AIM_LOSS} % loss. It is {_missed(at_5, 1)}. Held from the
 time of each face, which leaves the delay out, it is {_missed(at_5, 2)}. {
-        "Every coded face was stored, once and in order, at every point."
+        "Every coded face was stored, once and in order, at every point where a connection was made."
         if stored
         else "Not every point stored every coded face once and in order."
     }{_missing(found)}
