@@ -217,7 +217,7 @@ Carried with a 95th percentile of at most 1 s: {carried} streams. The aim was {A
 {"reached" if carried >= AIM_STREAMS else "not reached"}.
 """
     if found["held"]:
-        text += f"\nHeld for {18 * len(found['held'])} s:\n\n{_table(heads, rows(found['held']))}\n"
+        text += f"\nHeld for {12 * len(found['held'])} s:\n\n{_table(heads, rows(found['held']))}\n"
     return text + "\n`python -m benchmarks.link.streams FOLDER`, `benchmarks/results/link-streams.json`\n"
 
 
