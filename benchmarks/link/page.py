@@ -1,11 +1,13 @@
 """Writes ``docs/link-measured.md`` from the result files: ``python -m benchmarks.link.page``."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.link.rates import LOSSES, RATES_KBPS
+from benchmarks.link.steps import BACK, DOWN_S, UP_S
 from benchmarks.link.trial import RESULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "link-measured.md"
@@ -127,12 +129,15 @@ def _steps(found: dict[str, Any]) -> str:
     rows = [
         [
             f"{one['loss_percent']:g}", one["budget_before_bps"], one["budget_low_bps"], one["fits_after_s"],
-            one["back_after_s"], one["longest_queue_s"], one["longest_live_delay_s"],
+            _first(one["seen"], 0.0, most=1000 * found["kbps"][1]), one["back_after_s"],
+            _first(one["seen"], UP_S - DOWN_S, least=BACK * 1000 * found["kbps"][2]), one["longest_queue_s"],
+            one["longest_live_delay_s"],
         ]
         for one in found["trials"]
     ]  # fmt: skip
     heads = [
-        "loss %", "budget before, bit/s", "budget at the low rate, bit/s", "fits after, s", "back after, s",
+        "loss %", "budget before, bit/s", "budget at the low rate, bit/s", "fits after, s",
+        "budget within the low rate after, s", "back after, s", "budget at 80 % of the high rate after, s",
         "longest queue, s", "longest delay of a face, s",
     ]  # fmt: skip
     fits = sum(one["fits_after_s"] is not None and one["fits_after_s"] <= AIM_FIT_S for one in found["trials"])
@@ -150,6 +155,12 @@ The aims were {AIM_FIT_S:g} s and {AIM_BACK_S:g} s: reached in {fits} and {back}
 
 `python -m benchmarks.link.steps FOLDER`, `benchmarks/results/link-steps.json`
 """
+
+
+def _first(seen: list[list[float]], since_s: float, most: float = math.inf, least: float = 0.0) -> float | None:
+    """Seconds from `since_s` until the budget is between `least` and `most`."""
+    found = [row[0] - since_s for row in seen if row[0] >= since_s and least <= row[1] <= most]
+    return round(found[0], 1) if found else None
 
 
 def _cuts(found: dict[str, Any]) -> str:
