@@ -5,6 +5,7 @@ and all packets to the server vanish. Writes ``benchmarks/results/link-cuts.json
 """
 
 import argparse
+import json
 import threading
 import time
 from pathlib import Path
@@ -14,10 +15,10 @@ import numpy as np
 
 from benchmarks.link.material import FPS, real, repeated
 from benchmarks.link.network import Network
-from benchmarks.link.trial import at_once, is_once_in_order, run_trial, save_results
+from benchmarks.link.trial import RESULTS, at_once, is_once_in_order, run_trial, save_results
 
 KBPS, LOSS = 4.0, 20.0
-REPEATS = 2
+REPEATS = 1
 FIRST_S = 20.0  # before the first cut
 CUT_S, BETWEEN_S = (1.0, 60.0), (5.0, 15.0)  # lengths of cuts, even in their logarithm, and of the time between them
 FINISH_S = 90.0
@@ -64,7 +65,15 @@ def main() -> None:
     material = real(given.folder)
     clip, duration_s = str(repeated(material, REPEATS)), REPEATS * (material.time_s[-1] + 1 / FPS)
     points = [{"clip": clip, "duration_s": duration_s, "seed": seed} for seed in given.seeds]
-    at_once(trial, points, lambda rows: save_results("link-cuts", {"kbps": KBPS, "loss_percent": LOSS, "trials": rows}))
+
+    def save(found: list[dict[str, Any]]) -> None:
+        kept = RESULTS / "link-cuts.json"
+        known = json.loads(kept.read_text())["trials"] if kept.exists() else []
+        others = [one for one in known if one["seed"] not in given.seeds]
+        rows = sorted([*others, *found], key=lambda one: int(one["seed"]))
+        save_results("link-cuts", {"kbps": KBPS, "loss_percent": LOSS, "trials": rows})
+
+    at_once(trial, points, save)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ FIRST_BPS = 64_000.0
 QUEUE_BYTES = 8000  # of packets that wait; of more, packets are dropped
 
 
+def _some(percent: float) -> str:
+    """nft's condition for this share of the packets."""
+    return "" if percent >= 100 else f"numgen random mod 1000 < {round(10 * percent)} "
+
+
 def _run(*command: str, check: bool = True, given: str | None = None) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, input=given)
     if check and done.returncode:
@@ -45,7 +50,7 @@ class Network:
         """Lose this share of the packets to the server."""
         rules = "flush ruleset\n"
         if percent:
-            drop = f"iif lbs meta l4proto udp numgen random mod 1000 < {round(10 * percent)} drop"
+            drop = f"iif lbs meta l4proto udp {_some(percent)}drop"
             rules += f"table inet loss {{\nchain in {{\ntype filter hook prerouting priority raw;\n{drop}\n}}\n}}\n"
         _run(*self.inside(self.server, "nft", "-f", "-"), given=rules)
 

@@ -1,11 +1,13 @@
 """Writes ``docs/link-measured.md`` from the result files: ``python -m benchmarks.link.page``."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.link.rates import LOSSES, RATES_KBPS
+from benchmarks.link.steps import BACK, DOWN_S, UP_S
 from benchmarks.link.trial import RESULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "link-measured.md"
@@ -32,6 +34,10 @@ def _ccc(value: float) -> str:
 def _rates(found: dict[str, Any]) -> str:
     rows, below = [], []
     for one in found["real"]:
+        if "live_ccc" not in one:  # no face came
+            cells = [f"{one['kbps']:g}", f"{one['loss_percent']:g}", one["wire_kbps"], 0, one["coded"]]
+            rows.append([*cells, *["none"] * 2, *[None] * 5, "0 %", None])
+            continue
         off = found["offline"][f"{one['kbps']:g}"]
         live, own, end = (one[name]["mean"] for name in ("live_ccc", "live_ccc_own_time", "end_ccc"))
         below.append((one["kbps"], one["loss_percent"], off["mean"] - live, off["mean"] - own))
@@ -45,7 +51,7 @@ def _rates(found: dict[str, Any]) -> str:
         "kbit/s", "loss %", "on the wire, kbit/s", "faces, kbit/s", "faces", "first face, s", "delay p50 / p95, s",
         "live", "live, own time", "in the end", "offline", "offline over the link", "stored", "finish, s",
     ]  # fmt: skip
-    stored = all(one["stored_share"] == 1 and one["is_once_in_order"] for one in found["real"])
+    stored = all(one["stored_share"] == 1 and one["is_once_in_order"] for one in found["real"] if "live_ccc" in one)
     late = ", ".join(f"{_ccc(value)} at {delay} s" for delay, value in found["uncoded_late"].items())
     at_5 = [(kbps, live, own) for kbps, loss, live, own in below if loss == AIM_LOSS]
     return f"""## Rates and losses
@@ -72,7 +78,7 @@ These recordings are lively, so delay alone costs much: the readings of the unco
 
 The aim was a live CCC within {AIM_BELOW:.2f} of offline at {AIM_LOSS} % loss. It is {_missed(at_5, 1)}. Held from the
 time of each face, which leaves the delay out, it is {_missed(at_5, 2)}. {
-        "Every coded face was stored, once and in order, at every point."
+        "Every coded face was stored, once and in order, at every point where a connection was made."
         if stored
         else "Not every point stored every coded face once and in order."
     }{_missing(found)}
@@ -123,12 +129,15 @@ def _steps(found: dict[str, Any]) -> str:
     rows = [
         [
             f"{one['loss_percent']:g}", one["budget_before_bps"], one["budget_low_bps"], one["fits_after_s"],
-            one["back_after_s"], one["longest_queue_s"], one["longest_live_delay_s"],
+            _first(one["seen"], 0.0, most=1000 * found["kbps"][1]), one["back_after_s"],
+            _first(one["seen"], UP_S - DOWN_S, least=BACK * 1000 * found["kbps"][2]), one["longest_queue_s"],
+            one["longest_live_delay_s"],
         ]
         for one in found["trials"]
     ]  # fmt: skip
     heads = [
-        "loss %", "budget before, bit/s", "budget at the low rate, bit/s", "fits after, s", "back after, s",
+        "loss %", "budget before, bit/s", "budget at the low rate, bit/s", "fits after, s",
+        "budget within the low rate after, s", "back after, s", "budget at 80 % of the high rate after, s",
         "longest queue, s", "longest delay of a face, s",
     ]  # fmt: skip
     fits = sum(one["fits_after_s"] is not None and one["fits_after_s"] <= AIM_FIT_S for one in found["trials"])
@@ -146,6 +155,12 @@ The aims were {AIM_FIT_S:g} s and {AIM_BACK_S:g} s: reached in {fits} and {back}
 
 `python -m benchmarks.link.steps FOLDER`, `benchmarks/results/link-steps.json`
 """
+
+
+def _first(seen: list[list[float]], since_s: float, most: float = math.inf, least: float = 0.0) -> float | None:
+    """Seconds from `since_s` until the budget is between `least` and `most`."""
+    found = [row[0] - since_s for row in seen if row[0] >= since_s and least <= row[1] <= most]
+    return round(found[0], 1) if found else None
 
 
 def _cuts(found: dict[str, Any]) -> str:
@@ -213,7 +228,7 @@ Carried with a 95th percentile of at most 1 s: {carried} streams. The aim was {A
 {"reached" if carried >= AIM_STREAMS else "not reached"}.
 """
     if found["held"]:
-        text += f"\nHeld for {18 * len(found['held'])} s:\n\n{_table(heads, rows(found['held']))}\n"
+        text += f"\nHeld for {12 * len(found['held'])} s:\n\n{_table(heads, rows(found['held']))}\n"
     return text + "\n`python -m benchmarks.link.streams FOLDER`, `benchmarks/results/link-streams.json`\n"
 
 

@@ -38,9 +38,10 @@ async def receive(folder: Path, host: str) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await task
     names = ("time_s", "arrived_s", "number", "face", "bytes", "is_final", "is_live")
-    columns = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = {name: np.array([row[index] for row in rows]) for index, name in enumerate(names)}
     side = np.array([len(one) for one in pixels])
-    np.savez(folder / "faces.npz", **columns, side=side, pixels=np.concatenate([one.ravel() for one in pixels]))
+    joined = np.concatenate([np.empty(0, np.uint8), *(one.ravel() for one in pixels)])
+    np.savez(folder / "faces.npz", **columns, side=side, pixels=joined)
 
 
 async def _take(receiver: Receiver, rows: list, pixels: list) -> None:

@@ -40,7 +40,7 @@ from lowbeam.pipeline.sources import find_faces
 POINT = OperatingPoint("hevc", 3, 27, 5.0)
 FACES_S = 30.0  # of the clip that every sender repeats
 LATENCY_S = 0.0
-SETTLE_S, MEASURE_S = 12.0, 18.0
+SETTLE_S, MEASURE_S = 6.0, 12.0
 MOST_AGE_S = 1.0
 FULL = 0.97  # of a core
 PORT = 7555

@@ -75,6 +75,12 @@ def at_once(work: Callable[..., dict[str, Any]], points: list[dict[str, Any]], s
 
 def summary(told: dict[str, Any], faces: dict[str, np.ndarray], material: Material) -> dict[str, Any]:
     """The figures of a trial."""
+    if not len(faces["number"]):
+        return {
+            "coded": told["coded"], "held_back": told["held_back"], "stored_share": 0.0, "is_stored": False,
+            "wire_kbps": round(_wire_bps(told) / 1000, 3), "states": sorted({one["state"] for one in told["seen"]}),
+            "sender_bytes": told["wire_bytes"], "interface_bytes": told["interface_bytes"],
+        }  # fmt: skip
     late_s = told["begun_utc"] - told["started_utc"]  # of the player behind the recording's clock
     arrived_s = faces["arrived_s"] - late_s
     final = faces["number"][faces["is_final"]]
