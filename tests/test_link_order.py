@@ -1,4 +1,4 @@
-"""The order of received faces: whatever the network does, every face is final once, and looks as if nothing was lost."""
+"""The order of received faces: whatever the network does, every face is final once, as if nothing was lost."""
 
 import numpy as np
 import pytest
