@@ -5,10 +5,10 @@ import random
 from dataclasses import dataclass, field
 
 import numpy as np
+from aioquic.buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import pull_quic_header
-from aioquic.buffer import Buffer
 
 from lowbeam.codec import CodedFace, TrackHeader
 from lowbeam.codec.cues import BoxCue

@@ -97,7 +97,7 @@ def check(camera: Camera, server: Server) -> None:
     assert all(one is not None for one in plain.values())
 
 
-@pytest.mark.parametrize("loss, seed", [(0.0, 0), (0.2, 1), (0.2, 2)])
+@pytest.mark.parametrize(("loss", "seed"), [(0.0, 0), (0.2, 1), (0.2, 2)])
 def test_every_face_is_stored_once_over_a_lossy_line_that_reorders(start: Start, loss: float, seed: int) -> None:
     camera, line, server = start(loss=loss, seed=seed, jitter_s=0.15, copies=0.1, bps=16_000)
     camera.film(20)
@@ -111,7 +111,8 @@ def test_without_loss_faces_arrive_soon_after_they_are_made(start: Start) -> Non
     line.run_until(State.LIVE)
     camera.film(10)
     delays = [now - camera.added[number].coded.time_ms / 1000 for now, number in server.live]
-    assert len(delays) > 30 and sorted(delays)[len(delays) // 2] < 0.5
+    assert len(delays) > 30
+    assert sorted(delays)[len(delays) // 2] < 0.5
 
 
 @pytest.mark.parametrize("repair", [Repair.RESEND, Repair.KEY])
@@ -131,7 +132,8 @@ def test_a_cut_of_a_minute_is_filled_in(start: Start) -> None:
     assert line.core.state is State.LIVE
     line.is_cut = True
     camera.film(60)
-    assert line.core.state is State.STALLED and line.core.behind > 200
+    assert line.core.state is State.STALLED
+    assert line.core.behind > 200
     line.is_cut = False
     camera.film(4)
     line.run_until(State.LIVE, 20)
@@ -167,7 +169,8 @@ def test_a_sender_that_restarts_sends_what_its_spool_holds(start: Start, tmp_pat
     line2.now = line.now
     again.film(4)
     line2.finish()
-    assert server.doubled == 0 and len(server.stored) == 2
+    assert server.doubled == 0
+    assert len(server.stored) == 2
     counts = sorted(len(one) for one in server.stored.values())
     assert counts == sorted([len(camera.added), len(again.added)])
 
@@ -193,7 +196,8 @@ def test_no_queue_grows_while_the_link_is_choked(start: Start) -> None:
     for _ in range(18):
         camera.film(10)
         waits.append((len(camera._recording.unsent), len(camera._recording._out), line.core.estimate().in_flight))
-    assert max(one[0] for one in waits) < 40 and max(one[1] for one in waits) < 200
+    assert max(one[0] for one in waits) < 40
+    assert max(one[1] for one in waits) < 200
     assert max(one[2] for one in waits) < 8000
     line.bps = 16_000
     line.run(30)
@@ -203,7 +207,7 @@ def test_no_queue_grows_while_the_link_is_choked(start: Start) -> None:
 
 
 def test_states_follow_the_line(start: Start) -> None:
-    camera, line, server = start(bps=16_000)
+    camera, line, _server = start(bps=16_000)
     assert line.core.state is State.CONNECTING
     line.run_until(State.LIVE)
     camera.film(3)
@@ -216,20 +220,25 @@ def test_states_follow_the_line(start: Start) -> None:
     assert line.core.state is State.WAITING
     line.run_until(State.LIVE, 30)
     line.core.close(line.now)
-    assert line.core.state is State.CLOSED and line.core.poll(line.now) == []
+    assert line.core.state is State.CLOSED
+    assert line.core.poll(line.now) == []
 
 
 def test_a_wrong_pin_is_refused_before_the_token_is_sent(start: Start) -> None:
-    camera, line, server = start(pin="0" * 64)
+    _camera, line, server = start(pin="0" * 64)
     line.run_until(State.REFUSED)
     line.run(5)
-    assert server.tokens == [] and "--pin" in line.core.why and "\n" not in line.core.why
+    assert server.tokens == []
+    assert "--pin" in line.core.why
+    assert "\n" not in line.core.why
 
 
 def test_a_wrong_token_is_refused_in_one_line(start: Start) -> None:
-    camera, line, server = start(token="wrong")
+    _camera, line, _server = start(token="wrong")
     line.run_until(State.REFUSED)
-    assert "the token is unknown" in line.core.why and "\n" not in line.core.why and "wrong" not in line.core.why
+    assert "the token is unknown" in line.core.why
+    assert "\n" not in line.core.why
+    assert "wrong" not in line.core.why
 
 
 def test_the_token_is_in_no_text_and_not_readable_on_the_line(start: Start, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""The order of received faces: whatever the network does, every face is final once, and looks as if nothing was lost."""
+"""The order of received faces: whatever the network does, every face is final once, as if nothing had been lost."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,8 @@ def recording(hr_faces: Faces) -> Recording:
     order, plain = FaceOrder(), []
     for number in range(len(rows)):
         plain += order.add(received(rows, headers, number))
-    assert [one.number for one in plain] == list(range(30)) and all(one.is_final for one in plain)
+    assert [one.number for one in plain] == list(range(30))
+    assert all(one.is_final for one in plain)
     assert all(one.face is not None for one in plain)
     return rows, headers, [one.face for one in plain]
 
@@ -57,7 +58,8 @@ def test_any_order_with_copies_ends_in_every_face_once(
         if place < len(again):
             found += faces.add(received(rows, headers, again[place]))
     check(found, recording)
-    assert faces.next == 30 and not faces.held
+    assert faces.next == 30
+    assert not faces.held
 
 
 @settings(max_examples=25)
@@ -68,7 +70,8 @@ def test_lost_faces_that_are_filled_in_later_leave_no_trace(recording: Recording
     for number in sorted(set(range(30)) - lost):
         found += faces.add(received(rows, headers, number))
     for one in found:  # a provisional face has an unbroken chain to a key face, so it is exact too
-        assert one.face is not None and np.array_equal(one.face.pixels, plain[one.number].pixels)
+        assert one.face is not None
+        assert np.array_equal(one.face.pixels, plain[one.number].pixels)
     for number in sorted(lost):
         found += faces.add(received(rows, headers, number))
     check(found, recording)
@@ -84,7 +87,8 @@ def test_a_face_after_a_gap_is_shown_only_from_a_key_face_on(recording: Recordin
         shown += faces.add(received(rows, headers, number))
     assert not any(one.is_final for one in shown)
     keys = [face.number for face in rows if face.is_key and face.number >= 6]
-    assert shown and min(one.number for one in shown) == keys[0]
+    assert shown
+    assert min(one.number for one in shown) == keys[0]
 
 
 @settings(max_examples=25)
@@ -104,7 +108,9 @@ def test_faces_that_are_given_up_do_not_hold_up_later_ones(
         if number not in gone:
             found += faces.add(received(rows, headers, number))
     final = [one.number for one in found if one.is_final]
-    assert len(final) == len(set(final)) and faces.next == 30 and not faces.held
+    assert len(final) == len(set(final))
+    assert faces.next == 30
+    assert not faces.held
     broken: dict[int, bool] = {}
     expected = []
     for face in rows:
@@ -134,13 +140,13 @@ def test_a_receiver_that_restarts_continues_from_the_key_faces_before(recording:
 def test_a_sender_cannot_make_the_receiver_hold_more_than_its_limit(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, headers, _ = recording
+    _rows, _headers, _ = recording
     monkeypatch.setattr(order_module, "MAX_HELD", 5)
     faces = FaceOrder()
-    with pytest.raises(StreamError, match="wait"):
+    with pytest.raises(StreamError, match="wait"):  # noqa: PT012
         for number in range(1, 30, 2):
             faces.add(ReceivedRecord(FaceRecord(number, number - 1, 0, False, 0, 0, None, b"x"), None))
-    with pytest.raises(StreamError, match="gave up"):
+    with pytest.raises(StreamError, match="gave up"):  # noqa: PT012
         for start in range(10):
             FaceOrder.skip(faces, 10**7 * (start + 1), 10**7 * (start + 1) + 400_000)
 

@@ -123,7 +123,8 @@ async def film_and_check(listening: Listening, faces: Faces, seconds: float = 1.
         assert await in_thread(filming.sender.finish, 10.0)
     finally:
         await in_thread(filming.sender.close)
-    assert sorted(listening.final[known:]) == list(range(filming.coded)) and filming.coded > 3
+    assert sorted(listening.final[known:]) == list(range(filming.coded))
+    assert filming.coded > 3
     await asyncio.sleep(0.1)
     done = [one for one in listening.recordings.values() if one.is_complete]
     assert done
@@ -138,7 +139,8 @@ async def test_faces_arrive_live_and_all_are_stored_in_the_end(listening: Listen
         assert any(one.is_live for one in listening.faces)
         assert await in_thread(filming.sender.finish, 15.0)
         await in_thread(filming.sender.close)
-    assert sorted(listening.final) == list(range(filming.coded)) and filming.coded > 3
+    assert sorted(listening.final) == list(range(filming.coded))
+    assert filming.coded > 3
 
 
 async def test_a_sender_goes_on_after_its_address_has_changed(listening: Listening, hr_faces: Faces) -> None:
@@ -234,7 +236,8 @@ async def test_a_wrong_token_ends_the_sender_with_one_line(listening: Listening,
     with pytest.raises(OutputError, match="the token is unknown") as error:
         await in_thread(filming.sender.finish, 10.0)
     await in_thread(filming.sender.close)
-    assert "wrong-secret" not in str(error.value) and "\n" not in str(error.value)
+    assert "wrong-secret" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 async def test_a_store_that_is_down_makes_the_sender_try_again(listening: Listening, hr_faces: Faces) -> None:

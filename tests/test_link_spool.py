@@ -48,7 +48,8 @@ def test_what_was_added_comes_back_after_kill_9(tmp_path: Path) -> None:
     added = 200 + len(process.communicate()[0].splitlines())
     spool = Spool(tmp_path)
     (found,) = spool.recordings()
-    assert found.name == "camera" and spool.headers(found.id) == {0: HEADER}
+    assert found.name == "camera"
+    assert spool.headers(found.id) == {0: HEADER}
     assert spool.count(found.id) >= added
     rows = spool.faces(found.id, 0, added)
     assert rows == [face(number, is_key=number % 10 == 0) for number in range(added)]
@@ -60,7 +61,8 @@ def test_the_oldest_groups_are_dropped_beyond_the_size(tmp_path: Path) -> None:
     for number in range(100):
         spool.add(recording, face(number, is_key=number % 10 == 0))
     first = spool.first(recording)
-    assert first == 60 and spool.count(recording) == 100
+    assert first == 60
+    assert spool.count(recording) == 100
     assert [one.number for one in spool.faces(recording, 0, 1000)] == list(range(60, 100))
     assert spool.faces(recording, 0, 1)[0].is_key
     assert (tmp_path / FILE_NAME).stat().st_size < 100_000
@@ -82,7 +84,8 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path, content: bytes) -> Non
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(OutputError) as error:
         Spool(tmp_path)
-    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_a_full_disk_is_an_output_error_when_a_face_is_added(tmp_path: Path) -> 
     spool = Spool(tmp_path)
     recording = spool.begin("camera").id
     limit_pages(spool)
-    with pytest.raises(OutputError, match="cannot be written: .*full"):
+    with pytest.raises(OutputError, match=r"cannot be written: .*full"):  # noqa: PT012
         for number in range(1000):
             spool.add(recording, face(number, size=1000))
 
@@ -129,7 +132,7 @@ def test_with_a_full_disk_faces_go_on_live_with_one_warning(tmp_path: Path, capl
     for number in range(50):
         coded = CodedFace(bytes(800), 40 * number, number == 0)
         sender.add(coded, 0, HEADER, None, is_up=number < 40)
-        data, numbers = sender.datagram(1100)
+        _data, numbers = sender.datagram(1100)
         assert numbers == ([number] if number < 40 else [])
         sender.delivered(numbers)
     assert len([one for one in caplog.records if one.levelname == "WARNING"]) == 1
@@ -147,7 +150,8 @@ def test_faces_that_the_spool_dropped_are_given_up() -> None:
     for number in range(100):
         sender.add(CodedFace(bytes(50), 40 * number, number % 10 == 0), 0, HEADER, None, is_up=False)
     message = sender.fill(2000)
-    assert message is not None and list(MessageReader().take(message)) == [Gone(0, 59)]
+    assert message is not None
+    assert list(MessageReader().take(message)) == [Gone(0, 59)]
     assert sender.behind == 40
 
 
@@ -159,4 +163,5 @@ def test_times_of_several_tracks_never_go_back() -> None:
         sender.add(CodedFace(b"x", time_ms, number < 2), number % 2, HEADER, None, is_up=True)
     sender.datagram(1100)
     times = [one.time_ms for one in spool.faces(sender.recording.id, 0, 10)]
-    assert times == sorted(times) and len(set(times[::2])) == 3
+    assert times == sorted(times)
+    assert len(set(times[::2])) == 3

@@ -45,14 +45,18 @@ def test_a_mistake_is_one_line_and_status_2(name: str, run_cli: Run, short_clip:
     options, words = ERRORS[name]
     done = run_cli("send", short_clip, *options, env=os.environ | {"LOWBEAM_TOKEN": "secret-token"})
     assert done.returncode == 2
-    assert done.stderr.startswith("lowbeam: ") and done.stderr.count("\n") == 1 and words in done.stderr
+    assert done.stderr.startswith("lowbeam: ")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
     assert "secret-token" not in done.stderr + done.stdout
 
 
 def test_a_missing_token_is_one_line_and_status_2(run_cli: Run, short_clip: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key != "LOWBEAM_TOKEN"}
     done = run_cli("send", short_clip, "--to", "lowbeam://127.0.0.1:1", "--pin", PIN, env=env)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--token is missing" in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--token is missing" in done.stderr
 
 
 def test_a_receiver_that_does_not_answer_is_tried_until_the_end(
@@ -63,14 +67,15 @@ def test_a_receiver_that_does_not_answer_is_tried_until_the_end(
         "send", short_clip, "--to", f"lowbeam://127.0.0.1:{silent}", "--pin", PIN, "--token", "x", "--finish", "1",
         "--spool", spool,
     )  # fmt: skip
-    assert done.returncode == 0 and f"the rest is in {spool}" in done.stderr + done.stdout
+    assert done.returncode == 0
+    assert f"the rest is in {spool}" in done.stderr + done.stdout
     held = Spool(spool)
     (recording,) = held.recordings()
     assert held.count(recording.id) > 3
     held.close()
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_and_leaves_the_faces_in_the_spool(
     number: int, status: int, short_clip: Path, silent: int, tmp_path: Path
 ) -> None:
@@ -83,7 +88,9 @@ def test_a_signal_ends_it_and_leaves_the_faces_in_the_spool(
     time.sleep(2.5)
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
-    assert process.returncode == status and "Traceback" not in err and "secret-token" not in out + err
+    assert process.returncode == status
+    assert "Traceback" not in err
+    assert "secret-token" not in out + err
     held = Spool(tmp_path)
     (recording,) = held.recordings()
     assert held.count(recording.id) > 2

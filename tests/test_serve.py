@@ -108,7 +108,8 @@ def test_a_recording_sent_fast_is_stored_whole_and_in_order(program: Program) ->
     program.send("--fast", "--budget", "8kbps")
     assert "not confirmed" not in program.wait_sent()
     program.check(1)
-    assert program.server is not None and len(program.rows()) > 5
+    assert program.server is not None
+    assert len(program.rows()) > 5
     program.kill(program.server, signal.SIGTERM)
     assert program.server.returncode in (0, 143)
 

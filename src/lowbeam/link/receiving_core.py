@@ -12,7 +12,16 @@ from aioquic.quic.events import DatagramFrameReceived, HandshakeCompleted, QuicE
 
 from lowbeam.errors import StreamError
 from lowbeam.link.messages import (
-    MAX_MESSAGE, Bye, Fill, Gone, Hello, Message, MessageReader, Refused, Report, write_message,
+    MAX_MESSAGE,
+    Bye,
+    Fill,
+    Gone,
+    Hello,
+    Message,
+    MessageReader,
+    Refused,
+    Report,
+    write_message,
 )  # fmt: skip
 from lowbeam.link.quic import be_patient
 from lowbeam.link.records import ReceivedRecord, read_records
