@@ -133,7 +133,7 @@ def send(
         ):  # fmt: skip
             coded, duration_s = _send_frames(sender, policy, looks, _Player(source, loop, fast), faces, most)
             is_stored = sender.finish(finish_s)
-            return Sent(coded, duration_s, sender.core.wire_bytes, is_stored, policy.held_back)
+        return Sent(coded, duration_s, sender.core.wire_bytes, is_stored, policy.held_back)
     finally:
         held.close()
 

@@ -101,8 +101,8 @@ class FaceOrder:
         self._final, self._live = _Branch(), _Branch()
 
     def _is_settled(self, face: FaceRecord) -> bool:
-        """Whether the face is of no use: decoded for good, given up, or before the first key face that is at hand.
-        Faces that are stored are of use while they lead a new decoder up to the first that is not."""
+        """Whether the face is of no use: decoded for good, given up, or before the first key face at hand. Faces
+        that are stored are of use while they lead a new decoder up to the first that is not."""
         if face.number >= self.next:
             return False
         track = self._track(face)

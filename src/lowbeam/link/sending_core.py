@@ -224,7 +224,9 @@ class SendingCore:
         if self.state is not State.REFUSED:
             self.state = State.CLOSED
         self._connection.quic.close()
-        return [data for data, _ in self._connection.quic.datagrams_to_send(now)]
+        last = [data for data, _ in self._connection.quic.datagrams_to_send(now)]
+        self.wire_bytes += sum(28 + len(data) for data in last)
+        return last
 
     def next_time(self, now: float) -> float:
         """When `poll` is to be called at the latest."""
