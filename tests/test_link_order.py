@@ -143,10 +143,10 @@ def test_a_sender_cannot_make_the_receiver_hold_more_than_its_limit(
     _rows, _headers, _ = recording
     monkeypatch.setattr(order_module, "MAX_HELD", 5)
     faces = FaceOrder()
-    with pytest.raises(StreamError, match="wait"):  # noqa: PT012
+    with pytest.raises(StreamError, match="wait"):
         for number in range(1, 30, 2):
             faces.add(ReceivedRecord(FaceRecord(number, number - 1, 0, False, 0, 0, None, b"x"), None))
-    with pytest.raises(StreamError, match="gave up"):  # noqa: PT012
+    with pytest.raises(StreamError, match="gave up"):
         for start in range(10):
             FaceOrder.skip(faces, 10**7 * (start + 1), 10**7 * (start + 1) + 400_000)
 

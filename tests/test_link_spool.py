@@ -119,7 +119,7 @@ def test_a_full_disk_is_an_output_error_when_a_face_is_added(tmp_path: Path) -> 
     spool = Spool(tmp_path)
     recording = spool.begin("camera").id
     limit_pages(spool)
-    with pytest.raises(OutputError, match=r"cannot be written: .*full"):  # noqa: PT012
+    with pytest.raises(OutputError, match=r"cannot be written: .*full"):
         for number in range(1000):
             spool.add(recording, face(number, size=1000))
 
