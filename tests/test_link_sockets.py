@@ -100,7 +100,7 @@ class Filming:
                 pixels = self._faces[round(self._time_s * 25) % len(self._faces)]
                 self.coded += self.sender.send([Face(self._time_s, 0, Box(10.0, 10.0, 80.0), pixels)])
 
-    def wait(self, state: State, most_s: float = 10.0) -> None:
+    def wait(self, state: State, most_s: float = 20.0) -> None:
         import time
 
         until = time.monotonic() + most_s

@@ -25,7 +25,8 @@ IDLE_S = 180.0  # seconds without a packet after which a connection ends
 MAX_DATAGRAM = 1200  # bytes of a QUIC packet, the smallest that QUIC allows
 # Half of the time after which the first packets are sent again. They have 1200 bytes, ten seconds at 1 kbit/s. The
 # receiver is patient, since it answers at once when the sender's first packet comes again.
-SENDER_RTT_S, RECEIVER_RTT_S = 1.0, 8.0
+FIRST_BITS = 10_000  # of the sender's first packet; it is sent again after twice its time on the link
+RECEIVER_RTT_S = 8.0
 CERTIFICATE_DAYS = 3650
 
 
@@ -51,17 +52,15 @@ def parse_address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def sender_connection(
-    address: Address, pin: str | None, ticket: SessionTicket | None, patience: float = 1.0
-) -> QuicConnection:
-    """The sender's side of a connection, which sends its first packet again after 2 · `patience` seconds. With a `pin`
-    the certificate is checked by its fingerprint, after the handshake (`matches_pin`); otherwise by the authorities
-    that certifi lists."""
+def sender_connection(address: Address, pin: str | None, ticket: SessionTicket | None, bps: float) -> QuicConnection:
+    """The sender's side of a connection, over a link of about `bps` bits per second. With a `pin` the certificate
+    is checked by its fingerprint, after the handshake (`matches_pin`); otherwise by the authorities that certifi
+    lists."""
     configuration = QuicConfiguration(
         is_client=True, alpn_protocols=[ALPN], congestion_control_algorithm=congestion.NAME,
         connection_id_length=CONNECTION_ID_BYTES, idle_timeout=IDLE_S, max_datagram_size=MAX_DATAGRAM,
         max_datagram_frame_size=MAX_DATAGRAM, server_name=address.host, session_ticket=ticket,
-        initial_rtt=patience * SENDER_RTT_S, verify_mode=None if pin is None else ssl.CERT_NONE,
+        initial_rtt=FIRST_BITS / bps, verify_mode=None if pin is None else ssl.CERT_NONE,
     )  # fmt: skip
     return QuicConnection(configuration=configuration)
 

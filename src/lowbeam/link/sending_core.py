@@ -37,7 +37,7 @@ PROBE_S = 1.5  # between packets that test a stalled connection
 SECOND_S = 10.0  # of a stall, after which another connection is tried beside it
 ATTEMPT_S = 20.0  # that a connection may take to be made
 HANDSHAKE_BITS = 30_000  # of a handshake, in the worst case
-MAX_PATIENCE = 3  # doublings
+SLOWEST_BPS = 500.0  # that a link is taken to carry while it is not connected
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between attempts
 ACK_S = 0.3  # that acknowledgements wait for a face to travel with
 REPORT_S = 5.0  # between reports, at REPORT_BPS or more
@@ -81,11 +81,9 @@ class _Connection:
     """A QUIC connection with its congestion control and the messages of its streams."""
 
     def __init__(
-        self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float, start_bps: float,
-        attempt: int,
-    ) -> None:  # fmt: skip
-        patience = 2.0 ** min(attempt, MAX_PATIENCE)
-        self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, patience)
+        self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float, start_bps: float
+    ) -> None:
+        self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, start_bps)
         self.control: LinkCongestionControl = last_made()
         self.control.bandwidth = BandwidthEstimate(start_bps)
         self.begun_s = now
@@ -126,6 +124,7 @@ class SendingCore:
         self._retry_s = 0.0
         self._heard_s = self._probed_s = self._reported_s = self._sent_s = now
         self._heard_bps = self._stalled_bps = self._start_bps
+        self._received_s = now
         self._unheard_since_s: float | None = None
         self._oldest_unsent_s: float | None = None
         self._ack_due_s: float | None = None
@@ -198,6 +197,7 @@ class SendingCore:
 
     def receive(self, data: bytes, now: float) -> None:
         """A datagram came from the receiver."""
+        self._received_s = now
         for connection in (self._connection, self._second):
             if connection is not None:
                 connection.quic.receive_datagram(data, self._peer, now)
@@ -287,7 +287,7 @@ class SendingCore:
         return self._connection.is_ready
 
     def _connect(self, now: float) -> _Connection:
-        return _Connection(self.options, self._peer, self._ticket, now, self._start_bps, self._attempts)
+        return _Connection(self.options, self._peer, self._ticket, now, self._start_bps)
 
     def _wait(self, now: float) -> None:
         """Give up the connection, and try again after a while."""
@@ -314,6 +314,7 @@ class SendingCore:
             self.state, self._connection = State.CONNECTING, self._connect(now)
             self._unheard_since_s = None
         elif self.state is State.CONNECTING and self._is_late(self._connection, now):
+            self._start_bps = max(SLOWEST_BPS, self._start_bps / 2)  # perhaps the link is that slow
             self._wait(now)
         elif self.state is State.LIVE and self._silence_s(now) > self._stall_s():
             self.state, self._stalled_bps = State.STALLED, self._heard_bps / STALL_FALL
@@ -346,8 +347,9 @@ class SendingCore:
         return max(self._connection.bandwidth.bps, self._heard_bps / STALL_FALL)
 
     def _is_late(self, connection: _Connection, now: float) -> bool:
-        """Whether a connection should have been made by now."""
-        return now - connection.begun_s > ATTEMPT_S + HANDSHAKE_BITS / connection.bandwidth.bps
+        """Whether a connection should have been made by now, if nothing came from the receiver lately."""
+        last_s = max(connection.begun_s, self._received_s)
+        return now - last_s > ATTEMPT_S + HANDSHAKE_BITS / max(connection.bandwidth.bps, SLOWEST_BPS)
 
     def _silence_s(self, now: float) -> float:
         """Seconds since something was sent that nothing has acknowledged, nor anything after it."""
