@@ -40,7 +40,9 @@ def send(
         str,
         typer.Option("--budget", "--max-budget", help="bit rate such as 3kbps, at most; auto: what the link carries"),
     ] = "auto",
-    latency: Annotated[float, typer.Option(help="seconds that a face may wait to share a packet with others")] = 0.2,
+    latency: Annotated[
+        float, typer.Option(help="seconds that a face may wait, while the link is busy, to share a packet with others")
+    ] = 0.2,
     spool: Annotated[
         str | None, typer.Option(help="folder for faces that are not stored yet [default: memory]")
     ] = None,
