@@ -188,6 +188,13 @@ class Receiver:
             recording.order.close()
             self.recordings.pop(recording.key, None)
 
+    def drop(self, recording: Incoming, why: str) -> None:
+        """Close the connection of a recording and forget what waits for it: its sender sends again what is not
+        stored."""
+        if recording._protocol is not None:
+            recording._protocol.stop(why)
+        self.forget(recording)
+
     def _keep_ticket(self, ticket: SessionTicket) -> None:
         if len(self._tickets) >= MAX_TICKETS:
             self._tickets.pop(next(iter(self._tickets)))
@@ -244,15 +251,17 @@ class _Protocol(QuicConnectionProtocol):
                 else:
                     self._told(incoming)
         except StreamError as error:
-            self._break(str(error))
+            self.stop(str(error))
 
-    def _break(self, why: str) -> None:
+    def stop(self, why: str) -> None:
+        """Close the connection, and forget what waits for its recordings."""
         log.warning("the link from %s is closed: %s", self._address, why)
         self._receiver.refused += 1
         for recording in self._recordings.values():  # what waited is sent again
             recording.order.close()
             self._receiver.recordings.pop(recording.key, None)
         self.close(error_code=1, reason_phrase=why[:100])
+        self.transmit()
 
     def _check_hello(self) -> None:
         if not self.core.is_greeted:

@@ -115,6 +115,11 @@ class LinkIngest:
                 await self._take(items, stream)
                 receiver.stored(incoming, stream.stored)
                 await self._show(incoming, stream)
+        except Exception:  # a defect: later faces must not be confirmed beyond those that were lost by it
+            log.exception("a batch of faces cannot be processed; the sender has to send it again")
+            self._hub.end(stream.live.id)
+            self._streams.pop(incoming.key, None)
+            receiver.drop(incoming, "the server failed")
         finally:
             stream.task = None
 

@@ -1,0 +1,70 @@
+"""What the server makes of the faces of the link."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aioquic", reason="aioquic comes with the extra link")
+pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve")
+
+from lowbeam.codec import OperatingPoint
+from lowbeam.codec.policy import Fixed
+from lowbeam.face import Box, Face
+from lowbeam.link import Address, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
+from lowbeam.scale import Faces
+from lowbeam.server.followed import Followed
+from lowbeam.server.hub import Hub
+from lowbeam.server.link_ingest import LinkIngest
+from lowbeam.server.store import Store
+from lowbeam.server.workers import Workers
+
+PORT = 17443
+
+
+def send(faces: Faces, token: str, pin: str) -> bool:
+    options = SendingOptions(Address("127.0.0.1", PORT), token, pin)
+    with Sender(options, Spool(), Fixed(OperatingPoint("hevc", 8, 32, 25)), name="camera") as sender:
+        for index, pixels in enumerate(faces):
+            sender.send([Face(index / 25, 0, Box(10.0, 10.0, 80.0), pixels)])
+            time.sleep(0.04)
+        return sender.finish(20)
+
+
+async def ingested(folder: Path, faces: Faces) -> list[tuple[int, bool]]:
+    """Send `faces` through the link into a store; the numbers that it has, and whether each is final."""
+    store, workers = await Store.open(f"sqlite:///{folder / 'store.sqlite'}"), Workers(count=1)
+    sender, token = await store.accounts.add_sender("camera")
+    certificate, key = own_certificate(folder, "127.0.0.1")
+    ingest = LinkIngest(store, Hub(), workers)
+    async with Receiver(certificate, key, authorize=ingest.authorize, port=PORT, stores_itself=True) as receiver:
+        running = asyncio.create_task(ingest.run(receiver))
+        assert await asyncio.to_thread(send, faces, token, fingerprint(certificate))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    pages = [page async for page in store.recordings.rows(sender.id, 0.0, time.time() + 60)]
+    workers.close()
+    await store.close()
+    return [(row.number, row.is_final) for page in pages for _, _, row in page]
+
+
+def test_every_face_is_stored_once_and_in_order(tmp_path: Path, hr_faces: Faces) -> None:
+    assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
+
+
+def test_faces_that_could_not_be_estimated_are_sent_again(
+    tmp_path: Path, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimate, calls = Followed.estimate, []
+
+    def failing(self: Followed, *arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("a defect")
+        return estimate(self, *arguments)
+
+    monkeypatch.setattr(Followed, "estimate", failing)
+    assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
+    assert len(calls) > 3
