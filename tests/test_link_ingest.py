@@ -13,7 +13,8 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve"
 from lowbeam.codec import OperatingPoint
 from lowbeam.codec.policy import Fixed
 from lowbeam.face import Box, Face
-from lowbeam.link import Address, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
+from lowbeam.link import Accepted, Address, Hello, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
+from lowbeam.link.sending_core import State
 from lowbeam.scale import Faces
 from lowbeam.server.followed import Followed
 from lowbeam.server.hub import Hub
@@ -48,6 +49,36 @@ async def ingested(folder: Path, faces: Faces) -> list[tuple[int, bool]]:
     workers.close()
     await store.close()
     return [(row.number, row.is_final) for page in pages for _, _, row in page]
+
+
+def test_a_sender_that_connects_again_resumes_its_session(tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path, "127.0.0.1")
+
+    def connect_twice() -> bool:
+        options = SendingOptions(Address("127.0.0.1", PORT), "token", fingerprint(certificate))
+        with Sender(options, Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+            wait_until_live(sender)
+            time.sleep(0.5)  # for the ticket
+            with sender._lock:
+                sender.core.unreachable(time.monotonic())
+            wait_until_live(sender)
+            return bool(sender.core._connection.quic.tls.session_resumed)
+
+    async def run() -> bool:
+        async def authorize(hello: Hello, address: str) -> Accepted:
+            return Accepted("camera")
+
+        async with Receiver(certificate, key, authorize=authorize, port=PORT):
+            return await asyncio.to_thread(connect_twice)
+
+    assert asyncio.run(run())
+
+
+def wait_until_live(sender: Sender) -> None:
+    until = time.monotonic() + 20
+    while sender.core.state is not State.LIVE:
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_every_face_is_stored_once_and_in_order(tmp_path: Path, hr_faces: Faces) -> None:

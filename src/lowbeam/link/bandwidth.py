@@ -93,10 +93,6 @@ class BandwidthEstimate:
         """The handshake is over: packets that are sent from now on are measured."""
         self._begun_s = now_s
 
-    def oldest_s(self) -> float | None:
-        """When the oldest packet in flight was sent; None if there is none."""
-        return next(iter(self._sent.values())).time_s if self._sent else None
-
     def may_send(self, size: int) -> bool:
         """Whether a packet of `size` bytes may follow those in flight: it leaves before the link is idle, but does not
         wait for long."""

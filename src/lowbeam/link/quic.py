@@ -2,6 +2,7 @@
 
 import hashlib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -52,17 +53,20 @@ def parse_address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def sender_connection(address: Address, pin: str | None, ticket: SessionTicket | None, bps: float) -> QuicConnection:
+def sender_connection(
+    address: Address, pin: str | None, ticket: SessionTicket | None, bps: float,
+    keep_ticket: Callable[[SessionTicket], None],
+) -> QuicConnection:  # fmt: skip
     """The sender's side of a connection, over a link of about `bps` bits per second. With a `pin` the certificate
     is checked by its fingerprint, after the handshake (`matches_pin`); otherwise by the authorities that certifi
-    lists."""
+    lists. With a `ticket` it resumes an earlier session, without a certificate; `keep_ticket` gets new ones."""
     configuration = QuicConfiguration(
         is_client=True, alpn_protocols=[ALPN], congestion_control_algorithm=congestion.NAME,
         connection_id_length=CONNECTION_ID_BYTES, idle_timeout=IDLE_S, max_datagram_size=MAX_DATAGRAM,
         max_datagram_frame_size=MAX_DATAGRAM, server_name=address.host, session_ticket=ticket,
         initial_rtt=FIRST_BITS / bps, verify_mode=None if pin is None else ssl.CERT_NONE,
     )  # fmt: skip
-    return QuicConnection(configuration=configuration)
+    return QuicConnection(configuration=configuration, session_ticket_handler=keep_ticket)
 
 
 def be_patient(quic: QuicConnection, patience_s: float) -> None:

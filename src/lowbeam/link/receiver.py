@@ -28,7 +28,6 @@ MAX_TICKETS = 10_000
 MAX_WAITING = 10_000  # items that wait to be taken from a receiver
 STORED_S = 10.0  # between messages on what was stored
 RATE_S = 10.0
-CLOCK_S = 120.0  # over which the smallest difference of the clocks is remembered
 
 log = logging.getLogger(__name__)
 

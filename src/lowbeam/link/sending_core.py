@@ -47,7 +47,6 @@ BEHIND_SHARE = 0.75  # the same while faces are to be filled in
 FILL_S = 0.5  # seconds of the estimate that one message of filled-in faces takes
 CREDIT_S = 1.5  # seconds of the estimate that may be sent at once
 FULL_BYTES = 700  # of faces, with which a datagram does not wait for more
-LATE_S = 0.4  # a face may wait so long beyond `latency_s` before no other is coded
 RATE_WINDOW_S = 10.0
 MAX_RECORDINGS = 16  # of the spool that are sent on one connection at a time
 MAX_STREAMS = 64  # of one connection
@@ -83,13 +82,19 @@ class _Connection:
     def __init__(
         self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float, start_bps: float
     ) -> None:
-        self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, start_bps)
+        self.ticket = ticket  # by which the next connection resumes the session of this one
+        self.quic: QuicConnection = sender_connection(
+            options.address, options.pin, ticket, start_bps, self._keep_ticket
+        )
         self.control: LinkCongestionControl = last_made()
         self.control.bandwidth = BandwidthEstimate(start_bps)
         self.begun_s = now
         self.readers: dict[int, MessageReader] = {}
         self.is_ready = False  # the handshake is complete, and the receiver's certificate is the right one
         self.quic.connect(peer, now)
+
+    def _keep_ticket(self, ticket: SessionTicket) -> None:
+        self.ticket = ticket
 
     @property
     def bandwidth(self) -> BandwidthEstimate:
@@ -116,10 +121,9 @@ class SendingCore:
             if live is None or recording.id != live.recording.id
         )
         self._streams: dict[int, RecordingSender] = {}
-        self._ticket: SessionTicket | None = None
         self._attempts = 0
         self._start_bps = min(START_BPS, options.max_bps or START_BPS)
-        self._connection = self._connect(now)
+        self._connection = _Connection(options, peer, None, now, self._start_bps)
         self._second: _Connection | None = None
         self._retry_s = 0.0
         self._heard_s = self._probed_s = self._reported_s = self._sent_s = now
@@ -287,7 +291,7 @@ class SendingCore:
         return self._connection.is_ready
 
     def _connect(self, now: float) -> _Connection:
-        return _Connection(self.options, self._peer, self._ticket, now, self._start_bps)
+        return _Connection(self.options, self._peer, self._connection.ticket, now, self._start_bps)
 
     def _wait(self, now: float) -> None:
         """Give up the connection, and try again after a while."""

@@ -7,7 +7,6 @@ earlier runs is sent after the faces of this one have begun.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,14 +224,3 @@ def _face(row: tuple[int, int | None, int, int, int, int, str | None, bytes]) ->
     cue = None if box is None else parse_cue(box.encode())
     assert cue is None or isinstance(cue, BoxCue)
     return FaceRecord(number, before, time_ms, bool(is_key), track, header, cue, data)
-
-
-def runs_of(numbers: Iterator[int]) -> list[tuple[int, int]]:
-    """Increasing numbers as runs of (first, last)."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    return runs
