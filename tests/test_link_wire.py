@@ -30,7 +30,7 @@ def test_the_sender_counts_the_bytes_of_the_interface_within_two_percent(short_c
         made.set_rate(64_000)
         env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
         server = subprocess.Popen(
-            made.inside(made.server, sys.executable, "-m", "benchmarks.link.receive", str(tmp_path)),
+            made.inside(made.server, sys.executable, "-m", "benchmarks.link.receive", str(tmp_path), "127.0.0.1"),
             stdout=subprocess.PIPE, text=True, env=env, cwd=ROOT,
         )  # fmt: skip
         assert server.stdout is not None
