@@ -19,6 +19,9 @@ Every figure on this page is from a file in `benchmarks/results`, and the page i
 joined by a veth pair. Behind the receiver's interface a relay limits the rate of IP packets in both directions: a
 packet arrives when its last bit has passed, and 8000 bytes may wait. (`tc tbf` lets seconds' worth of bytes pass at
 once after a pause at such rates.) `nft` drops packets on their way to the receiver at random. The benchmarks need root.
+
+Rates were measured five at a time on two cores. The start of the player is then known to a few tenths of a second only,
+which a negative delay shows. Steps, cuts and streams were measured before the last changes of the bandwidth estimate.
 """
 
 
