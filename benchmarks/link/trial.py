@@ -75,7 +75,7 @@ def at_once(work: Callable[..., dict[str, Any]], points: list[dict[str, Any]], s
 
 def summary(told: dict[str, Any], faces: dict[str, np.ndarray], material: Material) -> dict[str, Any]:
     """The figures of a trial."""
-    if not len(faces["number"]):
+    if not (faces["time_s"] >= LEAD_S).any():  # none in the time that is scored
         return {
             "coded": told["coded"], "held_back": told["held_back"], "stored_share": 0.0, "is_stored": False,
             "wire_kbps": round(_wire_bps(told) / 1000, 3), "states": sorted({one["state"] for one in told["seen"]}),
