@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import lowbeam
 from lowbeam.codec.wire import quic_bytes
+from lowbeam.corpora.avec2016 import recordings
 from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.media import open_video, opened
 from lowbeam.metrics import ccc
@@ -26,6 +27,8 @@ from lowbeam.recognize import Memory, Recognizer
 
 FPS = 25
 LEAD_S = 30.0
+LEAD_FRAMES = round(LEAD_S * FPS)
+RENDERED_S = 16.0  # of each rendered person
 SIDE = 512  # pixels of the joined clip; recordings of another shape get black borders
 KEPT = Path(tempfile.gettempdir()) / "lowbeam-link-material"
 
@@ -41,24 +44,29 @@ class Material:
     affect: Floats
 
 
-def joined(name: str, sources: list[Path], most_s: float = 80.0) -> Material:
-    """`sources`, each shortened so that all take at most `most_s` seconds, joined; kept in a temporary folder."""
+def _joined(name: str, sources: list[Path], most_s: float) -> Path:
+    """`sources`, each shortened to `most_s` seconds, joined; kept in a temporary folder."""
     KEPT.mkdir(exist_ok=True)
     path = KEPT / f"{name}.mp4"
     if not path.exists():
-        frames = [frame for source in sources for frame in _frames(source, most_s / len(sources))]
-        frames = frames[-round(LEAD_S * FPS) :] + frames
-        _write(path, frames)
-    known = KEPT / f"{name}.npz"
-    if not known.exists():
-        np.savez(known, **_own_estimates(path))
-    found = np.load(known)
-    return Material(path, found["time_s"], found["affect"])
+        frames = [frame for source in sources for frame in _frames(source, most_s)]
+        _write(path, frames[-LEAD_FRAMES:] + frames)
+    return path
 
 
 def real(folder: Path) -> Material:
     """The recordings of real people in `folder`; the truth is the reading of the uncoded clip."""
-    return joined("real", sorted(folder.glob("*.mp4")), most_s=1000.0)
+    path = _joined("real", sorted(folder.glob("*.mp4")), most_s=1000.0)
+    return Material(path, *own_estimates(path))
+
+
+def rendered(folder: Path) -> Material:
+    """The test people of the corpus of rendered people in `folder`; the truth is their labels."""
+    people = recordings(folder, "test")
+    path = _joined("rendered", [one.files[0] for one in people], RENDERED_S)
+    affect = np.concatenate([one.affect[: round(RENDERED_S * FPS)] for one in people]).astype(np.float64)
+    affect = np.concatenate([affect[-LEAD_FRAMES:], affect])
+    return Material(path, np.arange(len(affect)) / FPS, affect)
 
 
 def repeated(material: Material, times: int) -> Path:
@@ -103,8 +111,17 @@ def _write(path: Path, frames: Iterable[av.VideoFrame]) -> None:
         container.mux(stream.encode())
 
 
-def _own_estimates(path: Path) -> dict[str, Floats]:
-    """The estimates of the uncoded faces at every frame, each person with a memory of their own."""
+def own_estimates(path: Path) -> tuple[Floats, Floats]:
+    """Times and estimates (n, 2) of the uncoded faces at every frame, each person with a memory of their own; kept
+    beside the clip."""
+    known = path.with_suffix(".npz")
+    if not known.exists():
+        np.savez(known, **_estimated(path))
+    found = np.load(known)
+    return found["time_s"], found["affect"]
+
+
+def _estimated(path: Path) -> dict[str, Floats]:
     tracker, recognizer = FaceTracker(YunetDetector()), Recognizer()
     memories: dict[int, Memory | None] = {}
     times, rows = [], []
