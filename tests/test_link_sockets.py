@@ -14,9 +14,10 @@ from aioquic.quic.configuration import QuicConfiguration
 
 from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
+from lowbeam.link.incoming import Accepted, Incoming, ReceivedFace
 from lowbeam.link.messages import Bye, Fill, Gone, Hello, write_message
 from lowbeam.link.quic import ALPN, Address, fingerprint, own_certificate
-from lowbeam.link.receiver import Accepted, Incoming, ReceivedFace, Receiver
+from lowbeam.link.receiver import Receiver
 from lowbeam.link.sender import Sender
 from lowbeam.link.sending_core import SendingOptions, State
 from lowbeam.link.spool import Spool
@@ -147,7 +148,7 @@ async def test_a_sender_goes_on_after_its_address_has_changed(listening: Listeni
     filming = Filming(listening.port, listening.pin, hr_faces)
     await in_thread(filming.wait, State.LIVE)
     await in_thread(filming.film, 1.0)
-    (connection,) = listening.receiver.protocols
+    (connection,) = listening.receiver.connections
     before = filming.sender._socket.getsockname()
     silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     silent.bind(("127.0.0.1", 0))
@@ -158,7 +159,7 @@ async def test_a_sender_goes_on_after_its_address_has_changed(listening: Listeni
     assert filming.sender._socket.getsockname() != before
     core = filming.sender.core
     assert await in_thread(filming.sender.finish, 15.0), (core.state, core.behind, core.estimate().bps)
-    assert listening.receiver.protocols == {connection}  # the same connection, by QUIC's migration
+    assert listening.receiver.connections == {connection}  # the same connection, by QUIC's migration
     await in_thread(filming.sender.close)
     silent.close()
     assert sorted(listening.final) == list(range(filming.coded))
@@ -172,7 +173,7 @@ async def test_random_datagrams_disturb_nothing(listening: Listening, hr_faces: 
             await asyncio.sleep(0)
         await film_and_check(listening, hr_faces)
     await asyncio.sleep(0.1)
-    assert len(listening.receiver.protocols) <= 600
+    assert len(listening.receiver.connections) <= 600
 
 
 def guest(alpn: str = ALPN) -> QuicConfiguration:

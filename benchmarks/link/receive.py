@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.link.network import SERVER_IP
+from lowbeam.link.incoming import Accepted, ReceivedFace
 from lowbeam.link.messages import Hello
 from lowbeam.link.quic import fingerprint, own_certificate
-from lowbeam.link.receiver import Accepted, ReceivedFace, Receiver
+from lowbeam.link.receiver import Receiver
 
 TOKEN = "benchmark"
 

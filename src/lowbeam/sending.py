@@ -122,15 +122,12 @@ def send(
     )  # fmt: skip
     policy, recognizer = LinkPolicy(codec), Recognizer(model)
     shown = name if name is not None else os.fspath(source)
-    held = Spool(spool)
+    held, looks = Spool(spool), _Looks(policy)
     try:
-        with (
-            _Looks(policy) as looks,
-            Sender(
-                options, held, policy, name=shown, make_mirror=lambda: ReceiverMirror(recognizer), is_fast=fast,
-                on_ask=looks.take,
-            ) as sender,
-        ):  # fmt: skip
+        with Sender(
+            options, held, policy, name=shown, make_mirror=lambda: ReceiverMirror(recognizer), is_fast=fast,
+            on_ask=looks.take,
+        ) as sender:  # fmt: skip
             coded, duration_s = _send_frames(sender, policy, looks, _Player(source, loop, fast), faces, most)
             is_stored = sender.finish(finish_s)
         return Sent(coded, duration_s, sender.core.wire_bytes, is_stored, policy.held_back)
@@ -139,16 +136,10 @@ def send(
 
 
 class _Looks:
-    """Better looks that the receiver asks for. A context manager."""
+    """Better looks that the receiver asks for."""
 
     def __init__(self, policy: LinkPolicy) -> None:
         self._policy, self._asked_s = policy, 0.0
-
-    def __enter__(self) -> "_Looks":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def take(self, ask: Ask) -> None:
         """A request came, in the thread of the link."""

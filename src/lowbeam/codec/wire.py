@@ -18,10 +18,11 @@ FACE_HEADER = 4  # bytes of each face in a batch: its length and its time within
 BATCH_S = 1.0
 FILE_FACE = 16  # bytes of a face stream around each face: its block, its share of a cluster of 2 s and of the index
 PIPE_FACE = 30  # the same where each face is in a cluster of its own, as to a pipe
-QUIC_PACKET = 20 + 8 + 1 + 4 + 2 + 16  # IPv4, UDP, short header, connection id, packet number, tag (RFC 9000, 9001)
+IP_UDP = 20 + 8  # IPv4, UDP
+QUIC_PACKET = IP_UDP + 1 + 4 + 2 + 16  # short header, connection id, packet number, tag (RFC 9000, 9001)
 QUIC_DATAGRAM = 3 + 2  # type and length of the frame (RFC 9221); kind and stream of the faces in it
 QUIC_FACE = 10  # of a face in a datagram: flags, number, time, length
-QUIC_ROOM = 1200 - (QUIC_PACKET - 28) - QUIC_DATAGRAM  # bytes of faces in a datagram
+QUIC_ROOM = 1200 - (QUIC_PACKET - IP_UDP) - QUIC_DATAGRAM  # bytes of faces in a datagram
 FILE_CUE = 18  # bytes around each group of cues
 
 Sizes = NDArray[np.int64]  # bytes of each face with its cues, (n,)

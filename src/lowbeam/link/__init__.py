@@ -5,9 +5,10 @@ waits, is lost or is filled in; `spool`) → `records` and `messages` (bytes) �
 `receiving_core` → `order` (decoders) → `receiver` (sockets).
 """
 
+from lowbeam.link.incoming import Accepted, Change, Incoming, ReceivedFace
 from lowbeam.link.messages import Ask, Hello
 from lowbeam.link.quic import Address, fingerprint, own_certificate, parse_address
-from lowbeam.link.receiver import Accepted, Change, Incoming, ReceivedFace, Receiver
+from lowbeam.link.receiver import Receiver
 from lowbeam.link.recording_sender import Repair
 from lowbeam.link.sender import Sender
 from lowbeam.link.sending_core import SendingOptions

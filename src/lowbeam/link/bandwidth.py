@@ -67,7 +67,6 @@ class BandwidthEstimate:
         self._before_silence: tuple[float, float | None] | None = None  # estimate and capacity
         self.in_flight = 0  # bytes
         self.queue_s = 0.0  # seconds of the last packet in the queue
-        self.sent_bytes = self.sent_packets = self.lost_packets = 0
 
     @property
     def bps(self) -> float:
@@ -104,8 +103,6 @@ class BandwidthEstimate:
         """A packet that will be acknowledged was sent."""
         self._sent[number] = _Sent(now_s, size)
         self.in_flight += size
-        self.sent_bytes += size
-        self.sent_packets += 1
 
     def forget(self, number: int) -> None:
         """A packet will not be acknowledged any more."""
@@ -166,7 +163,6 @@ class BandwidthEstimate:
         if packet is None:
             return
         self.in_flight -= packet.size
-        self.lost_packets += 1
         self._fates.append(True)
         self._watch_loss(now_s)
 

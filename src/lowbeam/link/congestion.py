@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from aioquic.quic.congestion.base import QuicCongestionControl, register_congestion_control
 from aioquic.quic.packet_builder import QuicSentPacket
 
+from lowbeam.codec.wire import IP_UDP
 from lowbeam.link.bandwidth import BandwidthEstimate
 
 NAME = "lowbeam"  # in `QuicConfiguration.congestion_control_algorithm`
-IP_UDP = 28  # bytes of the IPv4 and UDP headers around each packet
 NO_LIMIT = 1_000_000  # bytes: the sender itself limits what is in flight
 _made = threading.local()
 

@@ -1,4 +1,4 @@
-"""The messages of the control stream: what sender and receiver say to each other beside the faces.
+"""The messages of a recording's stream, and the frame of datagrams: what sender and receiver say to each other.
 
 Each message is its length in two bytes, a byte for its kind, and its fields.
 """
@@ -16,6 +16,9 @@ MAX_MESSAGE = 2**16 - 1  # bytes
 MAX_TEXT = 200  # bytes
 MAX_HELD = 1000  # numbers in a welcome
 KEY_BYTES = 16  # of a recording
+LIVE = 1  # the kind of a datagram
+STREAM_STEP = 4  # between the numbers of a sender's streams (RFC 9000, 2.1)
+MAX_STREAMS = 64  # of one connection
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,18 @@ def write_message(message: Message) -> bytes:
             body.push_uint8(9)
             body.push_bytes(records)
     return len(body.data).to_bytes(2) + bytes(body.data)
+
+
+def write_datagram(stream: int, records: bytes) -> bytes:
+    """A datagram with live faces of a stream's recording."""
+    return bytes([LIVE, stream // STREAM_STEP]) + records
+
+
+def read_datagram(data: bytes) -> tuple[int, bytes]:
+    """The stream and the records of a datagram. Raises `StreamError`."""
+    if len(data) < 2 or data[0] != LIVE:
+        raise StreamError("a datagram on the link is of an unknown kind")
+    return STREAM_STEP * data[1], data[2:]
 
 
 class MessageReader:

@@ -13,6 +13,8 @@ from aioquic.quic.events import DatagramFrameReceived, HandshakeCompleted, QuicE
 from lowbeam.errors import StreamError
 from lowbeam.link.messages import (
     MAX_MESSAGE,
+    MAX_STREAMS,
+    STREAM_STEP,
     Bye,
     Fill,
     Gone,
@@ -21,12 +23,12 @@ from lowbeam.link.messages import (
     MessageReader,
     Refused,
     Report,
+    read_datagram,
     write_message,
 )  # fmt: skip
 from lowbeam.link.quic import be_patient
 from lowbeam.link.records import ReceivedRecord, read_records
 
-MAX_STREAMS = 64  # of one connection
 MAX_EARLY = 64  # datagrams that wait for the hello of their stream
 MAX_HELLO = 600  # bytes; nothing larger is kept of someone who has not said who it is
 HELLO_S = 20.0  # that a connection may last without a hello
@@ -96,15 +98,13 @@ class ReceivingCore:
             raise StreamError("a sender sends too much before its handshake is complete")
 
     def _datagram(self, data: bytes) -> Iterator[Incoming]:
-        if len(data) < 2 or data[0] != 1:
-            raise StreamError("a datagram on the link is of an unknown kind")
-        stream = 4 * data[1]
-        records = tuple(read_records(data[2:]))
+        stream, records_data = read_datagram(data)
+        records = tuple(read_records(records_data))
         if stream in self._greeted:  # otherwise it overtook the hello, and comes again
             yield Arrived(stream, records, is_live=True)
 
     def _stream(self, stream: int, data: bytes) -> Iterator[Incoming]:
-        if stream % 4 or stream >= 4 * MAX_STREAMS:
+        if stream % STREAM_STEP or stream >= STREAM_STEP * MAX_STREAMS:
             raise StreamError("a sender opens a stream that the link does not have")
         reader = self._readers.setdefault(stream, MessageReader(MAX_HELLO))
         for message in reader.take(data):

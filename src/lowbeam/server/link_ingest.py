@@ -8,10 +8,13 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from lowbeam.errors import LowbeamError, UsageError
+from lowbeam.face import Grey
+from lowbeam.link.incoming import Accepted, Incoming, Item, ReceivedFace
 from lowbeam.link.messages import Ask as LinkAsk
 from lowbeam.link.messages import Hello
-from lowbeam.link.receiver import Accepted, Incoming, Item, ReceivedFace, Receiver
+from lowbeam.link.receiver import Receiver
 from lowbeam.recognize import Recognizer
+from lowbeam.server.failures import Failures
 from lowbeam.server.followed import Followed
 from lowbeam.server.hub import Ask, Hub, LinkState, LiveStream
 from lowbeam.server.store import Recording, Row, Store
@@ -20,8 +23,6 @@ from lowbeam.server.workers import Workers
 BATCH = 64  # faces that are estimated and stored together at most
 AWAY_S = 60.0  # seconds after which a sender that is cut off is not shown any more
 FORGET_S = 900.0  # seconds after which what waits for it is forgotten: it sends it again
-FAILURES, FAILURES_S = 20, 900.0  # wrong tokens from an address that are allowed in so many seconds
-MAX_ADDRESSES = 10_000
 RETRY_S = 2.0  # between attempts to store
 
 log = logging.getLogger(__name__)
@@ -42,30 +43,26 @@ class _Stream:
 
 
 class LinkIngest:
-    """Runs a receiver. `delays` collects the delays of live faces in seconds, camera to estimate, for metrics."""
+    """Runs a receiver: everything that it yields is estimated, stored and shown."""
 
     def __init__(self, store: Store, hub: Hub, workers: Workers, *, keep_faces: bool = False) -> None:
         self._store, self._hub, self._workers, self._keep_faces = store, hub, workers, keep_faces
         self._streams: dict[bytes, _Stream] = {}
-        self._known: dict[bytes, Recording] = {}  # by the key of a recording: authorized
-        self._failures: dict[str, deque[float]] = {}
-        self.delays: deque[float] = deque(maxlen=1000)
-        self.faces = self.failed = 0
+        self._failures = Failures()
 
     async def authorize(self, hello: Hello, address: str) -> Accepted | str:
         """Let in the senders whose token the store knows (an `Authorize`). Raises `LowbeamError` if they have to try
         again later: a database that is down must not end a camera."""
-        if self._is_limited(address):
+        if self._failures.is_limited(address):
             raise UsageError("too many wrong tokens came from this address")
         sender = await self._store.accounts.sender_of(hello.token)
         if sender is None:
-            self._fail(address)
+            self._failures.add(address)
             return "the token is unknown or was revoked"
         name = hello.name or sender.name
         recording = await self._store.recordings.begin(
             sender.id, hello.key, "link", name, hello.started_ms / 1000
         )  # fmt: skip
-        self._known[hello.key] = recording
         if (stream := self._streams.get(hello.key)) is not None:
             stream.stored = max(stream.stored, recording.stored)
         else:
@@ -73,18 +70,6 @@ class LinkIngest:
             followed = Followed(recording.memory, self._keep_faces)
             self._streams[hello.key] = _Stream(recording, followed, live, stored=recording.stored)
         return Accepted(sender.id, recording.stored)
-
-    def _is_limited(self, address: str) -> bool:
-        failures = self._failures.get(address, deque())
-        while failures and time.monotonic() - failures[0] > FAILURES_S:
-            failures.popleft()
-        return len(failures) >= FAILURES
-
-    def _fail(self, address: str) -> None:
-        self.failed += 1
-        if len(self._failures) >= MAX_ADDRESSES:
-            self._failures.pop(next(iter(self._failures)))
-        self._failures.setdefault(address, deque(maxlen=FAILURES)).append(time.monotonic())
 
     async def run(self, receiver: Receiver) -> None:
         """Take what `receiver` yields until this task is cancelled; what has come is then stored."""
@@ -130,21 +115,17 @@ class LinkIngest:
             if isinstance(item, ReceivedFace) and item.decoded.face is not None
         ]
 
-        def work(recognizer: Recognizer) -> tuple[list[tuple[Row, object]], bytes]:
-            return list(stream.followed.estimate(recognizer, faces)), stream.followed.save()
+        def work(recognizer: Recognizer) -> tuple[list[tuple[Row, Grey]], bytes]:
+            return stream.followed.estimate(recognizer, faces), stream.followed.save()
 
         settled = items[-1].settled
         if not faces and settled <= stream.stored:
             return
         rows, memory = await self._workers.run(stream.live.id, work)
         now = time.time()
-        shown = [item for item in items if isinstance(item, ReceivedFace) and item.decoded.face is not None]
-        for (row, pixels), item in zip(rows, shown, strict=False):
-            stream.live.see(row.estimate, pixels, now)  # type: ignore[arg-type]  # pixels
+        for row, pixels in rows:
+            stream.live.see(row.estimate, pixels, now)
             stream.times.append(now)
-            if item.is_live:
-                self.delays.append(max(0.0, now - stream.live.started_utc - row.estimate.time_s))
-        self.faces += len(rows)
         self._hub.changed(stream.live.id)
         while True:
             try:
