@@ -74,6 +74,33 @@ def test_a_sender_that_connects_again_resumes_its_session(tmp_path: Path) -> Non
     assert asyncio.run(run())
 
 
+def test_faces_that_arrived_are_not_sent_again_after_a_new_connection(tmp_path: Path, hr_faces: Faces) -> None:
+    certificate, key = own_certificate(tmp_path, "127.0.0.1")
+
+    def send_and_reconnect() -> int:
+        options = SendingOptions(Address("127.0.0.1", PORT), "token", fingerprint(certificate))
+        with Sender(options, Spool(), Fixed(OperatingPoint("hevc", 8, 32, 25)), name="camera") as sender:
+            wait_until_live(sender)
+            for index, pixels in enumerate(hr_faces[:20]):
+                sender.send([Face(index / 25, 0, Box(10.0, 10.0, 80.0), pixels)])
+                time.sleep(0.05)
+            time.sleep(1)
+            with sender._lock:
+                sender.core.unreachable(time.monotonic())
+                assert sender.core.state is State.WAITING
+            wait_until_live(sender)
+            return sender.core.behind
+
+    async def run() -> int:
+        async def authorize(hello: Hello, address: str) -> Accepted:
+            return Accepted("camera")
+
+        async with Receiver(certificate, key, authorize=authorize, port=PORT, stores_itself=True):
+            return await asyncio.to_thread(send_and_reconnect)
+
+    assert asyncio.run(run()) == 0
+
+
 def wait_until_live(sender: Sender) -> None:
     until = time.monotonic() + 20
     while sender.core.state is not State.LIVE:
