@@ -12,7 +12,8 @@ from lowbeam.link.order import FaceOrder
 from lowbeam.link.quic import Address, fingerprint, own_certificate, receiver_configuration
 from lowbeam.link.recording_sender import RecordingSender, Repair
 from lowbeam.link.records import ReceivedRecord
-from lowbeam.link.sending_core import SendingCore, SendingOptions, State
+from lowbeam.link.sender_connection import SendingOptions
+from lowbeam.link.sending_core import SendingCore, State
 from lowbeam.link.spool import Spool
 from lowbeam.scale import Faces
 from tests.link_network import SERVER, Coded, Line, Server, code_faces, records_of, same_face

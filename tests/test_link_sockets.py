@@ -19,7 +19,8 @@ from lowbeam.link.messages import Bye, Fill, Gone, Hello, write_message
 from lowbeam.link.quic import ALPN, Address, fingerprint, own_certificate
 from lowbeam.link.receiver import Receiver
 from lowbeam.link.sender import Sender
-from lowbeam.link.sending_core import SendingOptions, State
+from lowbeam.link.sender_connection import SendingOptions
+from lowbeam.link.sending_core import State
 from lowbeam.link.spool import Spool
 from lowbeam.scale import Faces
 from lowbeam.sending import LinkPolicy

@@ -32,7 +32,8 @@ from lowbeam.codec.track_encoder import TrackEncoder
 from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.link.quic import parse_address, parse_pin
 from lowbeam.link.recording_sender import RecordingSender
-from lowbeam.link.sending_core import SendingCore, SendingOptions, State, monotonic
+from lowbeam.link.sender_connection import SendingOptions
+from lowbeam.link.sending_core import SendingCore, State, monotonic
 from lowbeam.link.spool import Spool
 from lowbeam.media import open_video, opened
 from lowbeam.pipeline.sources import find_faces

@@ -17,7 +17,7 @@ from lowbeam.link.messages import Ask
 from lowbeam.link.quic import parse_address, parse_pin
 from lowbeam.link.recording_sender import Repair
 from lowbeam.link.sender import Sender
-from lowbeam.link.sending_core import SendingOptions
+from lowbeam.link.sender_connection import SendingOptions
 from lowbeam.link.spool import Spool
 from lowbeam.media import Frame, StillSource, VideoSource, open_video, opened
 from lowbeam.mirror import ReceiverMirror

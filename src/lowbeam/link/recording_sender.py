@@ -2,7 +2,7 @@
 
 A lost face is repaired in one of two ways. If sending the lost faces again costs less than a key face, they are sent
 again, and the faces after them, which the receiver holds, can then be decoded; otherwise the next face is a key face,
-and the lost ones are filled in later. docs/link.md has the measurement behind this rule.
+and the lost ones are filled in later. docs/link-measured.md compares the ways.
 """
 
 import logging

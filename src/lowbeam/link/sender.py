@@ -16,7 +16,8 @@ from lowbeam.errors import LowbeamError, OutputError, reason
 from lowbeam.face import Face
 from lowbeam.link.messages import Ask
 from lowbeam.link.recording_sender import RecordingSender
-from lowbeam.link.sending_core import SendingCore, SendingOptions, State, monotonic
+from lowbeam.link.sender_connection import SendingOptions
+from lowbeam.link.sending_core import SendingCore, State
 from lowbeam.link.spool import Spool
 
 MAX_PACKET = 65536
@@ -52,7 +53,7 @@ class Sender:
         self._socket, peer = _connected(options)
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
-        self.core = SendingCore(options, peer, spool, self._recording, monotonic(), on_ask)
+        self.core = SendingCore(options, peer, spool, self._recording, time.monotonic(), on_ask)
         self._encoders: dict[int, TrackEncoder] = {}
         self._used_s: dict[int, float] = {}
         self._is_ending = False
@@ -158,8 +159,8 @@ class Sender:
                     self._step(selector)
             with self._lock:
                 if self.core.state is not State.REFUSED:
-                    self._put(self.core.flush(monotonic()))
-                self._put(self.core.close(monotonic()))
+                    self._put(self.core.flush(time.monotonic()))
+                self._put(self.core.close(time.monotonic()))
         except LowbeamError as error:
             self._error = error
         except Exception as error:  # a defect: the program that codes must not go on without a link
@@ -168,7 +169,7 @@ class Sender:
 
     def _step(self, selector: selectors.BaseSelector) -> None:
         with self._lock:
-            now = monotonic()
+            now = time.monotonic()
             before = self.core.state
             self._put(self.core.poll(now))
             wait_s = self.core.next_time(now) - now
@@ -184,7 +185,7 @@ class Sender:
     def _renew(self, selector: selectors.BaseSelector) -> None:
         """Go on from another socket: this machine may have another address now, and the receiver's name too. QUIC keeps
         the connection."""
-        self._renew_s = monotonic() + RENEW_S
+        self._renew_s = time.monotonic() + RENEW_S
         try:
             made, peer = _connected(self._options)
         except OutputError as error:  # no network, or no name server: later
@@ -210,7 +211,7 @@ class Sender:
             try:
                 self._socket.send(data)
             except ConnectionRefusedError:
-                self.core.unreachable(monotonic())
+                self.core.unreachable(time.monotonic())
             except OSError as error:  # no route: as if it were lost
                 log.debug("a packet cannot be sent: %s", reason(error))
 
@@ -222,10 +223,10 @@ class Sender:
                 return
             except OSError:
                 with self._lock:
-                    self.core.unreachable(monotonic())
+                    self.core.unreachable(time.monotonic())
                 return
             with self._lock:
-                self.core.receive(data, monotonic())
+                self.core.receive(data, time.monotonic())
 
 
 def _connected(options: SendingOptions) -> tuple[socket.socket, tuple[str, int]]:
