@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -112,6 +113,25 @@ def test_a_recording_sent_fast_is_stored_whole_and_in_order(program: Program) ->
     assert len(program.rows()) > 5
     program.kill(program.server, signal.SIGTERM)
     assert program.server.returncode in (0, 143)
+
+
+def test_a_server_on_every_address_shows_one_that_others_can_type(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "lowbeam.cli", "serve", "--host", "0.0.0.0", "--port", str(port)]
+    command += ["--data", str(tmp_path / "data")]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        pages, _, camera = (server.stdout.readline() for _ in range(3))
+        assert "0.0.0.0" not in pages + camera
+        assert f":{port} --pin" in camera
+        url = pages.split()[1]
+        assert url.startswith("https://")
+        assert httpx.get(f"{url}/healthz", verify=False).text == "ok"
+    finally:
+        server.terminate()
+        server.wait(20)
+        server.stdout.close()
 
 
 def kill_in_turn(program: Program, kills: int, seed: int) -> None:

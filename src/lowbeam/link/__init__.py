@@ -2,8 +2,8 @@
 
 Walk it in the order in which a face travels: `sender` (sockets) → `recording_sender` (what waits, is lost or is
 filled in; `spool`) → `sending_core` (states) → `outgoing` (what is sent when) → `records` and `messages` (bytes) →
-`sender_connection` (`quic`, `congestion`, `bandwidth`) → `receiving_core` → `receiver_connection` → `order` (decoders) →
-`incoming` (what is yielded) → `receiver` (sockets).
+`sender_connection` (`quic`, `congestion`, `bandwidth`) → `receiving_core` → `receiver_connection` → `order`
+(decoders) → `incoming` (what is yielded) → `receiver` (sockets).
 """
 
 from lowbeam.link.incoming import Accepted, Change, Incoming, ReceivedFace

@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import os
 import re
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ DATABASE = "store.sqlite"
 RETENTION_EVERY_S = 3600.0
 UNITS_S = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 FIRST_SENDER = "camera"
+EVERY_ADDRESS = ("0.0.0.0", "::")
+ELSEWHERE = ("192.0.2.1", 9)  # an address for documentation (RFC 5737)
 DRAIN_S = 5  # that requests may take when the server ends
 
 log = logging.getLogger(__name__)
@@ -78,11 +81,11 @@ def serve(options: ServeOptions, ready: Callable[[Serving], None] = lambda servi
     retention_s = None if options.retention is None else parse_retention(options.retention)
     certificate, key = _certificate(options)
     pin = fingerprint(certificate)
-    shown = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+    address = f"{_shown_host(options.host)}:{options.port}"
+    public_url = options.public_url or (f"https://{address}" if options.host in EVERY_ADDRESS else None)
     settings = ServerSettings(
         options.host, options.port, keep_faces=options.keep_faces, retention_s=retention_s,
-        is_tls=not _is_loopback(options.host), public_url=options.public_url, link_address=f"{shown}:{options.port}",
-        pin=pin,
+        is_tls=not _is_loopback(options.host), public_url=public_url, link_address=address, pin=pin,
     )  # fmt: skip
     with asyncio.Runner() as runner:
         runner.run(_serve(options, settings, certificate, key, ready))
@@ -94,6 +97,19 @@ def _certificate(options: ServeOptions) -> tuple[Path, Path]:
     if options.certificate is not None and options.key is not None:
         return options.certificate, options.key
     return own_certificate(options.data, options.host)
+
+
+def _shown_host(host: str) -> str:
+    """The host under which others reach the server: of a server that listens on every address, the one by which this
+    machine reaches others."""
+    if host not in EVERY_ADDRESS:
+        return f"[{host}]" if ":" in host else host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(ELSEWHERE)  # of UDP: nothing is sent
+            return str(probe.getsockname()[0])
+        except OSError:  # no network
+            return socket.gethostname()
 
 
 def _is_loopback(host: str) -> bool:
