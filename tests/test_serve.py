@@ -127,7 +127,7 @@ def test_a_server_on_every_address_shows_one_that_others_can_type(tmp_path: Path
         assert f":{port} --pin" in camera
         url = pages.split()[1]
         assert url.startswith("https://")
-        assert httpx.get(f"{url}/healthz", verify=False).text == "ok"
+        assert httpx.get(f"{url}/healthz", verify=False).text.strip() == "ok"
     finally:
         server.terminate()
         server.wait(20)

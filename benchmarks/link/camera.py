@@ -13,7 +13,6 @@ from typing import Any
 from lowbeam import sending
 from lowbeam.link.recording_sender import Repair
 from lowbeam.link.sender import Sender
-from lowbeam.link.sending_core import monotonic
 
 EVERY_S = 0.5
 STATISTICS = Path("/sys/class/net/lbc/statistics")
@@ -55,7 +54,7 @@ class WatchedSender(Sender):
                 {
                     "at_s": round(time.time() - self.started_utc, 2), "state": core.state.value,
                     "estimate_bps": round(bandwidth.bps), "budget_bps": round(core.budget_bps),
-                    "rate_bps": round(core.rate_bps(monotonic())), "queue_s": round(bandwidth.queue_s, 2),
+                    "rate_bps": round(core.rate_bps(time.monotonic())), "queue_s": round(bandwidth.queue_s, 2),
                     "backlog_bytes": backlog_bytes(), "interface_bytes": interface_bytes(),
                     "wire_bytes": core.wire_bytes, "behind": core.behind,
                     "loss": round(bandwidth.loss, 3), "point": core.point,

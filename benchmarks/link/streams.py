@@ -33,7 +33,7 @@ from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.link.quic import parse_address, parse_pin
 from lowbeam.link.recording_sender import RecordingSender
 from lowbeam.link.sender_connection import SendingOptions
-from lowbeam.link.sending_core import SendingCore, State, monotonic
+from lowbeam.link.sending_core import SendingCore, State
 from lowbeam.link.spool import Spool
 from lowbeam.media import open_video, opened
 from lowbeam.pipeline.sources import find_faces
@@ -73,7 +73,7 @@ class Stream:
         self.socket.setblocking(False)
         peer = options.address.host, options.address.port
         self.socket.connect(peer)
-        self.core = SendingCore(options, peer, spool, self.recording, monotonic())
+        self.core = SendingCore(options, peer, spool, self.recording, time.monotonic())
         self.started_utc = self.recording.recording.started_ms / 1000
         self._index, self._next_s = 0, 0.0
         self.made_utc: list[float] = []
@@ -119,13 +119,13 @@ class Stream:
 
 def run(streams: list[Stream], selector: selectors.BaseSelector, until_s: float) -> None:
     """Run all streams until `until_s`."""
-    while (now := monotonic()) < until_s:
+    while (now := time.monotonic()) < until_s:
         for stream in streams:
             if stream.due_s <= now:
                 stream.step(now)
-        wait_s = max(0.0, min(stream.due_s for stream in streams) - monotonic())
+        wait_s = max(0.0, min(stream.due_s for stream in streams) - time.monotonic())
         for key, _ in selector.select(min(wait_s, 0.05)):
-            key.data.receive(monotonic())
+            key.data.receive(time.monotonic())
 
 
 class Server:
@@ -184,12 +184,12 @@ def ages_s(streams: list[Stream], server: Server) -> list[float]:
 
 def measure(streams: list[Stream], selector: selectors.BaseSelector, server: Server, seconds: float) -> dict[str, Any]:
     """Run for `seconds` and measure."""
-    before = server.cpu_s(), time.process_time(), monotonic(), sum(server.stored().values())
+    before = server.cpu_s(), time.process_time(), time.monotonic(), sum(server.stored().values())
     ages, skipped = [], sum(stream.skipped for stream in streams)
-    while monotonic() < before[2] + seconds:
-        run(streams, selector, monotonic() + 1.0)
+    while time.monotonic() < before[2] + seconds:
+        run(streams, selector, time.monotonic() + 1.0)
         ages += ages_s(streams, server)
-    taken_s = monotonic() - before[2]
+    taken_s = time.monotonic() - before[2]
     made_since = time.time() - taken_s
     made = sum(len(one.made_utc) - bisect.bisect(one.made_utc, made_since) for one in streams)
     server_s = server.cpu_s() - before[0]
@@ -222,7 +222,7 @@ def main() -> None:
         streams: list[Stream] = []
         for count in given.counts:
             _add(streams, count, selector, server, faces)
-            run(streams, selector, monotonic() + SETTLE_S)
+            run(streams, selector, time.monotonic() + SETTLE_S)
             found = measure(streams, selector, server, MEASURE_S)
             results["counts"].append(found)
             save_results("link-streams", results)
@@ -240,7 +240,7 @@ def _add(streams: list[Stream], count: int, selector: selectors.BaseSelector, se
         stream = Stream(server.options, faces, len(streams) % 20 / 20 / POINT.fps)
         selector.register(stream.socket, selectors.EVENT_READ, stream)
         streams.append(stream)
-        run(streams, selector, monotonic() + 0.1)
+        run(streams, selector, time.monotonic() + 0.1)
 
 
 def _hold(faces: Coded, seconds: float, results: dict[str, Any]) -> None:
@@ -249,7 +249,7 @@ def _hold(faces: Coded, seconds: float, results: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder, selectors.DefaultSelector() as selector:
         server, streams = Server(Path(folder)), []  # type: ignore[var-annotated]
         _add(streams, min(50, carried[-1]), selector, server, faces)
-        run(streams, selector, monotonic() + SETTLE_S)
+        run(streams, selector, time.monotonic() + SETTLE_S)
         for _ in range(round(seconds / MEASURE_S)):
             results["held"].append(measure(streams, selector, server, MEASURE_S))
             save_results("link-streams", results)
