@@ -1,10 +1,12 @@
 """What `make bench` is made of: the way to peers in other processes, and the tables."""
 
+import importlib
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from benchmarks.figures import fill
 from benchmarks.peers.npm import NpmPeer
@@ -92,3 +94,11 @@ def test_waits_and_tries_are_told_by_name() -> None:
     assert "| 1 core | 90 | 0.50 | 1.00 | 2.00 | 0.50 | 1.00 | 2.00 |" in load_table(found)
     tries = {"labels": {"systems": {"lowbeam fast": {str(s): scored(0.25) for s in SCALES}, "fer": {}}}}
     assert "| labels alone | 0.2500 | 0.250 | 0.250 | 0.250 | 0.250 |" in tries_table(tries, {"labels": "labels alone"})
+
+
+def test_every_benchmark_of_the_link_can_be_imported() -> None:
+    pytest.importorskip("aioquic", reason="aioquic comes with the extra link")
+    names = [path.stem for path in (ROOT / "benchmarks" / "link").glob("*.py") if path.stem != "__init__"]
+    assert len(names) > 5
+    for name in names:
+        importlib.import_module(f"benchmarks.link.{name}")
