@@ -33,7 +33,8 @@ LOSS_PACKETS = 30  # packets over which loss is measured
 HIGH_LOSS = 0.15  # above the inherent loss
 LOSS_BACK_OFF = 0.7  # of the estimate, for a trial
 LOSS_STAYS = 0.8  # of the loss before: it does not depend on the rate
-TRIAL_S = 6.0  # after a fall for loss, until it is seen whether the loss fell too
+TRIAL_S, TRIAL_PACKETS = 6.0, 12  # after a fall for loss, until it is seen whether the loss fell too
+MOST_TRIAL_S = 15.0  # for that, with fewer packets
 IN_FLIGHT_S = 0.6  # seconds of the estimate that may be in flight in addition to a round trip
 PACKET_BYTES = 150  # that may be in flight in any case
 
@@ -214,21 +215,24 @@ class BandwidthEstimate:
         most = MAX_BPS if is_used else min(max(UNUSED * self._most_used, START_BPS), BEYOND * known)
         self._bps = max(self._bps, min(risen, most, MAX_BPS))
         if self._trial is None and self._loss_bps < math.inf:
-            self._loss_bps *= (1 + RISE_NEAR) ** min(since_s, MOST_RISE_S)
+            self._loss_bps *= (1 + RISE) ** min(since_s, MOST_RISE_S)
             if self._loss_bps > 2 * self._bps:
                 self._loss_bps = math.inf
 
     def _watch_loss(self, now_s: float) -> None:
         """Fall when loss rises; if it does not fall with the rate, it is inherent to the link."""
-        if len(self._fates) < LOSS_PACKETS:
-            return
-        if self._trial is None:
+        if self._trial is not None:
+            since_s, loss = self._trial
+            if now_s - since_s < TRIAL_S or (len(self._fates) < TRIAL_PACKETS and now_s - since_s < MOST_TRIAL_S):
+                return
+            self._trial = None
+            if len(self._fates) < TRIAL_PACKETS:  # too few to judge by
+                self._loss_bps = math.inf
+            elif self.loss > LOSS_STAYS * loss:
+                self._inherent, self._loss_bps = self.loss, math.inf
+        elif len(self._fates) == LOSS_PACKETS:
             self._inherent = min(self._inherent, self.loss)
             if self.loss > self._inherent + HIGH_LOSS:
                 self._trial = now_s, self.loss
-                self._loss_bps = max(MIN_BPS, LOSS_BACK_OFF * self.bps)
+                self._loss_bps = max(MIN_BPS, LOSS_BACK_OFF * self.steady_bps)
                 self._fates.clear()
-        elif now_s - self._trial[0] >= TRIAL_S:
-            if self.loss > LOSS_STAYS * self._trial[1]:
-                self._inherent, self._loss_bps = self.loss, math.inf
-            self._trial = None
