@@ -56,18 +56,18 @@ def test_the_estimate_comes_back_at_once_when_packets_in_flight_were_lost_and_di
 def test_a_burst_of_losses_does_not_keep_the_estimate_down_where_few_packets_are_sent() -> None:
     estimate = BandwidthEstimate(4000)
     estimate.begin(0.0)
-    now_s = 0.0
+    now_s = before = 0.0
     for number in range(30):
+        before = estimate.bps if number == 20 else before
         estimate.sent(number, SIZE, now_s)
         if 20 <= number < 28:
             estimate.lost(number, now_s + 0.4)
         else:
             estimate.acked(number, now_s + 0.4)
         now_s += 0.5
-    fallen = estimate.bps
-    assert fallen < 3500
+    assert estimate.bps < 0.8 * before
     for number in range(30, 38):  # one face in three seconds, and none is lost
         estimate.sent(number, SIZE, now_s)
         estimate.acked(number, now_s + 0.4)
         now_s += 3.0
-    assert estimate.bps >= 4000
+    assert estimate.bps >= before
