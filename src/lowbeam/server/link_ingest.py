@@ -1,7 +1,6 @@
 """Takes the faces of the link: estimates them, stores them, shows them, and confirms what is stored."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from lowbeam.server.workers import Workers
 BATCH = 64  # faces that are estimated and stored together at most
 AWAY_S = 60.0  # seconds after which a sender that is cut off is not shown any more
 FORGET_S = 900.0  # seconds after which what waits for it is forgotten: it sends it again
+DRAIN_S = 5.0
 RETRY_S = 2.0  # between attempts to store
 
 log = logging.getLogger(__name__)
@@ -87,10 +87,10 @@ class LinkIngest:
             await self._finish()
 
     async def _finish(self) -> None:
-        for stream in self._streams.values():
-            if stream.task is not None:
-                with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                    await asyncio.wait_for(stream.task, 5.0)
+        """Let what has come be stored, for `DRAIN_S` at most."""
+        tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=DRAIN_S)
 
     async def _work(self, receiver: Receiver, incoming: Incoming, stream: _Stream) -> None:
         """Estimate and store what waits, in order."""

@@ -88,7 +88,8 @@ class LivePage:
 async def _change(changed: "asyncio.Queue[int]") -> None:
     """Wait for a change, `IDLE_S` at most."""
     try:
-        await asyncio.wait_for(changed.get(), IDLE_S)
+        async with asyncio.timeout(IDLE_S):  # `wait_for` may swallow a cancellation in Python 3.11
+            await changed.get()
     except TimeoutError:
         return
     while not changed.empty():
