@@ -12,6 +12,7 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve"
 
 from lowbeam.codec import OperatingPoint
 from lowbeam.codec.policy import Fixed
+from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
 from lowbeam.link import Accepted, Address, Hello, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
 from lowbeam.link.sending_core import State
@@ -99,6 +100,27 @@ def test_faces_that_arrived_are_not_sent_again_after_a_new_connection(tmp_path: 
             return await asyncio.to_thread(send_and_reconnect)
 
     assert asyncio.run(run()) == 0
+
+
+def test_a_certificate_that_no_authority_signed_is_refused_without_a_pin(tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path, "127.0.0.1")
+
+    def connect() -> None:
+        options = SendingOptions(Address("127.0.0.1", PORT), "secret-token")
+        with Sender(options, Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+            sender.finish(10)
+
+    async def run() -> None:
+        async def authorize(hello: Hello, address: str) -> Accepted:
+            raise AssertionError("the token was sent")
+
+        async with Receiver(certificate, key, authorize=authorize, port=PORT):
+            with pytest.raises(OutputError, match="does not accept the connection") as error:
+                await asyncio.to_thread(connect)
+        assert "secret-token" not in str(error.value)
+        assert "\n" not in str(error.value)
+
+    asyncio.run(run())
 
 
 def wait_until_live(sender: Sender) -> None:
