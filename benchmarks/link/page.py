@@ -83,7 +83,9 @@ uncoded clip has {_ccc(found["uncoded_late"]["0"])}; shown late, {_late(found)}.
 
 {_rate_table(found, rows)}
 
-{_stored(rows)} At {AIM_LOSS} % loss, a live CCC within {AIM_BELOW:.2f} of offline is {_missed(below, 1)}; held from the time of each
+{_stored(rows)}
+
+At {AIM_LOSS} % loss, a live CCC within {AIM_BELOW:.2f} of offline is {_missed(below, 1)}; held from the time of each
 face it is {_missed(below, 2)}.
 
 `python -m benchmarks.link.rates PEOPLE --rendered`, `benchmarks/results/link-rates-rendered.json`
@@ -126,7 +128,7 @@ def _stored(rows: list[dict[str, Any]]) -> str:
     if not all(one["is_once_in_order"] for one in rows if "live_ccc" in one):
         return "Not every point stored its faces once and in order."
     late = [
-        f"{one['kbps']:g} kbit/s with {one['loss_percent']:g} %, whose first face came after {one['first_face_s']:.0f} s"
+        f"{one['kbps']:g} kbit/s with {one['loss_percent']:g} %, first face after {one['first_face_s']:.0f} s"
         for one in rows
         if "live_ccc" in one and one["stored_share"] < 1
     ]  # fmt: skip
