@@ -115,6 +115,31 @@ def test_the_state_is_carried_between_calls(model: Path, hr_faces: Faces) -> Non
     assert np.allclose(recognizer.follow_both(lr, times)[1].valence, each.valence, atol=1e-5)
 
 
+def test_several_people_in_one_run_are_read_as_each_alone(model: Path, hr_faces: Faces) -> None:
+    recognizer, times = Recognizer(model), np.arange(70) / 7
+    before = [recognizer.follow(hr_faces[i % 40][None], [t - 0.5])[1] for i, t in enumerate(times)]
+    memories = [memory if index % 3 else None for index, memory in enumerate(before)]
+    faces = hr_faces[np.arange(70) % 40]
+    together, after = recognizer.follow_people(faces, times, memories)
+    for index in (0, 1, 2, 63, 64, 69):
+        alone, memory = recognizer.follow(faces[index : index + 1], times[index : index + 1], memories[index])
+        found = after[index]
+        assert memory is not None and found is not None  # noqa: PT018
+        assert together.valence[index] == pytest.approx(alone.valence[0], abs=1e-5)
+        assert together.arousal_std[index] == pytest.approx(alone.arousal_std[0], abs=1e-5)
+        np.testing.assert_allclose(found.state, memory.state, atol=1e-5)
+        assert found.time_s == memory.time_s
+
+
+def test_people_whose_time_does_not_rise_or_without_memories_are_named(model: Path, hr_faces: Faces) -> None:
+    recognizer = Recognizer(model)
+    _, memory = recognizer.follow(hr_faces[:1], [1.0])
+    with pytest.raises(UsageError, match="must increase"):
+        recognizer.follow_people(hr_faces[:2], [2.0, 1.0], [None, memory])
+    with pytest.raises(UsageError, match="as many finite times and memories"):
+        recognizer.follow_people(hr_faces[:2], [2.0, 1.0], [memory])
+
+
 def test_a_model_that_does_not_remember_reads_each_face_by_itself(hr_faces: Faces, tmp_path: Path) -> None:
     export_onnx(OneForAll(Trunk(SIZES["fast"])).eval(), tmp_path / "still.onnx")
     recognizer = Recognizer(tmp_path / "still.onnx")

@@ -17,7 +17,7 @@ from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_mat
 DEFAULT_MODEL = "accurate"
 MAX_BATCH = 64  # faces at a time: larger batches are no faster, and hold more memory
 MODEL_FORMAT = 1
-MEMORY_FORMAT = 2  # of a model with memory: its temporal head is a branch that runs on request
+MEMORY_FORMAT = 3  # of a model with memory: its temporal head is a branch that runs on request, for several people
 REMEMBER = np.array(True)
 TRIALS = ((MIN_SIDE, 1), (17, 3), (FACE_SIDE, 2))  # sides and batch sizes that a user's model is tried with
 MAX_AFFECT, MAX_STD = 1.5, 1e3  # limits of a valid output; the standard deviation lies in [0, MAX_STD]
@@ -91,7 +91,7 @@ class Recognizer:
         self._by_itself = _Calibration(about["calibration"])
         if self.remembers:
             self._in_order = _Calibration(about["memory"]["calibration"])
-            self._blank = np.zeros(self._session.initial_shapes["state"], np.float32)
+            self._blank = np.zeros(self._session.initial_shapes["state"][1:], np.float32)
 
     def _try_out(self) -> None:
         """Run a user's model on noise of several sides and batch sizes. Raises `ModelError` unless it gives finite
@@ -101,14 +101,14 @@ class Recognizer:
             faces = rng.integers(0, 256, (count, side, side), np.uint8)
             runs = [(["affect", "std"], self._inputs(faces, side))]
             if self.remembers:
-                gaps = {"remember": REMEMBER, "gaps_s": np.full(count, 0.1, np.float32), "state": self._blank}
+                gaps = {"remember": REMEMBER, "gaps_s": np.full(count, 0.1, np.float32), "state": self._blank[None]}
                 runs.append((["steady_affect", "steady_std", "next_state"], runs[0][1] | gaps))
             for outputs, inputs in runs:
                 affect, std, *state = self._session.try_run(outputs, inputs)
                 check_output(path, f"affect of {count} faces of {side} px", affect, (count, 2), -MAX_AFFECT, MAX_AFFECT)
                 check_output(path, f"deviation of {count} faces of {side} px", std, (count, 2), 0, MAX_STD)
                 for found in state:
-                    check_output(path, "memory", found, self._blank.shape, -np.inf, np.inf)
+                    check_output(path, "memory", found, (1, *self._blank.shape), -np.inf, np.inf)
 
     def __call__(self, faces: Faces) -> Estimates:
         """Estimates of `faces`, grey uint8 (n, d, d) with d from 6 to 96, each by itself.
@@ -132,6 +132,45 @@ class Recognizer:
         steady, _, memory = self._follow(faces, time_s, memory)
         return steady, memory
 
+    def follow_people(
+        self, faces: Faces, time_s: ArrayLike, memories: Sequence[Memory | None]
+    ) -> tuple[Estimates, list[Memory | None]]:
+        """Estimates of one face each of n people, grey uint8 (n, d, d), at times `time_s` (n,) in seconds, from one run
+        of the network; `memories` and the memories returned are as in `follow`, one for each person.
+
+        Raises `UsageError` for another shape or dtype, or if a time is not later than that of the memory.
+        """
+        side, times = checked_side(faces), np.asarray(time_s, np.float64)
+        if times.shape != (len(faces),) or len(memories) != len(faces) or not np.isfinite(times).all():
+            raise UsageError(f"{len(faces)} faces need as many finite times and memories")
+        gaps = np.array(
+            [
+                NOTHING_BEFORE_S if memory is None else time - memory.time_s
+                for time, memory in zip(times, memories, strict=True)
+            ]
+        )
+        if (gaps <= 0).any():
+            raise UsageError("the times of one person's faces must increase")
+        if not self.remembers:
+            return self(faces), [None] * len(faces)
+        steady: list[list[Floats]] = []
+        after: list[Memory | None] = []
+        for start in range(0, len(faces), MAX_BATCH):
+            part = slice(start, start + MAX_BATCH)
+            given = self._inputs(faces[part], side)
+            given |= {
+                "remember": REMEMBER,
+                "gaps_s": gaps[part].astype(np.float32),
+                "state": self._states(memories[part]),
+            }
+            *read, states = self._session.run(["steady_affect", "steady_std", "next_state"], given)
+            steady.append(read)
+            after += [Memory(state, float(time)) for state, time in zip(states, times[part], strict=True)]
+        return _joined(steady, self._in_order.at(side)), after
+
+    def _states(self, memories: Sequence[Memory | None]) -> Floats:
+        return np.stack([self._blank if memory is None else memory.state for memory in memories])
+
     def follow_both(self, faces: Faces, time_s: ArrayLike) -> tuple[Estimates, Estimates]:
         """The estimates of `follow` for a new person, and those of each face by itself, from one run of the network."""
         steady, each, _ = self._follow(faces, time_s, None)
@@ -153,12 +192,11 @@ class Recognizer:
         steady, each = [], []
         for start in range(0, len(faces), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
-            state = self._blank if memory is None else memory.state
             given = self._inputs(faces[part], side)
-            given |= {"remember": REMEMBER, "gaps_s": gaps[part].astype(np.float32), "state": state}
+            given |= {"remember": REMEMBER, "gaps_s": gaps[part].astype(np.float32), "state": self._states([memory])}
             outputs = ["steady_affect", "steady_std", "affect", "std", "next_state"]
-            *read, state = self._session.run(outputs, given)
-            memory = Memory(state, float(times[part][-1]))
+            *read, states = self._session.run(outputs, given)
+            memory = Memory(states[0], float(times[part][-1]))
             steady.append(read[:2])
             each.append(read[2:])
         return _joined(steady, self._in_order.at(side)), _joined(each, self._by_itself.at(side)), memory

@@ -62,31 +62,35 @@ class _DeployedWithFeatures(nn.Module):
 
 
 class _DeployedHead(nn.Module):
-    """The temporal head, for the faces of one track."""
+    """The temporal head, for the tracks of several people with as many faces each."""
 
     def __init__(self, head: TemporalHead) -> None:
         super().__init__()
         self.head = head
 
     def forward(self, features: Tensor, single: Tensor, gaps_s: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        affect, log_variance, after = self.head(features[None], single[None], gaps_s[None], state[None])
-        return affect[0].clamp(-1, 1), torch.exp(0.5 * log_variance[0]), after[0]
+        affect, log_variance, after = self.head(features, single, gaps_s, state)
+        return affect.clamp(-1, 1), torch.exp(0.5 * log_variance), after
 
 
 def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path, seen: Feeds | None = None) -> None:
     """Write `network` with its `head` to `path`, as `export_onnx` does, not yet calibrated.
 
     Inputs and outputs are those of `export_onnx`, for each face by itself. Where the input ``remember``, a bool, is
-    true, the faces are one track in order, with the inputs ``gaps_s`` float32 (n,), the seconds since the face before,
-    and ``state`` float32 (spans, channels), zeros for a new track; outputs are ``steady_affect`` and ``steady_std``
-    float32 (n, 2), and ``next_state``. Without ``remember`` these outputs are empty.
+    true, the faces are the tracks of p people with n / p faces each, person after person and each in order, with the
+    inputs ``gaps_s`` float32 (n,), the seconds since the person's face before, and ``state`` float32 (p, spans,
+    channels), zeros for a new track; outputs are ``steady_affect`` and ``steady_std`` float32 (n, 2), and
+    ``next_state`` (p, spans, channels). Without ``remember`` these outputs are empty.
     """
     model = _traced_faces(_DeployedWithFeatures(network.cpu()), GRID, ["affect", "std", "features", "single"])
     if seen is not None:
         model = in_eight_bits(model, seen)
-    faces = torch.export.Dim("n")
-    example = (torch.zeros(2, network.width), torch.zeros(2, 4), torch.zeros(2), torch.zeros(*head.state_shape))
-    shapes = {"features": {0: faces}, "single": {0: faces}, "gaps_s": {0: faces}, "state": None}
+    people, length = torch.export.Dim("p"), torch.export.Dim("t")
+    example = (
+        torch.zeros(2, 3, network.width), torch.zeros(2, 3, 4), torch.zeros(2, 3), torch.zeros(2, *head.state_shape)
+    )  # fmt: skip
+    track = {0: people, 1: length}
+    shapes = {"features": track, "single": track, "gaps_s": track, "state": {0: people}}
     steady = _traced(_DeployedHead(head.cpu()), example, shapes, ["steady_affect", "steady_std", "next_state"])
     onnx.save(with_memory(model, steady, ["affect", "std"]), str(path))
     set_calibration(path, {GRID: AS_IT_IS}, {GRID: AS_IT_IS})

@@ -1,15 +1,18 @@
 """One ONNX model of a network and its temporal head, which runs only on request."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto, compose, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
 
 REMEMBER = "remember"
 INSIDE = "head/"  # prefix of each name in the branch
 
 
 def with_memory(network: ModelProto, head: ModelProto, outputs: list[str]) -> ModelProto:
-    """`network` joined with `head`, whose inputs are connected to the outputs of `network` of the same name.
+    """`network` joined with `head`, whose inputs are connected to the outputs of `network` of the same name. The faces
+    of `network` are the tracks of `head`, person after person.
 
     The head runs where the input ``remember``, a bool, is true; its other inputs are then required. Without it, the
     head does not run and its outputs are empty, so that programs that estimate single faces need no further input. Of
@@ -18,7 +21,7 @@ def with_memory(network: ModelProto, head: ModelProto, outputs: list[str]) -> Mo
     opsets = [{o.version for o in model.opset_import if not o.domain} for model in (network, head)]
     assert opsets[0] == opsets[1], opsets  # else the operators of the head would mean something else
     assert not head.functions
-    branch = compose.add_prefix(head, INSIDE, rename_inputs=False).graph
+    branch = compose.add_prefix(_in_one_row(head), INSIDE, rename_inputs=False).graph
     steady = [output.name.removeprefix(INSIDE) for output in branch.output]
     joined = ModelProto()
     joined.CopyFrom(network)
@@ -40,6 +43,47 @@ def with_memory(network: ModelProto, head: ModelProto, outputs: list[str]) -> Mo
     graph.output.extend(remain)
     onnx.checker.check_model(joined)
     return joined
+
+
+def _in_one_row(head: ModelProto) -> ModelProto:
+    """`head`, whose inputs and outputs are (people, faces, …) but for those that are states, with the first two axes of
+    the others in one. The number of people is that of ``state``."""
+    flat = ModelProto()
+    flat.CopyFrom(head)
+    graph = flat.graph
+    before = [helper.make_node("Shape", ["state"], ["people"], start=0, end=1)]
+    for given in [value for value in graph.input if value.name != "state"]:
+        dims = given.type.tensor_type.shape.dim
+        rest = numpy_helper.from_array(np.array([-1, *(dim.dim_value for dim in dims[2:])], np.int64))
+        names = [f"{given.name}_{part}" for part in ("rest", "shape", "tracks")]
+        before += [
+            helper.make_node("Constant", [], names[:1], value=rest),
+            helper.make_node("Concat", ["people", names[0]], names[1:2], axis=0),
+            helper.make_node("Reshape", [given.name, names[1]], names[2:]),
+        ]
+        _rename(graph.node, given.name, names[2])
+        del dims[1]
+    after = []
+    for found in [value for value in graph.output if not value.name.endswith("state")]:
+        dims = found.type.tensor_type.shape.dim
+        shape = numpy_helper.from_array(np.array([-1, *(dim.dim_value for dim in dims[2:])], np.int64))
+        names = [f"{found.name}_{part}" for part in ("shape", "tracks")]
+        _rename(graph.node, found.name, names[1])
+        after += [
+            helper.make_node("Constant", [], names[:1], value=shape),
+            helper.make_node("Reshape", [names[1], names[0]], [found.name]),
+        ]
+        del dims[1]
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return flat
+
+
+def _rename(nodes: Iterable[NodeProto], name: str, new: str) -> None:
+    for node in nodes:
+        node.input[:] = [new if one == name else one for one in node.input]
+        node.output[:] = [new if one == name else one for one in node.output]
 
 
 def _optional(graph: GraphProto, given: onnx.ValueInfoProto, default: np.ndarray) -> None:
