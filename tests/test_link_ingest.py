@@ -16,11 +16,13 @@ from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
 from lowbeam.link import Accepted, Address, Hello, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
 from lowbeam.link.sending_core import State
+from lowbeam.recognize import Recognizer
 from lowbeam.scale import Faces
-from lowbeam.server.followed import Followed
+from lowbeam.server import batches
 from lowbeam.server.hub import Hub
 from lowbeam.server.link_ingest import LinkIngest
 from lowbeam.server.store import Store
+from lowbeam.server.store.recordings import Recordings
 from lowbeam.server.workers import Workers
 
 PORT = 17443
@@ -137,14 +139,32 @@ def test_every_face_is_stored_once_and_in_order(tmp_path: Path, hr_faces: Faces)
 def test_faces_that_could_not_be_estimated_are_sent_again(
     tmp_path: Path, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    estimate, calls = Followed.estimate, []
+    follow, calls = Recognizer.follow_people, []
 
-    def failing(self: Followed, *arguments: Any) -> Any:
+    def failing(self: Recognizer, *arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             raise RuntimeError("a defect")
-        return estimate(self, *arguments)
+        return follow(self, *arguments)
 
-    monkeypatch.setattr(Followed, "estimate", failing)
+    monkeypatch.setattr(Recognizer, "follow_people", failing)
     assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
     assert len(calls) > 3
+
+
+def test_a_store_that_is_away_for_longer_than_the_server_waits_gets_every_face_in_the_end(
+    tmp_path: Path, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, calls = Recordings.append, []
+
+    async def failing(self: Recordings, *arguments: Any) -> None:
+        calls.append(1)
+        if 2 < len(calls) < 8:
+            raise OutputError("the store is away")
+        await append(self, *arguments)
+
+    monkeypatch.setattr(Recordings, "append", failing)
+    monkeypatch.setattr(batches, "RETRY_S", 0.05)
+    monkeypatch.setattr(batches, "PATIENCE_S", 0.1)
+    assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
+    assert len(calls) > 8

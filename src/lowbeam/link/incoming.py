@@ -62,6 +62,7 @@ class Incoming:
     stream: int = 0  # of the connection
     told: int = 0  # the sender knows that the faces before this number are stored
     _received: deque[tuple[float, int]] = field(default_factory=deque, repr=False)  # time and bytes, for the rate
+    _recent_bytes: int = field(default=0, repr=False)  # the sum of those
 
     def ask(self, ask: Ask) -> None:
         """Ask the sender for something; nothing happens while it is not connected."""
@@ -71,14 +72,15 @@ class Incoming:
     def count_bytes(self, size: int) -> None:
         """A packet of `size` bytes on the wire came for this recording."""
         self._received.append((time.monotonic(), size))
+        self._recent_bytes += size
         self.rate_bps()
 
     def rate_bps(self) -> float:
         """Bits per second received over the last `RATE_S`."""
         since_s = time.monotonic() - RATE_S
         while self._received and self._received[0][0] < since_s:
-            self._received.popleft()
-        return 8 * sum(size for _, size in self._received) / RATE_S
+            self._recent_bytes -= self._received.popleft()[1]
+        return 8 * self._recent_bytes / RATE_S
 
 
 @dataclass(frozen=True)

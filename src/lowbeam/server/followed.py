@@ -1,71 +1,76 @@
-"""Estimates of one recording as its faces come: those that are final, and those that are shown at once."""
+"""What is remembered of the people in one recording: of their final faces, and of those that are shown beyond them."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from lowbeam.face import Face, Grey
-from lowbeam.recognize import Memory, Recognizer
-from lowbeam.server.face_png import face_png
-from lowbeam.server.store import Row
-from lowbeam.trace import Estimate
+from lowbeam.face import Face
+from lowbeam.recognize import Memory
 
 MAX_PEOPLE = 64  # that are remembered of one recording
 
 Memories = dict[int, Memory]
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """A face with its `number` in the recording, whether it is final, and when it arrived (Unix time)."""
+
+    number: int
+    face: Face = field(repr=False)
+    is_final: bool
+    arrived_utc: float
+
+
 class Followed:
-    """The memory of each person in a recording, of the final faces and of those that were shown beyond them.
+    """The memory of each person in a recording. `saved` is what `save` returned before the server was restarted."""
 
-    `saved` is what `save` returned before the server was restarted. Not for use from two threads at a time.
-    """
-
-    def __init__(self, saved: bytes = b"", keep_faces: bool = False) -> None:
+    def __init__(self, saved: bytes = b"") -> None:
         self._final = _loaded(saved)
         self._live: Memories | None = None  # None: as the final ones
-        self._keep_faces = keep_faces
+        self._taken: set[int] = set()  # final faces that are not settled
 
-    def estimate(
-        self, recognizer: Recognizer, faces: Sequence[tuple[int, Face, bool, float]]
-    ) -> list[tuple[Row, Grey]]:
-        """Rows of `faces`, each its number, the face, whether it is final, and when it arrived (Unix time)."""
-        return [(self._row(recognizer, *one), one[1].pixels) for one in faces]
+    def new(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Those of `arrivals` that were not final before: a sender that connects again may send some twice."""
+        found = [one for one in arrivals if one.number not in self._taken]
+        self._taken.update(one.number for one in found if one.is_final)
+        return found
 
-    def _row(self, recognizer: Recognizer, number: int, face: Face, is_final: bool, arrived_utc: float) -> Row:
-        if not is_final and self._live is None:
+    def settle(self, number: int) -> None:
+        """The faces before `number` will not come again."""
+        self._taken = {one for one in self._taken if one >= number}
+
+    def memory(self, arrival: Arrival) -> Memory | None:
+        """What is remembered of the person before this face; None of a person who is new."""
+        if not arrival.is_final and self._live is None:
             self._live = dict(self._final)
-        memories = self._final if is_final or self._live is None else self._live
-        found = _estimate(recognizer, face, memories)
-        if is_final and self._live is not None and _time(self._live, face.id) <= face.time_s:
+        return self._memories(arrival).get(arrival.face.id)
+
+    def learn(self, arrival: Arrival, memory: Memory | None) -> None:
+        """Remember a person as of this face; `memory` is None where it changes nothing."""
+        face, memories = arrival.face, self._memories(arrival)
+        if memory is not None:
+            memories[face.id] = memory
+            if len(memories) > MAX_PEOPLE:
+                del memories[min(memories, key=lambda key: memories[key].time_s)]
+        if arrival.is_final and self._live is not None and _time(self._live, face.id) <= face.time_s:
             self._live = None  # all that was shown is final
-        return Row(number, found, arrived_utc, is_final, face_png(face.pixels) if self._keep_faces else None)
+
+    def _memories(self, arrival: Arrival) -> Memories:
+        return self._final if arrival.is_final or self._live is None else self._live
 
     def save(self) -> bytes:
         """The memory of the final faces, as the store keeps it."""
         if not self._final:
             return b""
-        arrays = {f"{face}": memory.state for face, memory in self._final.items()}
-        times = {f"t{face}": np.float64(memory.time_s) for face, memory in self._final.items()}
+        shape = next(iter(self._final.values())).state.shape
+        kind = np.dtype([("face", "<i8"), ("time_s", "<f8"), ("state", "<f4", shape)])
+        people = np.array([(face, memory.time_s, memory.state) for face, memory in self._final.items()], kind)
         file = io.BytesIO()
-        np.savez(file, **arrays, **times)  # type: ignore[arg-type]  # names are those of arrays
+        np.save(file, people)
         return file.getvalue()
-
-
-def _estimate(recognizer: Recognizer, face: Face, memories: Memories) -> Estimate:
-    memory = memories.get(face.id)
-    if memory is None or face.time_s > memory.time_s:
-        read, now = recognizer.follow(face.pixels[None], [face.time_s], memory)
-        if now is not None:
-            memories[face.id] = now
-            if len(memories) > MAX_PEOPLE:
-                del memories[min(memories, key=lambda key: memories[key].time_s)]
-    else:
-        read = recognizer(face.pixels[None])
-    valence, arousal = float(read.valence[0]), float(read.arousal[0])
-    stds, box = (float(read.valence_std[0]), float(read.arousal_std[0])), face.box
-    return Estimate(face.time_s, face.id, valence, arousal, *stds, box.x, box.y, box.side)
 
 
 def _time(memories: Memories, face: int) -> float:
@@ -75,7 +80,5 @@ def _time(memories: Memories, face: int) -> float:
 def _loaded(saved: bytes) -> Memories:
     if not saved:
         return {}
-    with np.load(io.BytesIO(saved)) as arrays:
-        return {
-            int(name): Memory(arrays[name], float(arrays[f"t{name}"])) for name in arrays.files if name.isdigit()
-        }  # fmt: skip
+    people = np.load(io.BytesIO(saved))
+    return {int(one["face"]): Memory(one["state"].copy(), float(one["time_s"])) for one in people}

@@ -1,53 +1,35 @@
-"""Takes the faces of the link: estimates them, stores them, shows them, and confirms what is stored."""
+"""Takes the faces of the link: has them estimated, stored and shown, and confirms what is stored."""
 
 import asyncio
 import logging
 import time
-from collections import deque
-from dataclasses import dataclass, field
 
-from lowbeam.errors import LowbeamError, UsageError
-from lowbeam.face import Grey
-from lowbeam.link.incoming import Accepted, Incoming, Item, ReceivedFace
-from lowbeam.link.messages import Ask as LinkAsk
+from lowbeam.errors import UsageError
+from lowbeam.link.incoming import Accepted, Item
 from lowbeam.link.messages import Hello
 from lowbeam.link.receiver import Receiver
-from lowbeam.recognize import Recognizer
+from lowbeam.server.batches import Batches
 from lowbeam.server.failures import Failures
 from lowbeam.server.followed import Followed
-from lowbeam.server.hub import Ask, Hub, LinkState, LiveStream
-from lowbeam.server.store import Recording, Row, Store
+from lowbeam.server.hub import Hub, LiveStream
+from lowbeam.server.link_stream import LinkStream
+from lowbeam.server.store import Store
 from lowbeam.server.workers import Workers
 
-BATCH = 64  # faces that are estimated and stored together at most
 AWAY_S = 60.0  # seconds after which a sender that is cut off is not shown any more
 FORGET_S = 900.0  # seconds after which what waits for it is forgotten: it sends it again
-DRAIN_S = 5.0
-RETRY_S = 2.0  # between attempts to store
+DRAIN_S = 5.0  # that what has come may take to be stored when the server ends
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Stream:
-    """A recording that is received, and what waits to be estimated."""
-
-    recording: Recording
-    followed: Followed
-    live: LiveStream
-    queue: "asyncio.Queue[Item]" = field(default_factory=asyncio.Queue)
-    task: "asyncio.Task[None] | None" = None
-    times: deque[float] = field(default_factory=lambda: deque(maxlen=100))
-    stored: int = 0
-    away_s: float | None = None
 
 
 class LinkIngest:
     """Runs a receiver: everything that it yields is estimated, stored and shown."""
 
     def __init__(self, store: Store, hub: Hub, workers: Workers, *, keep_faces: bool = False) -> None:
-        self._store, self._hub, self._workers, self._keep_faces = store, hub, workers, keep_faces
-        self._streams: dict[bytes, _Stream] = {}
+        self._store, self._hub = store, hub
+        self._streams: dict[bytes, LinkStream] = {}
+        self._batches = [Batches(store, hub, workers, number, keep_faces) for number in range(workers.count)]
         self._failures = Failures()
 
     async def authorize(self, hello: Hello, address: str) -> Accepted | str:
@@ -67,95 +49,52 @@ class LinkIngest:
             stream.stored = max(stream.stored, recording.stored)
         else:
             live = LiveStream(recording.id, sender.id, sender.name, "link", recording.started_utc)
-            followed = Followed(recording.memory, self._keep_faces)
-            self._streams[hello.key] = _Stream(recording, followed, live, stored=recording.stored)
+            self._streams[hello.key] = LinkStream(recording, Followed(recording.memory), live, recording.stored)
         return Accepted(sender.id, recording.stored)
 
     async def run(self, receiver: Receiver) -> None:
         """Take what `receiver` yields until this task is cancelled; what has come is then stored."""
+        tasks = [asyncio.create_task(one.run(self._processed)) for one in self._batches]
         tidying = asyncio.create_task(self._tidy(receiver))
+        self._receiver = receiver
         try:
             async for item in receiver:
-                stream = self._streams.get(item.recording.key)
-                if stream is None:
-                    continue
-                stream.queue.put_nowait(item)
-                if stream.task is None:
-                    stream.task = asyncio.create_task(self._work(receiver, item.recording, stream))
+                self._take(item)
         finally:
             tidying.cancel()
-            await self._finish()
+            await asyncio.wait([asyncio.create_task(one.drained()) for one in self._batches], timeout=DRAIN_S)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _finish(self) -> None:
-        """Let what has come be stored, for `DRAIN_S` at most."""
-        tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=DRAIN_S)
+    def _take(self, item: Item) -> None:
+        stream = self._streams.get(item.recording.key)
+        if stream is not None:
+            stream.incoming = item.recording
+            self._batches[stream.live.id % len(self._batches)].add(stream, item)
 
-    async def _work(self, receiver: Receiver, incoming: Incoming, stream: _Stream) -> None:
-        """Estimate and store what waits, in order."""
-        try:
-            while not stream.queue.empty():
-                items = [stream.queue.get_nowait() for _ in range(min(BATCH, stream.queue.qsize()))]
-                await self._take(items, stream)
-                receiver.stored(incoming, stream.stored)
-                await self._show(incoming, stream)
-        except Exception:  # a defect: later faces must not be confirmed beyond those that were lost by it
-            log.exception("a batch of faces cannot be processed; the sender has to send it again")
+    async def _processed(self, stream: LinkStream, has_failed: bool) -> None:
+        """What came of a stream is stored, or could not be: then its sender has to send it again."""
+        incoming = stream.incoming
+        assert incoming is not None
+        if has_failed:
             self._hub.end(stream.live.id)
             self._streams.pop(incoming.key, None)
-            receiver.drop(incoming, "the server failed")
-        finally:
-            stream.task = None
+            self._receiver.drop(incoming, "the server could not store the faces")
+        else:
+            self._receiver.stored(incoming, stream.stored)
+            await self._show(stream)
 
-    async def _take(self, items: list[Item], stream: _Stream) -> None:
-        faces = [
-            (item.decoded.number, item.decoded.face, item.decoded.is_final, item.arrived_utc)
-            for item in items
-            if isinstance(item, ReceivedFace) and item.decoded.face is not None
-        ]
-
-        def work(recognizer: Recognizer) -> tuple[list[tuple[Row, Grey]], bytes]:
-            return stream.followed.estimate(recognizer, faces), stream.followed.save()
-
-        settled = items[-1].settled
-        if not faces and settled <= stream.stored:
-            return
-        rows, memory = await self._workers.run(stream.live.id, work)
-        now = time.time()
-        for row, pixels in rows:
-            stream.live.see(row.estimate, pixels, now)
-            stream.times.append(now)
-        self._hub.changed(stream.live.id)
-        while True:
-            try:
-                await self._store.recordings.append(
-                    stream.recording.id, [row for row, _ in rows], max(settled, stream.stored), memory
-                )  # fmt: skip
-                break
-            except LowbeamError as error:  # nothing is lost: the sender keeps what is not confirmed
-                log.error("%s", error)
-                await asyncio.sleep(RETRY_S)
-        stream.stored = max(settled, stream.stored)
-
-    async def _show(self, incoming: Incoming, stream: _Stream) -> None:
+    async def _show(self, stream: LinkStream) -> None:
         """Show how the link is doing; begin and end the stream."""
-        live, now = stream.live, time.time()
-        report = incoming.report
-        state = "live" if incoming.is_connected else "away"
-        live.ask = (lambda ask: incoming.ask(_link_ask(ask))) if incoming.is_connected else None
-        recent = [one for one in stream.times if now - one <= 10]
-        live.link = LinkState(
-            state, incoming.rate_bps(), report.estimate_bps if report else None,
-            report.budget_bps if report else None, report.loss_permille / 1000 if report else 0.0, incoming.delay_s,
-            len(recent) / 10, report.point if report else "", report.behind if report else 0,
-        )  # fmt: skip
-        stream.away_s = None if incoming.is_connected else stream.away_s or now
+        incoming, live, now = stream.incoming, stream.live, time.time()
+        assert incoming is not None
+        stream.tell(now)
         if incoming.is_complete:
             await self._store.recordings.end(stream.recording.id, now)
             self._hub.end(live.id)
             self._streams.pop(incoming.key, None)
-        elif incoming.is_connected and live.id not in self._hub.streams and _is_present(live, now):
+        elif incoming.is_connected and live.id not in self._hub.streams and stream.is_present(now):
             self._hub.begin(live)
         self._hub.changed(live.id)
 
@@ -165,26 +104,14 @@ class LinkIngest:
             await asyncio.sleep(1.0)
             now = time.time()
             for key, stream in [*self._streams.items()]:
-                incoming = receiver.recordings.get(key)
-                if incoming is not None and stream.task is None and stream.live.id in self._hub.streams:
-                    await self._show(incoming, stream)
-                if stream.away_s is None or stream.task is not None:
+                if stream.incoming is not None and not stream.is_busy and stream.live.id in self._hub.streams:
+                    await self._show(stream)
+                if stream.away_s is None or stream.is_busy:
                     continue
                 if now - stream.away_s > AWAY_S and stream.live.id in self._hub.streams:
                     self._hub.end(stream.live.id)
                 if now - stream.away_s > FORGET_S:
-                    if incoming is not None:
-                        receiver.forget(incoming)
+                    if stream.incoming is not None:
+                        receiver.forget(stream.incoming)
                     await self._store.recordings.end(stream.recording.id, stream.away_s)
                     self._streams.pop(key, None)
-
-
-def _is_present(live: LiveStream, now: float) -> bool:
-    """Whether the stream is on: not an earlier recording that is filled in."""
-    newest = max((p.estimates[-1].time_s for p in live.people.values() if p.estimates), default=None)
-    return newest is None or now - live.started_utc - newest < AWAY_S
-
-
-def _link_ask(ask: Ask) -> LinkAsk:
-    budget = None if ask.budget_bps is None else round(ask.budget_bps)
-    return LinkAsk(ask.key, budget, None if ask.look_s is None else round(ask.look_s))

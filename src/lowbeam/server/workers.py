@@ -12,20 +12,30 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """Runs the work of each stream in order, on one of `count` threads (by default one for each core). Raises
+    """Runs work in order on one of `count` threads (by default one for each core that this process may use). Raises
     `ModelError` if `model` cannot be loaded."""
 
     def __init__(self, model: str = DEFAULT_MODEL, count: int | None = None) -> None:
-        self._recognizers = [Recognizer(model) for _ in range(count or os.cpu_count() or 1)]
+        self._recognizers = [Recognizer(model) for _ in range(count or _cores())]
         self._threads = [ThreadPoolExecutor(1, f"estimate-{number}") for number in range(len(self._recognizers))]
 
-    async def run(self, stream: int, work: Callable[[Recognizer], Result]) -> Result:
-        """Run `work` with a recognizer after all earlier work of the same `stream`; returns its result."""
-        number = stream % len(self._threads)
+    @property
+    def count(self) -> int:
+        """The number of threads."""
+        return len(self._threads)
+
+    async def run(self, number: int, work: Callable[[Recognizer], Result]) -> Result:
+        """Run `work` with a recognizer after all earlier work of the same `number`; returns its result. Numbers that
+        are equal modulo `count` share a thread."""
+        place = number % self.count
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads[number], work, self._recognizers[number])
+        return await loop.run_in_executor(self._threads[place], work, self._recognizers[place])
 
     def close(self) -> None:
         """Wait for the work that runs, and end the threads."""
         for thread in self._threads:
             thread.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

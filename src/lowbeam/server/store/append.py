@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Executable, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,7 +15,32 @@ from lowbeam.server.store.database import Database
 from lowbeam.server.store.row import MOST, Row
 from lowbeam.server.store.schema import EstimateRow, RecordingRow
 
-REPLACED = [column.name for column in EstimateRow.__table__.columns if not column.primary_key]
+
+def _insert(dialect: ModuleType) -> Executable:
+    """Insert rows: a number that is there is replaced only if it is not final and the new row is."""
+    new = dialect.insert(EstimateRow)
+    replaced = [column.name for column in EstimateRow.__table__.columns if not column.primary_key]
+    inserted: Executable = new.on_conflict_do_update(
+        index_elements=["recording_id", "number"],
+        set_={name: new.excluded[name] for name in replaced},
+        where=~EstimateRow.is_final & new.excluded["is_final"],
+    )
+    return inserted
+
+
+# Statements are made once: making one takes longer than running it.
+INSERTS = {"sqlite": _insert(sqlite), "postgresql": _insert(postgresql)}
+FIND = (
+    select(RecordingRow.id, RecordingRow.sender_id, RecordingRow.started_utc, RecordingRow.stored)
+    .where(RecordingRow.id.in_(bindparam("ids", expanding=True)))
+    .order_by(RecordingRow.id)
+    .with_for_update()
+)
+CHANGE = (
+    update(RecordingRow.__table__)  # type: ignore[arg-type]  # a table
+    .where(RecordingRow.id == bindparam("of"))
+    .values(stored=bindparam("until"), memory=func.coalesce(bindparam("state"), RecordingRow.memory))
+)
 
 
 @dataclass(frozen=True)
@@ -77,36 +103,29 @@ class Appender:
     async def _store(self, session: AsyncSession, requests: Sequence[_Request]) -> set[int]:
         """Store all requests; returns the ids of recordings that do not exist."""
         ids = {request.recording_id for request in requests}
-        found = select(RecordingRow).where(RecordingRow.id.in_(ids)).order_by(RecordingRow.id).with_for_update()
-        recordings = {recording.id: recording for recording in await session.scalars(found)}
+        connection = await session.connection()
+        recordings = {found.id: found for found in await connection.execute(FIND, {"ids": sorted(ids)})}
+        changes = {key: {"of": key, "until": found.stored, "state": None} for key, found in recordings.items()}
         values: dict[tuple[int, int], dict[str, Any]] = {}
         for request in requests:
             if (recording := recordings.get(request.recording_id)) is None:
                 continue
-            if request.stored is not None:
-                recording.stored = max(recording.stored, request.stored)
-            if request.memory is not None:
-                recording.memory = request.memory
+            change = changes[recording.id]
+            change["until"] = max(change["until"], request.stored or 0)
+            change["state"] = change["state"] if request.memory is None else request.memory
             for row in request.rows:
                 before = values.get((recording.id, row.number))
                 if before is None or (row.is_final and not before["is_final"]):
                     values[recording.id, row.number] = _values(recording, row)
-        await session.flush()
+        if changes:
+            await connection.execute(CHANGE, [*changes.values()])
         if values:
-            connection = await session.connection()
-            await connection.execute(self._insert(), [values[place] for place in sorted(values)])
+            insert = INSERTS[self._database.engine.dialect.name]
+            await connection.execute(insert, [values[place] for place in sorted(values)])
         return ids - set(recordings)
 
-    def _insert(self) -> "sqlite.Insert | postgresql.Insert":
-        new = sqlite.insert(EstimateRow) if self._database.is_sqlite else postgresql.insert(EstimateRow)
-        return new.on_conflict_do_update(
-            index_elements=["recording_id", "number"],
-            set_={name: new.excluded[name] for name in REPLACED},
-            where=~EstimateRow.is_final & new.excluded["is_final"],
-        )
 
-
-def _values(recording: RecordingRow, row: Row) -> dict[str, Any]:
+def _values(recording: Any, row: Row) -> dict[str, Any]:
     return row.estimate._asdict() | {
         "recording_id": recording.id,
         "number": row.number,
