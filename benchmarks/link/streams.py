@@ -6,6 +6,7 @@ were coded before, over real sockets. Writes ``benchmarks/results/link-streams.j
 
 import argparse
 import bisect
+import json
 import os
 import re
 import selectors
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.link.material import real
-from benchmarks.link.trial import save_results
+from benchmarks.link.trial import RESULTS, save_results
 from lowbeam.codec import CodedFace, TrackHeader
 from lowbeam.codec.cues import BoxCue
 from lowbeam.codec.operating_point import OperatingPoint
@@ -211,16 +213,31 @@ def main() -> None:
     """Measure, and write the results after each count."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--counts", type=int, nargs="+", default=[10, 25, 50, 75, 100])
-    parser.add_argument("--hold", type=float, default=180.0, help="seconds at the largest count that was carried")
+    parser.add_argument("--counts", type=int, nargs="+", default=[50, 100, 120, 140, 160])
+    parser.add_argument(
+        "--hold", type=float, default=180.0, help="seconds for which as many streams as `--held` are held"
+    )
+    parser.add_argument("--held", type=int, default=50)
+    parser.add_argument("--held-only", action="store_true", help="leave the counts as they are")
     given = parser.parse_args()
     faces = coded_faces(real(given.folder).path)
     os.sched_setaffinity(0, {1})
     results: dict[str, Any] = {"point": str(POINT), "counts": [], "held": []}
+    if given.held_only:
+        results |= json.loads((RESULTS / "link-streams.json").read_text())
+    else:
+        _count(faces, given.counts, results)
+    if given.hold:
+        results["held"] = []
+        _hold(faces, given.held, given.hold, results)
+
+
+def _count(faces: Coded, counts: Sequence[int], results: dict[str, Any]) -> None:
+    """Measure more and more streams, until the server or the senders need a core."""
     with tempfile.TemporaryDirectory() as folder, selectors.DefaultSelector() as selector:
         server = Server(Path(folder))
         streams: list[Stream] = []
-        for count in given.counts:
+        for count in counts:
             _add(streams, count, selector, server, faces)
             run(streams, selector, time.monotonic() + SETTLE_S)
             found = measure(streams, selector, server, MEASURE_S)
@@ -231,8 +248,6 @@ def main() -> None:
             if found["unstored_age_p95_s"] > MOST_AGE_S or is_full:
                 break
         server.stop()
-    if given.hold:
-        _hold(faces, given.hold, results)
 
 
 def _add(streams: list[Stream], count: int, selector: selectors.BaseSelector, server: Server, faces: Coded) -> None:
@@ -243,15 +258,16 @@ def _add(streams: list[Stream], count: int, selector: selectors.BaseSelector, se
         run(streams, selector, time.monotonic() + 0.1)
 
 
-def _hold(faces: Coded, seconds: float, results: dict[str, Any]) -> None:
-    """Whether memory and descriptors stay the same at the largest count that was carried, at most 50."""
-    carried = [one["streams"] for one in results["counts"] if one["unstored_age_p95_s"] <= MOST_AGE_S] or [5]
+def _hold(faces: Coded, count: int, seconds: float, results: dict[str, Any]) -> None:
+    """Whether memory and descriptors stay the same for long."""
     with tempfile.TemporaryDirectory() as folder, selectors.DefaultSelector() as selector:
         server, streams = Server(Path(folder)), []  # type: ignore[var-annotated]
-        _add(streams, min(50, carried[-1]), selector, server, faces)
+        _add(streams, count, selector, server, faces)
         run(streams, selector, time.monotonic() + SETTLE_S)
-        for _ in range(round(seconds / MEASURE_S)):
-            results["held"].append(measure(streams, selector, server, MEASURE_S))
+        begun_s, every_s = time.monotonic(), max(MEASURE_S, seconds / 60)
+        while time.monotonic() < begun_s + seconds:
+            found = measure(streams, selector, server, every_s)
+            results["held"].append({"minutes": round((time.monotonic() - begun_s) / 60, 1)} | found)
             save_results("link-streams", results)
             print(results["held"][-1], flush=True)
         server.stop()
