@@ -37,7 +37,7 @@ class Card:
         number = f' <span class="unit">person {person.id}</span>' if person and len(stream.people) > 1 else ""
         self._head.show(f"<h2>{title}{number}</h2>{state_badge(stream.link)}")
         self._show_faces(stream, person)
-        self._now.show(_now(person))
+        self._now.show(_now(stream, person))
         if person and person.estimates:
             until_s = person.estimates[-1].time_s + max(0.0, time.time() - person.seen_utc)
             self._plot.show(sparkline(person.estimates, until_s) + AXIS)
@@ -69,13 +69,15 @@ def _empty(what: str) -> str:
     return f'<div class="no-face"></div><figcaption>{what}<br>–</figcaption>'
 
 
-def _now(person: Person | None) -> str:
+def _now(stream: LiveStream, person: Person | None) -> str:
+    """The newest estimate. `data-time` is the time of its frame in Unix seconds, by the sender's clock."""
     if person is None or not person.estimates:
         return '<p class="unit">no face yet</p>'
     last = person.estimates[-1]
-    away = time.time() - person.seen_utc
+    away, time_utc = time.time() - person.seen_utc, stream.started_utc + last.time_s
     shown = "".join(
-        f'<div class="affect {name}"><span>{name}</span><b data-value="{name}">{signed(value)}</b>'
+        f'<div class="affect {name}"><span>{name}</span><b data-value="{name}" data-time="{time_utc:.3f}">'
+        f"{signed(value)}</b>"
         f'<span class="unit">± {deviation:.2f}</span></div>'
         for name, value, deviation in (
             ("valence", last.valence, last.valence_std),
