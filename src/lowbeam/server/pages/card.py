@@ -1,11 +1,12 @@
 """The card of one person who is on."""
 
 import time
+from collections.abc import Mapping
 from html import escape
 
 from nicegui import ui
 
-from lowbeam.server.hub import LinkState, LiveStream, Person
+from lowbeam.server.hub import Hub, LinkState, LiveStream, Person
 from lowbeam.server.pages.layout import faces, kbps, percent, seconds, signed
 from lowbeam.server.pages.live import Piece
 from lowbeam.server.pages.sparkline import sparkline
@@ -37,11 +38,15 @@ class Card:
         number = f' <span class="unit">person {person.id}</span>' if person and len(stream.people) > 1 else ""
         self._head.show(f"<h2>{title}{number}</h2>{state_badge(stream.link)}")
         self._show_faces(stream, person)
-        self._now.show(_now(stream, person))
+        self.show_numbers(stream, person)
         if person and person.estimates:
             until_s = person.estimates[-1].time_s + max(0.0, time.time() - person.seen_utc)
             self._plot.show(sparkline(person.estimates, until_s) + AXIS)
         self._numbers.show(link_numbers(stream.link))
+
+    def show_numbers(self, stream: LiveStream, person: Person | None) -> bool:
+        """Show the newest estimate only. Returns whether it is new."""
+        return self._now.show(_now(stream, person))
 
     def _show_faces(self, stream: LiveStream, person: Person | None) -> None:
         face = person.face if person else None
@@ -63,6 +68,17 @@ class Card:
             self._restored.show(
                 f'<img src="{restored}" alt="restored face"><figcaption>restored<br>not evidence</figcaption>'
             )
+
+
+def show_numbers(cards: Mapping[tuple[int, int | None], Card], hub: Hub, changed: set[int]) -> bool:
+    """Show the newest estimates of the streams that changed, on `cards` by stream and person. Returns whether there are
+    new ones."""
+    found = False
+    for (number, face), card in cards.items():
+        if number in changed and face is not None and (stream := hub.streams.get(number)) is not None:
+            person = stream.people.get(face)
+            found |= person is not None and card.show_numbers(stream, person)
+    return found
 
 
 def _empty(what: str) -> str:
