@@ -336,7 +336,8 @@ Seconds, p50 / p95 of the faces that were shown: from the frame until its face i
 *sent*, which includes the time that it waits for the link; from then until it has *arrived*; until the server has
 *estimated* it and the number is *in the document* of the browser; until it is *drawn*. *Its packet alone* is what the
 bits of a face take that travels in a packet of its own: a part of *arrived*. Faces that are not shown were filled in
-after later ones had come, or replaced by a later one within a tenth of a second. *Age* is how long ago the frame was
+after later ones had come, came in one packet with a later one, or were replaced by a later one within a tenth of a
+second. *Age* is how long ago the frame was
 of the number that is on the page, at any moment. *Load* is the machine's load average. The last row is the program
 itself, without a limit of the link.
 
