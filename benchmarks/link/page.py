@@ -320,15 +320,15 @@ def _glass(found: dict[str, Any]) -> str:
     if aim is not None:
         p50_s, alone_s = aim["seconds"]["glass_to_page"][0], aim["seconds"]["own_packet"][0]
         reached = f"""
-The aim was {AIM_GLASS_S:g} s p50 at {AIM_GLASS_KBPS:g} kbit/s: {"reached" if p50_s <= AIM_GLASS_S else "not reached"}
-({p50_s:.3f} s without loss). The bits of half of the faces, each in a packet of its own, take {alone_s:.3f} s or more
-on such a link, whatever sender and server do.
+The aim was {AIM_GLASS_S:g} s p50 at {AIM_GLASS_KBPS:g} kbit/s: {"reached" if p50_s <= AIM_GLASS_S else "not reached"},
+{p50_s:.3f} s without loss. Half of the faces are so large that such a link takes {alone_s:.3f} s or more for the bits
+of their packets alone.
 """
     return f"""## Glass to page
 
 From a frame of the camera to the number on the page in Chromium. `lowbeam serve` with its SQLite store and headless
-Chromium, on the page *Who is on*, run on one side of the link; `lowbeam send` with `--latency {found["latency_s"]:g}`
-plays the clip of real people on the other. The time begins when the player's clock reaches the frame's time, as a
+Chromium, on the page *Who is on*, run on one side of the link; `lowbeam send` with `--latency {found["latency_s"]:g}` plays
+the clip of real people on the other. The time begins when the player's clock reaches the frame's time, as a
 camera would expose it, and ends when the browser has drawn the frame that shows the number. A number is matched with
 its face by the time that the page gives with it. Of the clip, the first 30 s are left out.
 
@@ -337,9 +337,8 @@ Seconds, p50 / p95 of the faces that were shown: from the frame until its face i
 *estimated* it and the number is *in the document* of the browser; until it is *drawn*. *Its packet alone* is what the
 bits of a face take that travels in a packet of its own: a part of *arrived*. Faces that are not shown were filled in
 after later ones had come, came in one packet with a later one, or were replaced by a later one within a tenth of a
-second. *Age* is how long ago the frame was
-of the number that is on the page, at any moment. *Load* is the machine's load average. The last row is the program
-itself, without a limit of the link.
+second. *Age* is how long ago the frame was of the number that is on the page, at any moment. *Load* is the machine's
+load average at the end. In the last row the link has no limit: this is the time of the program itself.
 
 {_table(heads, [cells(one) for one in found["trials"]])}
 {reached}
