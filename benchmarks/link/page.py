@@ -327,8 +327,8 @@ of their packets alone.
     return f"""## Glass to page
 
 From a frame of the camera to the number on the page in Chromium. `lowbeam serve` with its SQLite store and headless
-Chromium, on the page *Who is on*, run on one side of the link; `lowbeam send` with `--latency {found["latency_s"]:g}` plays
-the clip of real people on the other. The time begins when the player's clock reaches the frame's time, as a
+Chromium, on the page *Who is on*, run on one side of the link; on the other, `lowbeam send` plays the clip of real
+people with `--latency {found["latency_s"]:g}`. The time begins when the player's clock reaches the frame's time, as a
 camera would expose it, and ends when the browser has drawn the frame that shows the number. A number is matched with
 its face by the time that the page gives with it. Of the clip, the first 30 s are left out.
 
