@@ -1,11 +1,12 @@
 """The card of one person who is on."""
 
 import time
+from collections.abc import Mapping
 from html import escape
 
 from nicegui import ui
 
-from lowbeam.server.hub import LinkState, LiveStream, Person
+from lowbeam.server.hub import Hub, LinkState, LiveStream, Person
 from lowbeam.server.pages.layout import faces, kbps, percent, seconds, signed
 from lowbeam.server.pages.live import Piece
 from lowbeam.server.pages.sparkline import sparkline
@@ -37,11 +38,15 @@ class Card:
         number = f' <span class="unit">person {person.id}</span>' if person and len(stream.people) > 1 else ""
         self._head.show(f"<h2>{title}{number}</h2>{state_badge(stream.link)}")
         self._show_faces(stream, person)
-        self._now.show(_now(person))
+        self.show_numbers(stream, person)
         if person and person.estimates:
             until_s = person.estimates[-1].time_s + max(0.0, time.time() - person.seen_utc)
             self._plot.show(sparkline(person.estimates, until_s) + AXIS)
         self._numbers.show(link_numbers(stream.link))
+
+    def show_numbers(self, stream: LiveStream, person: Person | None) -> bool:
+        """Show the newest estimate only. Returns whether it is new."""
+        return self._now.show(_now(stream, person))
 
     def _show_faces(self, stream: LiveStream, person: Person | None) -> None:
         face = person.face if person else None
@@ -65,17 +70,30 @@ class Card:
             )
 
 
+def show_numbers(cards: Mapping[tuple[int, int | None], Card], hub: Hub, changed: set[int]) -> bool:
+    """Show the newest estimates of the streams that changed, on `cards` by stream and person. Returns whether there are
+    new ones."""
+    found = False
+    for (number, face), card in cards.items():
+        if number in changed and face is not None and (stream := hub.streams.get(number)) is not None:
+            person = stream.people.get(face)
+            found |= person is not None and card.show_numbers(stream, person)
+    return found
+
+
 def _empty(what: str) -> str:
     return f'<div class="no-face"></div><figcaption>{what}<br>–</figcaption>'
 
 
-def _now(person: Person | None) -> str:
+def _now(stream: LiveStream, person: Person | None) -> str:
+    """The newest estimate. `data-time` is the time of its frame in Unix seconds, by the sender's clock."""
     if person is None or not person.estimates:
         return '<p class="unit">no face yet</p>'
     last = person.estimates[-1]
-    away = time.time() - person.seen_utc
+    away, time_utc = time.time() - person.seen_utc, stream.started_utc + last.time_s
     shown = "".join(
-        f'<div class="affect {name}"><span>{name}</span><b data-value="{name}">{signed(value)}</b>'
+        f'<div class="affect {name}"><span>{name}</span><b data-value="{name}" data-time="{time_utc:.3f}">'
+        f"{signed(value)}</b>"
         f'<span class="unit">± {deviation:.2f}</span></div>'
         for name, value, deviation in (
             ("valence", last.valence, last.valence_std),

@@ -4,7 +4,7 @@ from fastapi import Request
 from nicegui import ui
 
 from lowbeam.server.hub import LiveStream, Person
-from lowbeam.server.pages.card import Card
+from lowbeam.server.pages.card import Card, show_numbers
 from lowbeam.server.pages.live import LivePage, Piece
 
 
@@ -23,7 +23,7 @@ class Front:
         with ui.element("div").classes("content"):
             self._empty = Piece("empty")
             self._grid = ui.element("div").classes("cards")
-        page.keep_showing(self._show)
+        page.keep_showing(self._show, self._show_numbers)
 
     async def _show(self) -> None:
         site = self._page.site
@@ -43,3 +43,6 @@ class Front:
                     self._cards[key] = Card(site.pictures, name_is_link=True)
             self._cards[key].show(stream, person)
         self._empty.show("" if shown else "<p>Nobody is on.</p>")
+
+    def _show_numbers(self, changed: set[int]) -> bool:
+        return show_numbers(self._cards, self._page.site.hub, changed)

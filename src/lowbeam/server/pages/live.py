@@ -15,10 +15,13 @@ from lowbeam.server.pages.layout import HEAD, top_bar
 from lowbeam.server.site import Site
 from lowbeam.server.store import Session
 
-PAUSE_S = 0.24  # between two updates of a page, or
+PAUSE_S = 0.1  # between two updates of a page, or
 PAUSES = 4  # times as long as an update takes
+WHOLE_S = 0.24  # between two updates of a whole page; numbers are sent before that
 IDLE_S = 1.0  # after which a page is updated without a change, since times pass
 CHECK_S = 5.0  # between two checks of the session
+
+ShowNumbers = Callable[[set[int]], bool]
 
 
 class Piece:
@@ -27,10 +30,12 @@ class Piece:
     def __init__(self, classes: str = "", tag: str = "div") -> None:
         self._html = ui.html("", sanitize=False, tag=tag).classes(classes)
 
-    def show(self, content: str) -> None:
-        """Show this content."""
-        if content != self._html.content:
-            self._html.set_content(content)
+    def show(self, content: str) -> bool:
+        """Show this content. Returns whether it is new."""
+        if content == self._html.content:
+            return False
+        self._html.set_content(content)
+        return True
 
 
 class LivePage:
@@ -48,34 +53,47 @@ class LivePage:
         ui.add_body_html('<script src="/assets/live.js" defer></script>')
         ui.html(top_bar(self.session, here), sanitize=False).classes("top")
 
-    def keep_showing(self, show: Callable[[], Awaitable[None]]) -> None:
+    def keep_showing(
+        self, show: Callable[[], Awaitable[None]], show_numbers: ShowNumbers = lambda changed: False
+    ) -> None:
         """Call `show` whenever something changed, until the page is closed or the session ends. The next update waits
-        until the browser has shown the last one, and while the page is hidden; so nothing piles up."""
+        until the browser has shown the last one, and while the page is hidden; so nothing piles up. `show_numbers` is
+        given the streams that changed; it shows their new numbers, and returns whether there are any. They are sent at
+        once, and the rest of the page with the next update."""
         ui.on("shown", self._may_go_on.set)
         self._client.on_connect(self._may_go_on.set)
-        task = background_tasks.create(self._run(show), name="live page")
+        task = background_tasks.create(self._run(show, show_numbers), name="live page")
 
         def stop() -> None:
             task.cancel()
 
         self._client.on_delete(stop)
 
-    async def _run(self, show: Callable[[], Awaitable[None]]) -> None:
-        checked = time.monotonic()
-        async with self.site.hub.listening() as changed:
+    async def _run(self, show: Callable[[], Awaitable[None]], show_numbers: ShowNumbers) -> None:
+        checked, due, is_stale, are_numbers_ahead = time.monotonic(), 0.0, True, False
+        async with self.site.hub.listening() as queue:
             while True:
                 await self._may_go_on.wait()
-                self._may_go_on.clear()
+                changed = await _changes(queue, max(0.0, due - time.monotonic()) if is_stale else IDLE_S)
+                is_stale = is_stale or bool(changed)
                 if time.monotonic() - checked > CHECK_S:
                     if not await self._is_allowed():
                         break
                     checked = time.monotonic()
                 began = time.monotonic()
-                with self._client.content, suppress(LowbeamError):  # the store fails: what is shown stays
-                    await show()
+                with self._client.content:
+                    if not (are_numbers_ahead and began >= due) and show_numbers(changed):
+                        are_numbers_ahead = True
+                    elif began >= due:
+                        with suppress(LowbeamError):  # the store fails: what is shown stays
+                            await show()
+                        is_stale, are_numbers_ahead = False, False
+                        due = time.monotonic() + WHOLE_S
+                    else:
+                        continue
+                self._may_go_on.clear()
                 self._client.run_javascript("lowbeam.shown()")
                 await asyncio.sleep(max(PAUSE_S, PAUSES * (time.monotonic() - began)))
-                await _change(changed)
         self._client.open("/login")
 
     async def _is_allowed(self) -> bool:
@@ -85,15 +103,15 @@ class LivePage:
             return True  # the store does not answer; what is on is still right
 
 
-async def _change(changed: "asyncio.Queue[int]") -> None:
-    """Wait for a change, `IDLE_S` at most."""
-    try:
-        async with asyncio.timeout(IDLE_S):  # `wait_for` may swallow a cancellation in Python 3.11
-            await changed.get()
-    except TimeoutError:
-        return
-    while not changed.empty():
-        changed.get_nowait()
+async def _changes(queue: "asyncio.Queue[int]", most_s: float) -> set[int]:
+    """Wait for a change, `most_s` seconds at most. Returns the streams that changed."""
+    found = set()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(most_s):  # `wait_for` may swallow a cancellation in Python 3.11
+            found.add(await queue.get())
+    while not queue.empty():
+        found.add(queue.get_nowait())
+    return found
 
 
 def newest_stream(hub: Hub, sender_id: int) -> int | None:

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from nicegui import ui
 
 from lowbeam.server.hub import LiveStream
-from lowbeam.server.pages.card import Card
+from lowbeam.server.pages.card import Card, show_numbers
 from lowbeam.server.pages.chart import faces_of, options, series_data
 from lowbeam.server.pages.layout import error_page, kbps, utc
 from lowbeam.server.pages.live import LivePage, Piece, newest_stream
@@ -38,7 +38,7 @@ async def person_page(
     page = LivePage(request, "/people", sender.name)
     await page.site.note_look(page.session, sender_id, page.address)
     view = PersonPage(page, sender, span if span in SPANS_S.values() else 600, face)
-    page.keep_showing(view.show)
+    page.keep_showing(view.show, view.show_numbers)
     return None
 
 
@@ -48,7 +48,7 @@ class PersonPage:
     def __init__(self, page: LivePage, sender: Sender, span_s: int, face: int | None) -> None:
         self._page, self._sender, self._span_s, self._face = page, sender, span_s, face
         self._read_at = -math.inf
-        self._cards: dict[tuple[int, int], Card] = {}
+        self._cards: dict[tuple[int, int | None], Card] = {}
         self._controls_of: int | None = None
         with ui.element("div").classes("content"):
             ui.html(f"<h1>{escape(sender.name)}</h1>", sanitize=False)
@@ -75,6 +75,10 @@ class PersonPage:
         self._show_controls(stream)
         if time.monotonic() - self._read_at > HISTORY_EVERY_S.get(self._span_s, OTHER_EVERY_S):
             await self._read_history()
+
+    def show_numbers(self, changed: set[int]) -> bool:
+        """Show new numbers only; returns whether there are any."""
+        return show_numbers(self._cards, self._page.site.hub, changed)
 
     def _stream(self) -> LiveStream | None:
         hub = self._page.site.hub
