@@ -16,6 +16,7 @@ from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
 from lowbeam.link.incoming import Accepted, Incoming, ReceivedFace
 from lowbeam.link.messages import Bye, Fill, Gone, Hello, write_message
+from lowbeam.link.policy import LinkPolicy
 from lowbeam.link.quic import ALPN, Address, fingerprint, own_certificate
 from lowbeam.link.receiver import Receiver
 from lowbeam.link.sender import Sender
@@ -23,7 +24,6 @@ from lowbeam.link.sender_connection import SendingOptions
 from lowbeam.link.sending_core import State
 from lowbeam.link.spool import Spool
 from lowbeam.scale import Faces
-from lowbeam.sending import LinkPolicy
 from tools.relay import Relay
 
 TOKEN = "open-sesame"

@@ -60,10 +60,10 @@ def real(folder: Path) -> Material:
     return Material(path, *own_estimates(path))
 
 
-def rendered(folder: Path) -> Material:
-    """The test people of the corpus of rendered people in `folder`; the truth is their labels."""
-    people = recordings(folder, "test")
-    path = _joined("rendered", [one.files[0] for one in people], RENDERED_S)
+def rendered(folder: Path, split: str = "test") -> Material:
+    """The people of a split of the corpus of rendered people in `folder`; the truth is their labels."""
+    people = recordings(folder, split)
+    path = _joined(f"rendered-{split}", [one.files[0] for one in people], RENDERED_S)
     affect = np.concatenate([one.affect[: round(RENDERED_S * FPS)] for one in people]).astype(np.float64)
     affect = np.concatenate([affect[-LEAD_FRAMES:], affect])
     return Material(path, np.arange(len(affect)) / FPS, affect)
@@ -135,27 +135,31 @@ def _estimated(path: Path) -> dict[str, Floats]:
 
 
 def offline(material: Material, kbps: float) -> dict[str, Any]:
-    """The CCC of `lowbeam pack --budget`, counted as the link counts it, each estimate held until the next. Also
-    ``over_link``: if every face is shown once its bytes have passed a link of that rate, in order."""
+    """As `shown_after_link`, kept beside the clip."""
     kept = KEPT / f"{material.path.stem}-offline-{kbps:g}.json"
     if not kept.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "faces.mkv"
-            packed = lowbeam.pack(material.path, out, budget=f"{kbps:g}kbps", budget_of="link")
-            trace = lowbeam.read(out, faces="all")
-            passed_s = _passed_s(out, 1000 * kbps)
-        order = np.argsort(trace.time_s, kind="stable")
-        affect = np.stack([trace.valence, trace.arousal], 1)[order]
-        time_s = trace.time_s[order]
-        later_s = np.array([passed_s[round(1000 * one)] for one in time_s.tolist()])
-        found = {
-            **agreement(material, time_s, affect), "faces": packed.coded,
-            "over_link": agreement(material, later_s, affect),
-            "over_link_p50_s": round(float(np.median(later_s - time_s)), 2),
-        }  # fmt: skip
-        kept.write_text(json.dumps(found))
+        kept.write_text(json.dumps(shown_after_link(material, kbps)))
     loaded: dict[str, Any] = json.loads(kept.read_text())
     return loaded
+
+
+def shown_after_link(material: Material, kbps: float) -> dict[str, Any]:
+    """The CCC of `lowbeam pack --budget`, counted as the link counts it, each estimate held until the next. Also
+    ``over_link``: if every face is shown once its bytes have passed a link of that rate, in order."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "faces.mkv"
+        packed = lowbeam.pack(material.path, out, budget=f"{kbps:g}kbps", budget_of="link")
+        trace = lowbeam.read(out, faces="all")
+        passed_s = _passed_s(out, 1000 * kbps)
+    order = np.argsort(trace.time_s, kind="stable")
+    affect = np.stack([trace.valence, trace.arousal], 1)[order]
+    time_s = trace.time_s[order]
+    later_s = np.array([passed_s[round(1000 * one)] for one in time_s.tolist()])
+    return {
+        **agreement(material, time_s, affect), "faces": packed.coded,
+        "over_link": agreement(material, later_s, affect),
+        "over_link_p50_s": round(float(np.median(later_s - time_s)), 2),
+    }  # fmt: skip
 
 
 def _passed_s(stream: Path, bps: float) -> dict[int, float]:

@@ -5,15 +5,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lowbeam.codec.budget import Budget, parse_budget
-from lowbeam.codec.operating_point import OperatingPoint
-from lowbeam.codec.operating_table import ladder
-from lowbeam.codec.rate_control import RateControl
+from lowbeam.codec.budget import parse_budget
 from lowbeam.errors import UsageError
-from lowbeam.face import Face
 from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.link.bandwidth import START_BPS
 from lowbeam.link.messages import Ask
+from lowbeam.link.policy import LinkPolicy
 from lowbeam.link.quic import parse_address, parse_pin
 from lowbeam.link.recording_sender import Repair
 from lowbeam.link.sender import Sender
@@ -26,11 +23,8 @@ from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 
 AUTO = "auto"
-LADDER_BPS = 4000.0  # at which the codec is chosen: it stays the same while the rate changes
 MAX_LATENCY_S = 10.0
 LATE_S = 0.3  # a frame of a live source that is read so late is skipped
-LOOK_FACTOR = 2.0  # of the budget during a better look
-CHANGE = 0.08  # share by which the budget must differ to be changed
 FINISH_S = 30.0
 
 
@@ -45,52 +39,6 @@ class Sent:
     wire_bytes: int
     is_stored: bool
     held_back: int
-
-
-class LinkPolicy:
-    """A `lowbeam.codec.policy.Policy`: rate control within the budget of a link, which changes while it runs, and no
-    face while the link is choked."""
-
-    may_change = True
-
-    def __init__(self, codec: str | None = None) -> None:
-        self._rungs = ladder(LADDER_BPS, codec)
-        self._control = RateControl(Budget(START_BPS, "link"), self._rungs)
-        self._bps = START_BPS
-        self._look_until_s = 0.0
-        self._is_choked = False
-        self.held_back = 0
-
-    @property
-    def point(self) -> OperatingPoint:
-        """The current operating point."""
-        return self._control.point
-
-    def follow(self, bps: float, is_choked: bool, time_s: float) -> None:
-        """Take the link's budget, and whether it is choked, at `time_s` of the source."""
-        self._is_choked = is_choked
-        wanted = bps * (LOOK_FACTOR if time_s < self._look_until_s else 1.0)
-        if abs(wanted / self._bps - 1) > CHANGE:
-            self._bps = wanted
-            self._control.change_budget(wanted)
-
-    def look_closer(self, until_s: float) -> None:
-        """Spend more until `until_s` (seconds of the source)."""
-        self._look_until_s = until_s
-
-    def looks_at(self, time_s: float) -> bool:
-        """Whether the frame at `time_s` is due, and the link free."""
-        is_due = self._control.looks_at(time_s)
-        self.held_back += is_due and self._is_choked
-        return is_due and not self._is_choked
-
-    def wants(self, face: Face, debt: float, is_key: bool) -> bool:
-        """As `RateControl.wants`."""
-        return self._control.wants(face, debt, is_key)
-
-    def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
-        """As `RateControl.admits`."""
-        return self._control.admits(face, face_bytes, cue_bytes, is_key)
 
 
 def send(

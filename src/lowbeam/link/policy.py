@@ -1,0 +1,69 @@
+"""The policy of a live link: rate control within a budget that changes, with faces so small that they are early."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lowbeam.codec.budget import Budget
+from lowbeam.codec.operating_point import OperatingPoint
+from lowbeam.codec.operating_table import Entry, ladder
+from lowbeam.codec.rate_control import RateControl
+from lowbeam.face import Face
+from lowbeam.link.bandwidth import START_BPS
+
+LADDER_BPS = 4000.0  # at which the codec is chosen: it stays the same while the rate changes
+LOOK_FACTOR = 2.0  # of the budget during a better look
+CHANGE = 0.08  # share by which the budget must differ to be changed
+SMALLER_FROM_BPS = 2000.0  # at budgets beyond this, the point is that of a smaller budget,
+SMALLER = 2.0  # divided by this (chosen on rendered validation people: ``python -m benchmarks.link.points``)
+
+
+def for_delay(rungs: Sequence[Entry], smaller: float = SMALLER, from_bps: float = SMALLER_FROM_BPS) -> list[Entry]:
+    """The entries of the operating table by rising budget, with the budgets at which a live link takes them. The table
+    is made for what is kept in the end; on a link, a face of half the size is there in half the time."""
+    return [replace(one, bps=one.bps * (smaller if one.bps > from_bps else 1.0)) for one in rungs]
+
+
+class LinkPolicy:
+    """A `lowbeam.codec.policy.Policy`: rate control within the budget of a link, which changes while it runs, and no
+    face while the link is choked."""
+
+    may_change = True
+
+    def __init__(self, codec: str | None = None) -> None:
+        rungs = for_delay(ladder(LADDER_BPS, codec))
+        self._control = RateControl(Budget(START_BPS, "link"), rungs)
+        self._bps = START_BPS
+        self._look_until_s = 0.0
+        self._is_choked = False
+        self.held_back = 0
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The current operating point."""
+        return self._control.point
+
+    def follow(self, bps: float, is_choked: bool, time_s: float) -> None:
+        """Take the link's budget, and whether it is choked, at `time_s` of the source."""
+        self._is_choked = is_choked
+        wanted = bps * (LOOK_FACTOR if time_s < self._look_until_s else 1.0)
+        if abs(wanted / self._bps - 1) > CHANGE:
+            self._bps = wanted
+            self._control.change_budget(wanted)
+
+    def look_closer(self, until_s: float) -> None:
+        """Spend more until `until_s` (seconds of the source)."""
+        self._look_until_s = until_s
+
+    def looks_at(self, time_s: float) -> bool:
+        """Whether the frame at `time_s` is due, and the link free."""
+        is_due = self._control.looks_at(time_s)
+        self.held_back += is_due and self._is_choked
+        return is_due and not self._is_choked
+
+    def wants(self, face: Face, debt: float, is_key: bool) -> bool:
+        """As `RateControl.wants`."""
+        return self._control.wants(face, debt, is_key)
+
+    def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
+        """As `RateControl.admits`."""
+        return self._control.admits(face, face_bytes, cue_bytes, is_key)

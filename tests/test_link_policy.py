@@ -1,0 +1,31 @@
+"""The policy of a live link."""
+
+from lowbeam.codec.operating_table import ladder
+from lowbeam.link.policy import SMALLER_FROM_BPS, LinkPolicy, for_delay
+
+
+def test_a_link_takes_the_points_of_half_its_budget_but_for_the_smallest_budgets() -> None:
+    rungs = ladder(4000.0)
+    for entry, shifted in zip(rungs, for_delay(rungs), strict=True):
+        assert shifted.point == entry.point
+        assert shifted.bps == (entry.bps if entry.bps <= SMALLER_FROM_BPS else 2 * entry.bps)
+    budgets = [entry.bps for entry in for_delay(rungs)]
+    assert budgets == sorted(budgets)
+
+
+def test_the_point_follows_the_budget() -> None:
+    policy = LinkPolicy()
+    policy.follow(1000.0, False, 0.0)
+    low = policy.point
+    policy.follow(64_000.0, False, 0.1)
+    assert policy.point == low  # until a face is due
+    assert policy.looks_at(0.2)
+
+
+def test_no_frame_is_due_while_the_link_is_choked() -> None:
+    policy = LinkPolicy()
+    policy.follow(4000.0, True, 0.0)
+    assert not policy.looks_at(0.0)
+    assert policy.held_back == 1
+    policy.follow(4000.0, False, 0.5)
+    assert policy.looks_at(0.5)
