@@ -68,7 +68,7 @@ def send(
     options = SendingOptions(
         parse_address(to), token, None if pin is None else parse_pin(pin), latency_s, most, repair
     )  # fmt: skip
-    policy, recognizer = LinkPolicy(codec), Recognizer(model)
+    policy, recognizer = LinkPolicy(codec, is_fast=fast), Recognizer(model)
     shown = name if name is not None else os.fspath(source)
     held, looks = Spool(spool), _Looks(policy)
     try:

@@ -25,12 +25,13 @@ def for_delay(rungs: Sequence[Entry], smaller: float = SMALLER, from_bps: float 
 
 class LinkPolicy:
     """A `lowbeam.codec.policy.Policy`: rate control within the budget of a link, which changes while it runs, and no
-    face while the link is choked."""
+    face while the link is choked. `is_fast` is for a recording, of which no face is late."""
 
     may_change = True
 
-    def __init__(self, codec: str | None = None) -> None:
-        rungs = for_delay(ladder(LADDER_BPS, codec))
+    def __init__(self, codec: str | None = None, *, is_fast: bool = False) -> None:
+        table = ladder(LADDER_BPS, codec)
+        rungs = table if is_fast else for_delay(table)
         self._control = RateControl(Budget(START_BPS, "link"), rungs)
         self._bps = START_BPS
         self._look_until_s = 0.0
