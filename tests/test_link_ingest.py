@@ -1,6 +1,7 @@
 """What the server makes of the faces of the link."""
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,23 @@ def test_faces_that_arrived_are_not_sent_again_after_a_new_connection(tmp_path: 
             return await asyncio.to_thread(send_and_reconnect)
 
     assert asyncio.run(run()) == 0
+
+
+def test_faces_from_before_the_network_came_are_stored(
+    tmp_path: Path, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve, calls = socket.getaddrinfo, []
+
+    def late(host: str, port: int, *arguments: Any, **named: Any) -> Any:
+        is_senders = named == {"type": socket.SOCK_DGRAM}
+        calls.append(is_senders)
+        if is_senders and sum(calls) < 4:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve(host, port, *arguments, **named)
+
+    monkeypatch.setattr("lowbeam.link.sender.RENEW_S", 0.1)
+    monkeypatch.setattr(socket, "getaddrinfo", late)
+    assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
 
 
 def test_a_certificate_that_no_authority_signed_is_refused_without_a_pin(tmp_path: Path) -> None:
