@@ -94,6 +94,7 @@ class Program:
             assert [row[1] for row in own] == list(range(len(own)))
             assert all(row[5] for row in own)
             assert np.all(np.diff([row[2] for row in own]) > 0)
+            assert self.query(f"SELECT stored FROM recordings WHERE id = {recording}") == [(len(own),)]
         spool = Spool(self.folder / "spool")
         assert spool.recordings() == []  # the sender keeps nothing that is stored
         spool.close()
