@@ -16,6 +16,7 @@ from lowbeam.codec.policy import Fixed
 from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
 from lowbeam.link import Accepted, Address, Hello, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
+from lowbeam.link.quic import sender_connection
 from lowbeam.link.sending_core import State
 from lowbeam.scale import Faces
 from lowbeam.server.followed import Followed
@@ -118,6 +119,32 @@ def test_faces_from_before_the_network_came_are_stored(
     monkeypatch.setattr("lowbeam.link.sender.RENEW_S", 0.1)
     monkeypatch.setattr(socket, "getaddrinfo", late)
     assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
+
+
+def test_connections_that_are_never_completed_cost_no_memory_and_no_sender_its_place(tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path, "127.0.0.1")
+    pin, address = fingerprint(certificate), Address("127.0.0.1", PORT)
+
+    def attack_and_connect() -> None:
+        for _ in range(60):
+            quic = sender_connection(address, pin, None, 1e6, lambda ticket: None)
+            quic.connect(("127.0.0.1", PORT), time.monotonic())
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+                for data, _ in quic.datagrams_to_send(time.monotonic()):
+                    made.sendto(data, ("127.0.0.1", PORT))
+            time.sleep(0.005)
+        with Sender(SendingOptions(address, "token", pin), Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+            wait_until_live(sender)
+
+    async def run() -> int:
+        async def authorize(hello: Hello, address: str) -> Accepted:
+            return Accepted("camera")
+
+        async with Receiver(certificate, key, authorize=authorize, port=PORT) as receiver:
+            await asyncio.to_thread(attack_and_connect)
+            return len(receiver.connections)
+
+    assert asyncio.run(run()) <= 21
 
 
 def test_a_certificate_that_no_authority_signed_is_refused_without_a_pin(tmp_path: Path) -> None:
