@@ -160,8 +160,8 @@ def write_line(rows: list[dict[str, Any]]) -> None:
     most = max(row["most_memory_mib"] for row in rows)
     worst = min(row["stored_faces"] for row in others)
     text = (
-        f"Under attack for {quiet['seconds']:g} seconds each (half-open connections, hellos and requests that come byte by"
-        f" byte,\ngarbage) the server took at most {most:.0f} MiB (without: {quiet['most_memory_mib']:.0f}), and stored"
+        f"Under attack for {quiet['seconds']:g} seconds each (half-open connections, hellos and requests that come byte"
+        f" by byte,\ngarbage) the server took at most {most:.0f} MiB (without: {quiet['most_memory_mib']:.0f}), and stored"
         f" at least {worst} faces of a sender\n(without: {quiet['stored_faces']}): `python -m benchmarks.link.attack`."
     )
     page = PAGE.read_text()

@@ -136,7 +136,7 @@ class _Listener(QuicServer):
 
     def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
         """Called by asyncio."""
-        self._retry = self._tokens if time.monotonic() < self._proof_until_s else None
+        self._retry = self._tokens if time.monotonic() < self._proof_until_s else None  # type: ignore[assignment]  # aioquic sets None too
         super().datagram_received(data, addr)
 
     def _begin(self, *arguments: Any, **options: Any) -> Any:
