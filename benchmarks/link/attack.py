@@ -162,7 +162,7 @@ def write_line(rows: list[dict[str, Any]]) -> None:
     text = (
         f"Under attack for {quiet['seconds']:g} seconds each (half-open connections, hellos and requests that come byte"
         f" by byte,\ngarbage) the server took at most {most:.0f} MiB (without: {quiet['most_memory_mib']:.0f}), and"
-        f" stored at least {worst} faces of a sender\n(without: {quiet['stored_faces']}): `python -m benchmarks.link.attack`."
+        f" stored at least {worst} faces of a sender\n(without: {quiet['stored_faces']}): `python -m benchmarks.link.attack`."  # noqa: E501
     )
     page = PAGE.read_text()
     before, rest = page.split(MARKS[0])
