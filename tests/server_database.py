@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -64,6 +65,15 @@ class Postgres:
         """Stop at once: without finishing anything, or by SIGKILL."""
         self._process.send_signal(number)
         self._process.wait()
+
+    def kill(self) -> None:
+        """End all its processes by SIGKILL."""
+        number = self._process.pid
+        children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        self.stop(signal.SIGKILL)
+        for child in children:
+            with suppress(ProcessLookupError):  # it has noticed that its parent is gone
+                os.kill(int(child), signal.SIGKILL)
 
     def url(self, database: str) -> str:
         """The URL of a database."""

@@ -1,6 +1,7 @@
 """What the server makes of the faces of the link."""
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lowbeam.codec.policy import Fixed
 from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
 from lowbeam.link import Accepted, Address, Hello, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
+from lowbeam.link.quic import sender_connection
 from lowbeam.link.sending_core import State
 from lowbeam.recognize import Recognizer
 from lowbeam.scale import Faces
@@ -102,6 +104,49 @@ def test_faces_that_arrived_are_not_sent_again_after_a_new_connection(tmp_path: 
             return await asyncio.to_thread(send_and_reconnect)
 
     assert asyncio.run(run()) == 0
+
+
+def test_faces_from_before_the_network_came_are_stored(
+    tmp_path: Path, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve, calls = socket.getaddrinfo, []
+
+    def late(host: str, port: int, *arguments: Any, **named: Any) -> Any:
+        is_senders = named == {"type": socket.SOCK_DGRAM}
+        calls.append(is_senders)
+        if is_senders and sum(calls) < 4:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve(host, port, *arguments, **named)
+
+    monkeypatch.setattr("lowbeam.link.sender.RENEW_S", 0.1)
+    monkeypatch.setattr(socket, "getaddrinfo", late)
+    assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
+
+
+def test_connections_that_are_never_completed_cost_no_memory_and_no_sender_its_place(tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path, "127.0.0.1")
+    pin, address = fingerprint(certificate), Address("127.0.0.1", PORT)
+
+    def attack_and_connect() -> None:
+        for _ in range(60):
+            quic = sender_connection(address, pin, None, 1e6, lambda ticket: None)
+            quic.connect(("127.0.0.1", PORT), time.monotonic())
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+                for data, _ in quic.datagrams_to_send(time.monotonic()):
+                    made.sendto(data, ("127.0.0.1", PORT))
+            time.sleep(0.005)
+        with Sender(SendingOptions(address, "token", pin), Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+            wait_until_live(sender)
+
+    async def run() -> int:
+        async def authorize(hello: Hello, address: str) -> Accepted:
+            return Accepted("camera")
+
+        async with Receiver(certificate, key, authorize=authorize, port=PORT) as receiver:
+            await asyncio.to_thread(attack_and_connect)
+            return len(receiver.connections)
+
+    assert asyncio.run(run()) <= 21
 
 
 def test_a_certificate_that_no_authority_signed_is_refused_without_a_pin(tmp_path: Path) -> None:

@@ -137,6 +137,24 @@ def test_a_receiver_that_restarts_continues_from_the_key_faces_before(recording:
     assert not faces.held
 
 
+@pytest.mark.parametrize("cut", range(12, 17))
+def test_a_receiver_that_restarts_needs_the_key_faces_again_where_it_was_cut_off_among_them(
+    recording: Recording, cut: int
+) -> None:
+    rows, headers, _ = recording
+    faces, found = FaceOrder(17), []
+    for number in range(12, cut):  # the last key faces before 17 are 12 and 13
+        found += faces.add(received(rows, headers, number))
+    assert not faces.holds_decoders
+    for number in range(17, 30):  # which are sent live, and have to wait
+        found += faces.add(received(rows, headers, number))
+    assert not faces.holds_decoders
+    for number in range(12, 30):
+        found += faces.add(received(rows, headers, number))
+    assert faces.holds_decoders
+    check(found, recording, 17)
+
+
 def test_a_sender_cannot_make_the_receiver_hold_more_than_its_limit(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,8 @@ ERRORS = {
     "bad budget": (["--to", "lowbeam://127.0.0.1:1", "--pin", PIN, "--budget", "fast"], "fast"),
     "bad latency": (["--to", "lowbeam://127.0.0.1:1", "--pin", PIN, "--latency", "99"], "latency"),
     "fast and loop": (["--to", "lowbeam://127.0.0.1:1", "--pin", PIN, "--fast", "--loop"], "cannot be combined"),
-    "unknown host": (["--to", "lowbeam://no-such-host.invalid:1", "--pin", PIN], "cannot be reached"),
+    "no host name": (["--to", "lowbeam://a..b:1", "--pin", PIN], "not the name of a host"),
+    "long host name": (["--to", f"lowbeam://{'a' * 64}.example", "--pin", PIN], "not the name of a host"),
 }
 
 
@@ -68,6 +69,23 @@ def test_a_receiver_that_does_not_answer_is_tried_until_the_end(
         "--spool", spool,
     )  # fmt: skip
     assert done.returncode == 0
+    assert f"the rest is in {spool}" in done.stderr + done.stdout
+    held = Spool(spool)
+    (recording,) = held.recordings()
+    assert held.count(recording.id) > 3
+    held.close()
+
+
+def test_a_name_without_an_address_is_said_once_and_tried_until_the_end(
+    run_cli: Run, short_clip: Path, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    done = run_cli(
+        "send", short_clip, "--to", "lowbeam://no-such-host.invalid:1", "--pin", PIN, "--token", "x", "--finish", "6",
+        "--spool", spool,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("lowbeam://no-such-host.invalid:1 cannot be reached") == 1
     assert f"the rest is in {spool}" in done.stderr + done.stdout
     held = Spool(spool)
     (recording,) = held.recordings()

@@ -1,107 +1,21 @@
 """``lowbeam serve`` and ``lowbeam send`` as processes: everything ends in the store once, whoever is killed."""
 
-import os
+import asyncio
 import signal
-import socket
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from lowbeam.link.spool import Spool
+from lowbeam.server.store import Store
+from tests.server_processes import Program, free_port
 from tools.relay import Relay
 
-LIMIT_S = 40.0
-
-
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-        return port
-
-
-class Program:
-    """A server and a sender, which can be killed and started again."""
-
-    def __init__(self, folder: Path, clip: Path) -> None:
-        self.folder, self.clip, self.port = folder, clip, free_port()
-        self.token = self.pin = ""
-        self.server: subprocess.Popen[str] | None = None
-        self.sender: subprocess.Popen[str] | None = None
-
-    def serve(self) -> None:
-        command = [sys.executable, "-m", "lowbeam.cli", "serve", "--data", str(self.folder), "--port", str(self.port)]
-        self.server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
-        assert self.server.stdout is not None
-        for line in self.server.stdout:
-            if line.startswith("Camera:"):
-                self.token = self.token or line.partition("LOWBEAM_TOKEN=")[2].split()[0]
-                self.pin = line.split()[-1]
-                return
-        raise AssertionError("the server has ended")
-
-    def send(self, *options: str, port: int | None = None) -> None:
-        command = [sys.executable, "-m", "lowbeam.cli", "send", str(self.clip), "--pin", self.pin, *options]
-        command += ["--to", f"lowbeam://127.0.0.1:{port or self.port}", "--spool", str(self.folder / "spool")]
-        self.sender = subprocess.Popen(
-            command, env=os.environ | {"LOWBEAM_TOKEN": self.token}, stderr=subprocess.PIPE, text=True
-        )
-
-    def wait_sent(self) -> str:
-        assert self.sender is not None
-        _, err = self.sender.communicate(timeout=LIMIT_S)
-        assert self.sender.returncode == 0, err
-        return err
-
-    def kill(self, process: "subprocess.Popen[str] | None", number: int = signal.SIGKILL) -> None:
-        if process is not None and process.poll() is None:
-            process.send_signal(number)
-            process.wait(20)
-
-    def rows(self) -> list[tuple[int, int, float, float, float, bool]]:
-        """Recording, number, time, valence, arousal, is_final of what is stored."""
-        with sqlite3.connect(self.folder / "store.sqlite") as database:
-            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            table = next(name for name in tables if name in ("rows", "estimates"))
-            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            time_column = next(c for c in columns if c in ("time_s", "time", "utc"))
-            return database.execute(
-                f"SELECT recording_id, number, {time_column}, valence, arousal, is_final FROM {table}"
-                " ORDER BY recording_id, number"
-            ).fetchall()
-
-    def check(self, recordings: int) -> None:
-        """Every recording has each of its faces once, final, in order of time."""
-        rows = self.rows()
-        ids = sorted({row[0] for row in rows})
-        assert len(ids) == recordings
-        for recording in ids:
-            own = [row for row in rows if row[0] == recording]
-            assert [row[1] for row in own] == list(range(len(own)))
-            assert all(row[5] for row in own)
-            assert np.all(np.diff([row[2] for row in own]) > 0)
-        spool = Spool(self.folder / "spool")
-        assert spool.recordings() == []  # the sender keeps nothing that is stored
-        spool.close()
-
-
-@pytest.fixture
-def program(tmp_path: Path, short_clip: Path) -> Iterator[Program]:
-    made = Program(tmp_path, short_clip)
-    yield made
-    for process in (made.sender, made.server):
-        made.kill(process)
-        if process is not None:
-            for pipe in (process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
+pytest_plugins = ["tests.server_processes"]
 
 
 def test_a_recording_sent_fast_is_stored_whole_and_in_order(program: Program) -> None:
@@ -132,6 +46,36 @@ def test_a_server_on_every_address_shows_one_that_others_can_type(tmp_path: Path
         server.terminate()
         server.wait(20)
         server.stdout.close()
+
+
+def test_a_recording_that_a_killed_server_left_is_ended_by_the_next(program: Program) -> None:
+    program.serve()
+    program.send("--loop")
+    until = time.monotonic() + 40
+    while not program.rows():
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    for process in (program.sender, program.server):
+        program.kill(process)
+    assert program.query("SELECT ended_utc FROM recordings") == [(None,)]
+    program.serve()
+    assert program.query("SELECT ended_utc FROM recordings") == program.query("SELECT max(utc) FROM estimates")
+
+
+def test_retention_deletes_old_entries_of_the_audit_log(program: Program) -> None:
+    async def prepare() -> None:
+        for age_s in (7200.0, 60.0):
+            store = await Store.open(f"sqlite:///{program.folder / 'store.sqlite'}", lambda: time.time() - age_s)  # noqa: B023
+            await store.audit.note("Ann", "looked at", f"{age_s:g} s ago", "::1")
+            await store.close()
+
+    asyncio.run(prepare())
+    program.serve("--retention", "1h")
+    until = time.monotonic() + 20
+    while len(found := program.query("SELECT subject FROM audit")) > 1:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert found == [("60 s ago",)]
 
 
 def kill_in_turn(program: Program, kills: int, seed: int) -> None:

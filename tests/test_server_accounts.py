@@ -279,6 +279,15 @@ async def test_the_audit_log_gives_the_last_entries_first(store: Store, clock: C
     assert [entry.subject for entry in last] == ["sender 2", "sender 1"]
 
 
+async def test_old_entries_of_the_audit_log_are_deleted(store: Store, clock: Clock) -> None:
+    for number in range(3):
+        await store.audit.note("Ann", "looked at", f"sender {number}", "10.0.0.1")
+        clock.utc += 60
+    assert await store.audit.delete_before(clock.utc - 60) == 2
+    assert [entry.subject for entry in await store.audit.last(9)] == ["sender 2"]
+    assert await store.audit.delete_before(clock.utc - 60) == 0
+
+
 async def test_the_audit_log_takes_any_text(store: Store) -> None:
     await store.audit.note("\0\ud800\x1b[31m", "looked at\n", "x" * 10**6, "")
     (entry,) = await store.audit.last(9)

@@ -143,6 +143,24 @@ async def test_a_recording_that_is_begun_again_goes_on(store: Store, recording: 
     assert other.id != recording.id
 
 
+async def test_recordings_that_a_killed_server_left_end_at_their_last_row(store: Store, recording: Recording) -> None:
+    empty = await store.recordings.begin(recording.sender_id, b"2", "link", "n", START + 50)
+    over = await store.recordings.begin(recording.sender_id, b"3", "link", "n", START)
+    await store.recordings.append(recording.id, [row(number) for number in (0, 2, 1)], stored=3)
+    await store.recordings.append(over.id, [row(0)], stored=1)
+    await store.recordings.end(over.id, START + 60)
+    await store.recordings.end_all()
+
+    async def ends() -> list[float | None]:
+        found = [await store.recordings.get(each.id) for each in (recording, empty, over)]
+        return [each.ended_utc for each in found if each is not None]
+
+    assert await ends() == [START + 2 / 5, START + 50, START + 60]
+    again = await store.recordings.begin(recording.sender_id, b"key", "link", "camera:0", START)
+    assert again == replace(recording, stored=3)
+    assert await ends() == [None, START + 50, START + 60]
+
+
 async def test_between_finds_what_was_on(store: Store, recording: Recording) -> None:
     sender, _ = await store.accounts.add_sender("bed 5")
     on = await store.recordings.begin(sender.id, b"key", "whip", "browser", START + 100)

@@ -53,7 +53,8 @@ def send(
     The rate follows what the link carries, up to `budget` (``"auto"``: no other limit). While the link is busy, a face
     may wait `latency_s` seconds to share a packet with others. Faces that are lost, or made while the link is down, are
     kept in the folder `spool` (None: in memory) and sent later; with a folder also those of earlier runs. With `fast` a
-    recording is not played but sent as fast as the link carries it, coded within `budget` by its own time. At the end,
+    recording is not played but sent as fast as the link carries it, coded within `budget` by its own time. A receiver
+    that cannot be reached, or whose name has no address yet, is tried again and again while faces are kept. At the end,
     `send` waits `finish_s` seconds until all is stored. `pin` is the SHA-256 fingerprint of the receiver's certificate;
     if None the certificate must be signed by a known authority. `name` is shown to those who watch.
 

@@ -71,8 +71,14 @@ class FaceOrder:
 
     @property
     def holds_decoders(self) -> bool:
-        """Whether the next faces can be decoded without the key faces before them."""
-        return self.next == 0 or bool(self._final.chains)
+        """Whether the next faces can be decoded without the key faces before them. After a restart that is so once the
+        stored faces since the last key face have come again, all of them: the sender may be cut off among them."""
+        is_led_up = any(chain.last >= self._stored - 1 for chain in self._final.chains.values())
+        return self.next == 0 or (is_led_up and not any(map(self._lacks_stored, self._held.values())))
+
+    def _lacks_stored(self, face: FaceRecord) -> bool:
+        """Whether a face waits for one that is stored but was not decoded again."""
+        return face.number >= self.next and not face.is_key and face.before is not None and face.before < self.next
 
     def add(self, received: ReceivedRecord) -> list[DecodedFace]:
         """Take a face; returns the faces that can be decoded now, the final ones first, each in order."""

@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from aioquic.asyncio.server import QuicServer
-from aioquic.quic.connection import QuicConnection
+from aioquic.quic.connection import NetworkAddress, QuicConnection
+from aioquic.quic.retry import QuicRetryTokenHandler
 from aioquic.tls import SessionTicket
 
 from lowbeam.errors import OutputError, StreamError, reason
@@ -17,6 +21,8 @@ from lowbeam.link.receiver_connection import ReceiverConnection
 
 MAX_TICKETS = 10_000
 MAX_WAITING = 10_000  # items that wait to be taken from a receiver
+MAX_NEW, NEW_S = 20, 10.0  # connections that begin in so many seconds without a proof of their address
+PROOF_S = 60.0  # that a proof is asked for after more of them
 
 
 class Receiver:
@@ -48,7 +54,7 @@ class Receiver:
         loop = asyncio.get_running_loop()
         try:
             _, self._server = await loop.create_datagram_endpoint(
-                lambda: QuicServer(
+                lambda: _Listener(
                     configuration=self._configuration, create_protocol=self._connect,
                     session_ticket_fetcher=lambda label: self._tickets.pop(label, None),
                     session_ticket_handler=self._keep_ticket,
@@ -115,3 +121,27 @@ class Receiver:
 
     def _connect(self, quic: QuicConnection, stream_handler: object = None) -> "ReceiverConnection":
         return ReceiverConnection(quic, self)
+
+
+class _Listener(QuicServer):
+    """A `QuicServer` that asks new senders to prove their address (a Retry packet of QUIC, which takes one round trip)
+    while many connections begin: those that are never completed then cost no memory."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._tokens, self._make = QuicRetryTokenHandler(), options["create_protocol"]
+        self._begun: deque[float] = deque(maxlen=MAX_NEW)
+        self._proof_until_s = 0.0
+        self._create_protocol = self._begin
+
+    def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
+        """Called by asyncio."""
+        self._retry = self._tokens if time.monotonic() < self._proof_until_s else None  # type: ignore[assignment]  # aioquic sets None too
+        super().datagram_received(data, addr)
+
+    def _begin(self, *arguments: Any, **options: Any) -> Any:
+        now = time.monotonic()
+        self._begun.append(now)
+        if len(self._begun) == MAX_NEW and now - self._begun[0] < NEW_S:
+            self._proof_until_s = now + PROOF_S
+        return self._make(*arguments, **options)

@@ -12,17 +12,18 @@ from types import TracebackType
 from lowbeam.codec.cues import BoxCue
 from lowbeam.codec.policy import Mirror, NoMirror, Policy
 from lowbeam.codec.track_encoder import TrackEncoder
-from lowbeam.errors import LowbeamError, OutputError, reason
+from lowbeam.errors import LowbeamError, OutputError, UsageError, reason
 from lowbeam.face import Face
 from lowbeam.link.messages import Ask
 from lowbeam.link.recording_sender import RecordingSender
-from lowbeam.link.sender_connection import SendingOptions
+from lowbeam.link.sender_connection import NetworkAddress, SendingOptions
 from lowbeam.link.sending_core import SendingCore, State
 from lowbeam.link.spool import Spool
 
 MAX_PACKET = 65536
 MAX_ENCODERS = 12  # of people out of view; each holds 4 MB or more
 RENEW_S = 5.0  # between new sockets while nothing gets through
+NOWHERE = ("0.0.0.0", 0)  # in place of an address that is not known yet
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,9 @@ class Sender:
 
     Faces that cannot be sent are kept in `spool` and sent later. `make_mirror` makes the mirror of a track's receiver.
     `is_fast` sends nothing as it is made, but everything in order, as fast as the link carries it. `on_ask` is called
-    in the sender's thread with each request of the receiver. Raises `OutputError` if the receiver refuses the stream.
+    in the sender's thread with each request of the receiver. A receiver that cannot be reached, or whose name has no
+    address yet, is tried again and again. Raises `OutputError` if the receiver refuses the stream, `UsageError` if the
+    receiver's name is malformed.
     """
 
     def __init__(
@@ -49,8 +52,8 @@ class Sender:
         self._options, self._spool, self._policy = options, spool, policy
         self._make_mirror, self._is_fast = make_mirror, is_fast
         self._lock = threading.Lock()  # around the core
+        self._socket, peer = self._first_socket()
         self._recording = RecordingSender(spool, spool.begin(name), is_live=True, repair=options.repair)
-        self._socket, peer = _connected(options)
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self.core = SendingCore(options, peer, spool, self._recording, time.monotonic(), on_ask)
@@ -157,6 +160,8 @@ class Sender:
                 selector.register(self._wake_in, selectors.EVENT_READ)
                 while not self._is_ending:
                     self._step(selector)
+            if not self._has_peer:
+                return
             with self._lock:
                 if self.core.state is not State.REFUSED:
                     self._put(self.core.flush(time.monotonic()))
@@ -167,7 +172,21 @@ class Sender:
             log.exception("the link to %s has failed", self._options.address)
             self._error = OutputError(f"the link to {self._options.address} has failed: {reason(error)}")
 
+    def _first_socket(self) -> tuple[socket.socket, NetworkAddress]:
+        """The first socket, not connected where there is no network: a camera may start before it."""
+        try:
+            made = _connected(self._options)
+        except OutputError as error:
+            self._has_peer = False
+            log.warning("%s yet; trying again every %g s", error, RENEW_S)
+            return socket.socket(socket.AF_INET, socket.SOCK_DGRAM), NOWHERE
+        self._has_peer = True
+        return made
+
     def _step(self, selector: selectors.BaseSelector) -> None:
+        if not self._has_peer:
+            self._seek_peer(selector)
+            return
         with self._lock:
             now = time.monotonic()
             before = self.core.state
@@ -178,9 +197,24 @@ class Sender:
         if is_lost:
             self._renew(selector)
         if selector.select(max(wait_s, 0.0)):
-            with suppress(BlockingIOError):
-                self._wake_in.recv(4096)
+            self._drain()
             self._receive()
+
+    def _drain(self) -> None:
+        with suppress(BlockingIOError):
+            self._wake_in.recv(4096)
+
+    def _seek_peer(self, selector: selectors.BaseSelector) -> None:
+        """Wait a while, then look for the receiver's address again."""
+        wait_s = self._renew_s - time.monotonic()
+        if wait_s > 0:
+            if selector.select(wait_s):
+                self._drain()
+            return
+        self._renew(selector)
+        if self._has_peer:
+            with self._lock:
+                self.core.unreachable(time.monotonic())  # the connection that was begun to nowhere is made anew
 
     def _renew(self, selector: selectors.BaseSelector) -> None:
         """Go on from another socket: this machine may have another address now, and the receiver's name too. QUIC keeps
@@ -191,6 +225,10 @@ class Sender:
         except OutputError as error:  # no network, or no name server: later
             log.debug("%s", error)
             return
+        if self._is_ending:  # the name server took its time, and the sockets may be closed
+            made.close()
+            return
+        self._has_peer = True
         with self._lock:
             selector.unregister(self._socket)
             self._socket.close()
@@ -229,14 +267,20 @@ class Sender:
                 self.core.receive(data, time.monotonic())
 
 
-def _connected(options: SendingOptions) -> tuple[socket.socket, tuple[str, int]]:
-    """A UDP socket for the receiver's address. Raises `OutputError`."""
+def _connected(options: SendingOptions) -> tuple[socket.socket, NetworkAddress]:
+    """A UDP socket for the receiver's address. Raises `OutputError` if there is no way to it now, `UsageError` if its
+    name cannot be one."""
     host, port = options.address.host, options.address.port
+    made: socket.socket | None = None
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         made.connect(place)
     except OSError as error:
-        raise OutputError(f"{options.address} cannot be reached: {reason(error)}") from error
+        if made is not None:
+            made.close()
+        raise OutputError(f"{options.address} cannot be reached ({reason(error)})") from error
+    except ValueError as error:  # a label that is empty or too long
+        raise UsageError(f"{host} is not the name of a host") from error
     return made, (str(place[0]), int(place[1]))

@@ -125,6 +125,7 @@ async def _serve(
     url = options.store or f"sqlite:///{(options.data / DATABASE).absolute()}"
     store, hub, workers = await Store.open(url), Hub(), Workers(options.model)
     try:
+        await store.recordings.end_all()
         ingest = LinkIngest(store, hub, workers, keep_faces=options.keep_faces)
         whip = whip_router(store, hub, workers, keep_faces=options.keep_faces)
         app = make_app(settings, store, hub, routers=[whip], rules=WHIP_RULES)
@@ -181,8 +182,9 @@ async def _keep_retention(store: Store, settings: ServerSettings) -> None:
     """Delete what is older than the retention, every hour."""
     while settings.retention_s is not None:
         try:
-            deleted = await store.recordings.delete_before(time.time() - settings.retention_s)
-            log.info("retention: %d estimates were deleted", deleted)
+            utc = time.time() - settings.retention_s
+            estimates, entries = await store.recordings.delete_before(utc), await store.audit.delete_before(utc)
+            log.info("retention: %d estimates and %d entries of the audit log were deleted", estimates, entries)
         except OutputError as error:
             log.error("retention: %s", error)
         await asyncio.sleep(RETENTION_EVERY_S)

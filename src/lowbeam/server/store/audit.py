@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from lowbeam.errors import shown
 from lowbeam.server.store.database import Database
@@ -24,7 +24,7 @@ class AuditEntry:
 
 
 class Audit:
-    """The audit log. Entries are only added."""
+    """The audit log. Entries are added, never changed, and deleted only when they are old."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
@@ -40,3 +40,12 @@ class Audit:
         async with self._database.reading() as session:
             rows = await session.scalars(select(AuditRow).order_by(AuditRow.id.desc()).limit(limit))
             return [AuditEntry(row.utc, row.user, row.action, row.subject, row.address) for row in rows]
+
+    async def delete_before(self, utc: float) -> int:
+        """Delete the entries from before `utc` for good. Returns their number."""
+        async with self._database.writing() as session:
+            old = delete(AuditRow).where(AuditRow.utc < utc).returning(AuditRow.id)
+            deleted = len((await session.scalars(old)).all())
+        if deleted:
+            await self._database.free()
+        return deleted

@@ -94,7 +94,7 @@ class Database:
                     await driver.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
                 else:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
-                    await connection.execute(text("VACUUM estimates, recordings"))
+                    await connection.execute(text("VACUUM estimates, recordings, audit"))
 
     @contextmanager
     def translated(self) -> Iterator[None]:

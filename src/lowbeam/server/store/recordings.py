@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lowbeam.errors import UsageError, shown
@@ -73,6 +73,14 @@ class Recordings:
         async with self._database.writing() as session:
             if row := await session.get(RecordingRow, recording_id):
                 row.ended_utc = ended_utc
+
+    async def end_all(self) -> None:
+        """End the recordings that are on, each at the time of its last row, or at its start if it has none: those that
+        a server which was killed has left. One that its sender goes on with is on again once it is begun again."""
+        rows = select(func.max(EstimateRow.utc)).where(EstimateRow.recording_id == RecordingRow.id).scalar_subquery()
+        last = func.coalesce(rows, RecordingRow.started_utc)
+        async with self._database.writing() as session:
+            await session.execute(update(RecordingRow).where(RecordingRow.ended_utc.is_(None)).values(ended_utc=last))
 
     async def get(self, recording_id: int) -> Recording | None:
         """A recording, None if there is none with this id."""
