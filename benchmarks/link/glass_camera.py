@@ -1,7 +1,7 @@
 """A sender that notes when each face was where: ``python -m benchmarks.link.glass_camera`` with a JSON object of
 arguments of `lowbeam.sending.send`. Prints a JSON object, in which ``faces`` are rows of `FACE`.
 
-A camera would expose a frame when the player's clock, which starts before the file is opened, reaches the frame's time:
+A camera would expose a frame when the player's clock reaches the frame's time:
 that is `due`, whatever the program does then. `read` is when the player gives the frame out.
 """
 

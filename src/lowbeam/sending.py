@@ -3,7 +3,9 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from types import TracebackType
 
 from lowbeam.codec.budget import parse_budget
 from lowbeam.errors import UsageError
@@ -73,11 +75,14 @@ def send(
     shown = name if name is not None else os.fspath(source)
     held, looks = Spool(spool), _Looks(policy)
     try:
-        with Sender(
-            options, held, policy, name=shown, make_mirror=lambda: ReceiverMirror(recognizer), is_fast=fast,
-            on_ask=looks.take,
-        ) as sender:  # fmt: skip
-            coded, duration_s = _send_frames(sender, policy, looks, _Player(source, loop, fast), faces, most)
+        with (
+            _Player(source, loop, fast) as player,
+            Sender(
+                options, held, policy, name=shown, make_mirror=lambda: ReceiverMirror(recognizer), is_fast=fast,
+                on_ask=looks.take,
+            ) as sender,
+        ):  # fmt: skip
+            coded, duration_s = _send_frames(sender, policy, looks, player, faces, most)
             is_stored = sender.finish(finish_s)
         return Sent(coded, duration_s, sender.core.wire_bytes, is_stored, policy.held_back)
     finally:
@@ -121,24 +126,37 @@ def _send_frames(
 
 class _Player:
     """The frames of a source in real time; those of a live source as they come. Frames that are read late are skipped,
-    unless it `is_fast`."""
+    unless it `is_fast`. A context manager, which opens the source: what takes time is done before the sender's clock
+    starts."""
 
     def __init__(self, source: str | os.PathLike[str], is_loop: bool, is_fast: bool) -> None:
         self._source, self._is_loop, self.is_fast = source, is_loop, is_fast
+
+    def __enter__(self) -> "_Player":
+        self._opened = ExitStack()
+        self._open()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._opened.close()
 
     def __iter__(self) -> Iterator[Frame]:
         begun_s, offset_s = time.monotonic(), 0.0
         while True:
             last_s = 0.0
-            with open_video(opened(self._source)) as video:
-                for frame in video:
-                    last_s = frame.time_s
-                    placed = replace(frame, time_s=offset_s + frame.time_s)
-                    if self._is_on_time(video, placed.time_s - (time.monotonic() - begun_s)):
-                        yield placed
-                if not self._is_loop or video.is_live or video.is_stopped:
-                    return
-                offset_s += last_s + 1 / video.fps
+            for frame in self._video:
+                last_s = frame.time_s
+                placed = replace(frame, time_s=offset_s + frame.time_s)
+                if self._is_on_time(self._video, placed.time_s - (time.monotonic() - begun_s)):
+                    yield placed
+            if not self._is_loop or self._video.is_live or self._video.is_stopped:
+                return
+            offset_s += last_s + 1 / self._video.fps
+            self._opened.close()
+            self._open()
+
+    def _open(self) -> None:
+        self._video: VideoSource | StillSource = self._opened.enter_context(open_video(opened(self._source)))
 
     def _is_on_time(self, video: VideoSource | StillSource, early_s: float) -> bool:
         if self.is_fast or video.is_live:
