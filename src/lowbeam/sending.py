@@ -156,7 +156,8 @@ class _Player:
             self._open()
 
     def _open(self) -> None:
-        self._video: VideoSource | StillSource = self._opened.enter_context(open_video(opened(self._source)))
+        self._video = open_video(opened(self._source))
+        self._opened.enter_context(self._video)
 
     def _is_on_time(self, video: VideoSource | StillSource, early_s: float) -> bool:
         if self.is_fast or video.is_live:
