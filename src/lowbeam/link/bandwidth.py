@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 MIN_BPS, MAX_BPS = 300.0, 64_000.0  # limits of the estimate
-START_BPS = 4_000.0  # estimate before anything was acknowledged
+START_BPS, MOST_START_BPS = 4_000.0, 16_000.0  # estimate before anything was acknowledged; the most to begin with
 QUEUE_S = 0.25  # seconds in the link's queue above which it is overused
 SILENCE_S = 2.0  # beyond the time of the packets in flight, after which they say how little the link carries
 BACK_OFF = 0.9  # of the measured rate, after overuse
@@ -46,8 +46,7 @@ class _Sent:
 
 
 class BandwidthEstimate:
-    """Estimates what a link carries, in bits per second on the wire, at first `start_bps`. All times are seconds on one
-    monotonic clock."""
+    """Estimates what a link carries, in bits per second on the wire. All times are seconds on one monotonic clock."""
 
     def __init__(self, start_bps: float = START_BPS) -> None:
         self._sent: dict[int, _Sent] = {}  # in flight, by packet number, in order
@@ -89,9 +88,12 @@ class BandwidthEstimate:
         """The smallest recent round trip in seconds, 0 before the first."""
         return self._base[0][1] if self._base else 0.0
 
-    def begin(self, now_s: float) -> None:
-        """The handshake is over: packets that are sent from now on are measured."""
+    def begin(self, now_s: float, bps: float | None = None) -> None:
+        """The handshake is over, in which the link carried about `bps`: packets that are sent from now on are
+        measured."""
         self._begun_s = now_s
+        if bps is not None:
+            self._bps = max(MIN_BPS, min(bps, MOST_START_BPS))
 
     def may_send(self, size: int) -> bool:
         """Whether a packet of `size` bytes may follow those in flight: it leaves before the link is idle, but does not
