@@ -83,9 +83,10 @@ def prepare_receiver(quic: QuicConnection) -> None:
     quic._crypto_retransmitted = True
 
 
-def first_round_trip_s(quic: QuicConnection) -> float:
-    """Seconds from the sender's first packet to its answer; to be called when the handshake is complete."""
-    return quic._loss._rtt_min
+def answered_copy(quic: QuicConnection) -> int:
+    """Which copy of the sender's first packet, counted from 0, is the newest that the receiver had when it answered; to
+    be called when the handshake is complete."""
+    return max(0, quic._spaces[Epoch.INITIAL].largest_acked_packet)
 
 
 def leave_initial(quic: QuicConnection) -> None:
@@ -116,12 +117,12 @@ def be_patient(quic: QuicConnection, patience_s: float) -> None:
     quic._loss.max_ack_delay = patience_s
 
 
-def forget_handshake(quic: QuicConnection, share: float = 1.0) -> None:
-    """Judge losses by `share` of the shortest round trip so far: those of the handshake's large packets are many times
-    longer on a thin link than those of faces."""
+def expect_round_trip(quic: QuicConnection, share: float, rtt_s: float) -> None:
+    """Judge losses by `share` of the round trip of the handshake, `rtt_s` where QUIC has not measured it: those of its
+    large packets are many times longer on a thin link than those of faces."""
     loss = quic._loss
-    loss._rtt_smoothed = share * loss._rtt_min
-    loss._rtt_variance = loss._rtt_smoothed / 2
+    loss._rtt_smoothed = share * min(loss._rtt_min, rtt_s)
+    loss._rtt_variance, loss._rtt_initialized = loss._rtt_smoothed / 2, True
 
 
 def receiver_configuration(certificate: Path, key: Path) -> QuicConfiguration:

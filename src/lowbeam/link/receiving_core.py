@@ -26,7 +26,7 @@ from lowbeam.link.messages import (
     read_datagram,
     write_message,
 )  # fmt: skip
-from lowbeam.link.quic import answer_again, be_patient, forget_handshake, prepare_receiver
+from lowbeam.link.quic import RECEIVER_RTT_S, answer_again, be_patient, expect_round_trip, prepare_receiver
 from lowbeam.link.records import ReceivedRecord, read_records
 
 MAX_EARLY = 64  # datagrams that wait for the hello of their stream
@@ -97,7 +97,7 @@ class ReceivingCore:
         if isinstance(event, HandshakeCompleted):
             self._is_complete = True
             be_patient(self._quic, PATIENCE_S)
-            forget_handshake(self._quic, SMALLER)
+            expect_round_trip(self._quic, SMALLER, RECEIVER_RTT_S)
             early, self._early = self._early, []
             yield from early
         elif isinstance(event, DatagramFrameReceived):

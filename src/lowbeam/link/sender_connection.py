@@ -12,9 +12,9 @@ from lowbeam.link.messages import MessageReader
 from lowbeam.link.quic import (
     FIRST_BYTES,
     Address,
+    answered_copy,
     be_patient,
-    first_round_trip_s,
-    forget_handshake,
+    expect_round_trip,
     leave_initial,
     send_again,
     sender_connection,
@@ -32,6 +32,7 @@ ACK_S = 0.3  # that acknowledgements wait for a face to travel with
 # link when the answer comes, so one costs nothing; a third would make even a link of 1 kbit/s wait, which takes 20 s.
 COPY_S, ROUND_S = 2.6, 20.5
 GREET_SHARE, GREET_S = 0.5, 0.5  # of the first round trip, and beyond it, in which the hello should be answered
+FACE_SHARE = 0.2  # round trip of a key face, relative to the first
 SOON_S = 0.01  # a timer of QUIC that ends so soon is that of an acknowledgement
 
 
@@ -61,8 +62,8 @@ class SenderConnection:
         self.readers: dict[int, MessageReader] = {}
         self.is_ready = False  # the handshake is complete, and the receiver's certificate is the right one
         self._again_s = now + COPY_S  # when what was not answered is sent again; never once the sender is welcome
-        self._copies = 0
-        self._first_s = 0.0  # from the first packet to its answer
+        self._copies_s = [now]  # when the first packet was sent
+        self._first_s = 0.0  # from it to its answer
         self._ack_due_s: float | None = None
         self._heard_s = now
         self._heard_bps = self._stalled_bps = self.bandwidth.bps
@@ -80,15 +81,15 @@ class SenderConnection:
     def become_ready(self, now: float) -> None:
         """The handshake is complete, with the right receiver."""
         self.is_ready, self._heard_s, self._unheard_since_s = True, now, None
+        self._first_s = now - self._copies_s[min(answered_copy(self.quic), len(self._copies_s) - 1)]
         leave_initial(self.quic)
         self._ack_due_s = None  # the hello goes at once
-        self._first_s = first_round_trip_s(self.quic)
         self._again_s = now + GREET_S + GREET_SHARE * self._first_s
 
     def begin(self, now: float) -> None:
         """The receiver has welcomed the sender: from now on packets tell about the link."""
         self.bandwidth.begin(now, 2 * 8 * FIRST_BYTES / self._first_s)
-        forget_handshake(self.quic)
+        expect_round_trip(self.quic, FACE_SHARE, self._first_s)
         self._again_s = math.inf
 
     def receive(self, data: bytes, peer: NetworkAddress, now: float) -> None:
@@ -103,8 +104,8 @@ class SenderConnection:
             self.quic.handle_timer(now)
         if now >= self._again_s:
             send_again(self.quic, now)
-            self._copies += 1
-            rounds, is_copy = divmod(self._copies + 1, 2)
+            self._copies_s.append(now)
+            rounds, is_copy = divmod(len(self._copies_s), 2)
             next_s = self.begun_s + rounds * ROUND_S + is_copy * COPY_S
             self._again_s = now + GREET_S + GREET_SHARE * self._first_s if self.is_ready else next_s
         if self.is_ready:
