@@ -25,8 +25,8 @@ DEFAULT_PORT = 7443
 CONNECTION_ID_BYTES = 4  # in each packet
 IDLE_S = 180.0  # seconds without a packet after which a connection ends
 MAX_DATAGRAM = 1200  # bytes of a QUIC packet, the smallest that QUIC allows
-# The sender's first packet and its answer have this size each, and take 20 s at 1 kbit/s. Both ends repeat the handshake
-# by timers of their own (SenderConnection, ReceivingCore), and QUIC's own timer hardly ever.
+# The sender's first packet and its answer have this size each, and take 20 s at 1 kbit/s. Both ends repeat them by
+# timers of their own (SenderConnection, ReceivingCore), and QUIC's own timer hardly ever does.
 FIRST_BYTES = MAX_DATAGRAM + IP_UDP
 SENDER_RTT_S = IDLE_S
 RECEIVER_RTT_S = 8.0  # half the time after which the receiver answers again unasked

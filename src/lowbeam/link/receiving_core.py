@@ -35,8 +35,8 @@ HELLO_S = 20.0  # that a connection may last without a hello
 APPLICATION_ERROR = 1
 PATIENCE_S = 2.0  # with acknowledgements, which wait for faces
 SMALLER = 0.4  # round trip of the welcome, relative to that of the handshake's answer
-# A sender that sends its first packet again may only be on a slow link. Its next packet, a quarter as long, then follows
-# within this share of the time between the first two, and this time on its way.
+# A sender that sends its first packet again may only be on a slow link. Its next packet, a quarter as long, then
+# follows within this share of the time between the first two, and this time on its way.
 NEXT_SHARE, NEXT_S = 0.35, 0.2
 
 
@@ -83,8 +83,9 @@ class ReceivingCore:
         self.wire_bytes = 0  # received, with IPv4 and UDP headers
 
     def hear(self, now: float) -> None:
-        """A datagram comes, which QUIC takes next. Until the handshake is complete, it may be a first packet that is sent
-        again, since the answer was lost or is on its way for long; it is answered again if nothing else follows soon."""
+        """A datagram comes, which QUIC takes next. Until the handshake is complete, it may be a first packet that is
+        sent again, since the answer was lost or is on its way for long; it is answered again if nothing else follows
+        soon."""
         if self._is_complete:
             return
         if self._heard_s is not None:

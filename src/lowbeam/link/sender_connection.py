@@ -28,8 +28,9 @@ PATIENCE_S, PATIENCE_BYTES = 0.5, 300  # a packet is lost if it is not acknowled
 PATIENCE_BPS = 1000.0  # at this rate or more
 ANSWER_S = 0.4  # that an acknowledgement may take beyond the round trip and the time of what is in flight
 ACK_S = 0.3  # that acknowledgements wait for a face to travel with
-# Seconds after which the first packet is sent again. A copy that is sent while the first is on its way has passed a slow
-# link when the answer comes, so one costs nothing; a third would make even a link of 1 kbit/s wait, which takes 20 s.
+# Seconds after which the first packet is sent again. A copy that is sent while the first is on its way has passed a
+# slow link when the answer comes, so one costs nothing; another would delay the hello where the answer takes 20 s, at
+# 1 kbit/s, and follows only then, again with a copy.
 COPY_S, ROUND_S = 2.6, 20.5
 GREET_SHARE, GREET_S = 0.5, 0.5  # of the first round trip, and beyond it, in which the hello should be answered
 FACE_SHARE = 0.2  # round trip of a key face, relative to the first
@@ -52,9 +53,7 @@ class SendingOptions:
 class SenderConnection:
     """A connection to `peer` that resumes the session of `ticket`."""
 
-    def __init__(
-        self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float
-    ) -> None:
+    def __init__(self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float) -> None:
         self.ticket = ticket  # by which the next connection resumes the session of this one
         self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, self._keep_ticket)
         self.control: LinkCongestionControl = last_made()
