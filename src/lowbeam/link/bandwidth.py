@@ -20,12 +20,14 @@ BACK_OFF = 0.9  # of the measured rate, after overuse
 RISE = 0.25  # growth per second while the queue is empty
 RISE_NEAR = 0.04  # the same near the rate at which the link was last overused,
 NEAR, NEAR_S = 0.15, 30.0  # within this share of it, and for so many seconds
+RISE_SURE = 1.0  # the same while single packets pass faster than the estimate, each of which proves a rate
 MOST_RISE_S = 3.0  # that count between two packets
 HOLD_S = 1.0  # without a rise after a fall
 UNUSED = 2.5  # the estimate rises to at most this multiple of what was used,
 BEYOND, USED_SHARE = 1.2, 0.7  # and to this one of the known rate, unless this share of it was used
 USED_GAIN = 0.02  # remembered with this gain for each packet
 RATE_S = 4.0  # seconds over which the rate is measured
+SUDDEN, SUDDEN_S = 0.4, 0.5  # a packet that takes so long, at so small a share of the rate, begins a new measurement
 PAIRS, CAPACITY_S = 4, 12.0  # packets that queued up from which the rate is measured, and their age
 MOST_BASE_S = 1.0  # of a round trip that counts for what may be in flight
 BASE_S = 60.0  # seconds over which the smallest round trip is remembered
@@ -35,7 +37,7 @@ LOSS_BACK_OFF = 0.7  # of the estimate, for a trial
 LOSS_STAYS = 0.8  # of the loss before: it does not depend on the rate
 TRIAL_S, TRIAL_PACKETS = 6.0, 12  # after a fall for loss, until it is seen whether the loss fell too
 MOST_TRIAL_S = 15.0  # for that, with fewer packets
-IN_FLIGHT_S = 0.6  # seconds of the estimate that may be in flight in addition to a round trip
+IN_FLIGHT_S = 0.35  # seconds of the estimate that may be in flight in addition to a round trip
 PACKET_BYTES = 150  # that may be in flight in any case
 
 
@@ -138,7 +140,10 @@ class BandwidthEstimate:
                 self._behind.append((now_s, size + packet.size, since_s))
                 self._capacity = self._measured(now_s)
         elif packet.time_s < self._acked_s:
-            self._behind.append((now_s, packet.size, now_s - self._acked_s))
+            since_s = now_s - self._acked_s
+            if since_s > SUDDEN_S and 8 * packet.size / since_s < SUDDEN * (self._capacity or 0.0):
+                self._behind.clear()  # the link has become thin: what it carried before does not count
+            self._behind.append((now_s, packet.size, since_s))
             self._capacity = self._measured(now_s)
         if self._before_silence is not None:
             bps, capacity = self._before_silence
@@ -150,7 +155,7 @@ class BandwidthEstimate:
         if self.queue_s > QUEUE_S + 8 * packet.size / self.bps:
             self._fall(now_s)
         else:
-            self._rise(now_s)
+            self._rise(now_s, 8 * packet.size / (now_s - packet.time_s))
 
     def _measured(self, now_s: float) -> float:
         """The rate of packets that were acknowledged one after the other while they queued up, over `RATE_S` or the
@@ -203,7 +208,8 @@ class BandwidthEstimate:
         self._fallen_s = self._risen_s = now_s
         self._bps = max(MIN_BPS, min(self._bps, BACK_OFF * self._capacity))
 
-    def _rise(self, now_s: float) -> None:
+    def _rise(self, now_s: float, proven: float) -> None:
+        """Rise with a packet that did not queue up, and which itself took the time of the rate `proven` or less."""
         since_s = now_s - (self._risen_s if self._risen_s is not None else now_s)
         self._risen_s = now_s
         if now_s - self._fallen_s < HOLD_S:
@@ -211,10 +217,14 @@ class BandwidthEstimate:
         known = self._capacity if now_s - self._fallen_s < NEAR_S and self._capacity is not None else math.inf
         if self._bps < BACK_OFF * known < math.inf:
             self._bps = BACK_OFF * known  # the queue is empty, and the rate is known
+        if proven > BEYOND * known:  # the link carries more than when it was overused
+            known = math.inf
         is_near = abs(self._bps / known - 1) < NEAR
-        risen = self._bps * (1 + (RISE_NEAR if is_near else RISE)) ** min(since_s, MOST_RISE_S)
+        rise = RISE_SURE if proven > self._bps else RISE_NEAR if is_near else RISE
+        risen = self._bps * (1 + rise) ** min(since_s, MOST_RISE_S)
         is_used = self.used_bps(now_s) > USED_SHARE * self._bps
         most = MAX_BPS if is_used else min(max(UNUSED * self._most_used, START_BPS), BEYOND * known)
+        most = max(most, proven)
         self._bps = max(self._bps, min(risen, most, MAX_BPS))
         if self._trial is None and self._loss_bps < math.inf:
             self._loss_bps *= (1 + RISE) ** min(since_s, MOST_RISE_S)
