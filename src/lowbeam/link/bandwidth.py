@@ -67,6 +67,7 @@ class BandwidthEstimate:
         self._most_used = 0.0
         self._begun_s = math.inf
         self._before_silence: tuple[float, float | None] | None = None  # estimate and capacity
+        self._is_overused = False  # as the last acknowledged packet tells
         self.in_flight = 0  # bytes
         self.queue_s = 0.0  # seconds of the last packet in the queue
 
@@ -99,10 +100,10 @@ class BandwidthEstimate:
 
     def may_send(self, size: int) -> bool:
         """Whether a packet of `size` bytes may follow those in flight: it leaves before the link is idle, but does not
-        wait for long."""
+        wait for long. While the link is overused, its queue is drained."""
         most = self.bps / 8 * (min(self.base_rtt_s, MOST_BASE_S) + IN_FLIGHT_S)
         ahead = self.in_flight + max(size - PACKET_BYTES, 0)
-        return self.in_flight == 0 or ahead <= max(most, PACKET_BYTES)
+        return self.in_flight == 0 or (not self._is_overused and ahead <= max(most, PACKET_BYTES))
 
     def sent(self, number: int, size: int, now_s: float) -> None:
         """A packet that will be acknowledged was sent."""
@@ -152,7 +153,8 @@ class BandwidthEstimate:
                 self._bps, self._capacity = bps, capacity
         used = self.used_bps(now_s)
         self._most_used = max(used, self._most_used + (used - self._most_used) * USED_GAIN)
-        if self.queue_s > QUEUE_S + 8 * packet.size / self.bps:
+        self._is_overused = self.queue_s > QUEUE_S + 8 * packet.size / self.bps
+        if self._is_overused:
             self._fall(now_s)
         else:
             self._rise(now_s, 8 * packet.size / (now_s - packet.time_s))
