@@ -38,6 +38,7 @@ LOSS_STAYS = 0.8  # of the loss before: it does not depend on the rate
 TRIAL_S, TRIAL_PACKETS = 6.0, 12  # after a fall for loss, until it is seen whether the loss fell too
 MOST_TRIAL_S = 15.0  # for that, with fewer packets
 IN_FLIGHT_S = 0.35  # seconds of the estimate that may be in flight in addition to a round trip
+LOST = 2.5  # the same grows by so many times the loss: lost packets count as in flight until it is known
 PACKET_BYTES = 150  # that may be in flight in any case
 
 
@@ -101,7 +102,7 @@ class BandwidthEstimate:
     def may_send(self, size: int) -> bool:
         """Whether a packet of `size` bytes may follow those in flight: it leaves before the link is idle, but does not
         wait for long. While the link is overused, its queue is drained."""
-        most = self.bps / 8 * (min(self.base_rtt_s, MOST_BASE_S) + IN_FLIGHT_S)
+        most = self.bps / 8 * (min(self.base_rtt_s, MOST_BASE_S) + IN_FLIGHT_S * (1 + LOST * self.loss))
         ahead = self.in_flight + max(size - PACKET_BYTES, 0)
         return self.in_flight == 0 or (not self._is_overused and ahead <= max(most, PACKET_BYTES))
 
@@ -216,16 +217,19 @@ class BandwidthEstimate:
         self._risen_s = now_s
         if now_s - self._fallen_s < HOLD_S:
             return
+        if self._capacity is not None and proven > BEYOND * self._capacity:  # it carries more than it did
+            self._capacity = None
+            self._behind.clear()
         known = self._capacity if now_s - self._fallen_s < NEAR_S and self._capacity is not None else math.inf
         if self._bps < BACK_OFF * known < math.inf:
             self._bps = BACK_OFF * known  # the queue is empty, and the rate is known
-        if proven > BEYOND * known:  # the link carries more than when it was overused
-            known = math.inf
         is_near = abs(self._bps / known - 1) < NEAR
         rise = RISE_SURE if proven > self._bps else RISE_NEAR if is_near else RISE
         risen = self._bps * (1 + rise) ** min(since_s, MOST_RISE_S)
         is_used = self.used_bps(now_s) > USED_SHARE * self._bps
         most = MAX_BPS if is_used else min(max(UNUSED * self._most_used, START_BPS), BEYOND * known)
+        if self._capacity is not None and self._behind and now_s - self._behind[-1][0] < RATE_S:  # measured lately
+            most = min(most, BEYOND * self._capacity)
         most = max(most, proven)
         self._bps = max(self._bps, min(risen, most, MAX_BPS))
         if self._trial is None and self._loss_bps < math.inf:
