@@ -16,6 +16,7 @@ MIN_BPS, MAX_BPS = 300.0, 64_000.0  # limits of the estimate
 START_BPS, MOST_START_BPS = 4_000.0, 16_000.0  # estimate before anything was acknowledged; the most to begin with
 QUEUE_S = 0.25  # seconds in the link's queue above which it is overused
 SILENCE_S = 2.0  # beyond the time of the packets in flight, after which they say how little the link carries
+WAITED = 1.5  # times of the packet itself in the queue, above which the measured rate is the link's
 BACK_OFF = 0.9  # of the measured rate, after overuse
 RISE = 0.25  # growth per second while the queue is empty
 RISE_NEAR = 0.04  # the same near the rate at which the link was last overused,
@@ -158,6 +159,8 @@ class BandwidthEstimate:
         if self._is_overused:
             self._fall(now_s)
         else:
+            if self._capacity is not None and self.queue_s > WAITED * 8 * packet.size / self._capacity:
+                self._bps = min(self._bps, BEYOND * self._capacity)
             self._rise(now_s, 8 * packet.size / (now_s - packet.time_s))
 
     def _measured(self, now_s: float) -> float:
