@@ -16,12 +16,15 @@ MIN_BPS, MAX_BPS = 300.0, 64_000.0  # limits of the estimate
 START_BPS, MOST_START_BPS = 4_000.0, 16_000.0  # estimate before anything was acknowledged; the most to begin with
 QUEUE_S = 0.25  # seconds in the link's queue above which it is overused
 SILENCE_S = 2.0  # beyond the time of the packets in flight, after which they say how little the link carries
-WAITED = 1.5  # times of the packet itself in the queue, above which the measured rate is the link's
+WAITED = 2.5  # times of the packet itself in the queue, above which the measured rate is the link's
 BACK_OFF = 0.9  # of the measured rate, after overuse
 RISE = 0.25  # growth per second while the queue is empty
 RISE_NEAR = 0.04  # the same near the rate at which the link was last overused,
 NEAR, NEAR_S = 0.15, 30.0  # within this share of it, and for so many seconds
 RISE_SURE = 1.0  # the same while single packets pass faster than the estimate, each of which proves a rate
+# Links with a token bucket let a packet pass at once after a pause. If the link is overused so soon after single
+# packets proved a rate, they prove none for this time, and for twice the time when it happens again, up to the most.
+DOUBT_S, MOST_DOUBT_S = 5.0, 60.0
 MOST_RISE_S = 3.0  # that count between two packets
 HOLD_S = 1.0  # without a rise after a fall
 UNUSED = 2.5  # the estimate rises to at most this multiple of what was used,
@@ -67,6 +70,8 @@ class BandwidthEstimate:
         self._inherent = 0.0  # loss that does not depend on the rate
         self._trial: tuple[float, float] | None = None  # when the rate fell for loss, and the loss then
         self._most_used = 0.0
+        self._proven_s = self._doubts_until_s = -math.inf  # when single packets proved a rate, and do so again
+        self._doubt_s = self._proven_bps = 0.0  # how long they did not, and the rate
         self._begun_s = math.inf
         self._before_silence: tuple[float, float | None] | None = None  # estimate and capacity
         self._is_overused = False  # as the last acknowledged packet tells
@@ -161,7 +166,7 @@ class BandwidthEstimate:
         else:
             if self._capacity is not None and self.queue_s > WAITED * 8 * packet.size / self._capacity:
                 self._bps = min(self._bps, BEYOND * self._capacity)
-            self._rise(now_s, 8 * packet.size / (now_s - packet.time_s))
+            self._rise(now_s, 8 * packet.size / max(now_s - packet.time_s, 0.001))
 
     def _measured(self, now_s: float) -> float:
         """The rate of packets that were acknowledged one after the other while they queued up, over `RATE_S` or the
@@ -213,6 +218,10 @@ class BandwidthEstimate:
             return
         self._fallen_s = self._risen_s = now_s
         self._bps = max(MIN_BPS, min(self._bps, BACK_OFF * self._capacity))
+        is_recent = now_s - self._proven_s < self._doubt_s + DOUBT_S
+        if is_recent and self._proven_bps > BEYOND * self._capacity:  # a single packet passes faster than several
+            self._doubt_s = min(2 * self._doubt_s + DOUBT_S, MOST_DOUBT_S)
+            self._doubts_until_s = now_s + self._doubt_s
 
     def _rise(self, now_s: float, proven: float) -> None:
         """Rise with a packet that did not queue up, and which itself took the time of the rate `proven` or less."""
@@ -220,6 +229,8 @@ class BandwidthEstimate:
         self._risen_s = now_s
         if now_s - self._fallen_s < HOLD_S:
             return
+        if now_s < self._doubts_until_s:
+            proven = 0.0
         if self._capacity is not None and proven > BEYOND * self._capacity:  # it carries more than it did
             self._capacity = None
             self._behind.clear()
@@ -234,6 +245,8 @@ class BandwidthEstimate:
         if self._capacity is not None and self._behind and now_s - self._behind[-1][0] < RATE_S:  # measured lately
             most = min(most, BEYOND * self._capacity)
         most = max(most, proven)
+        if proven > self._bps:
+            self._proven_s, self._proven_bps = now_s, proven
         self._bps = max(self._bps, min(risen, most, MAX_BPS))
         if self._trial is None and self._loss_bps < math.inf:
             self._loss_bps *= (1 + RISE) ** min(since_s, MOST_RISE_S)
