@@ -117,6 +117,7 @@ class Server:
             )
             found = quic, ReceivingCore(quic), {}
             self._quics[header.destination_cid] = self._quics[quic.host_cid] = found
+        found[1].hear(now)
         found[0].receive_datagram(data, CAMERA, now)
         self._events(*found, now)
 

@@ -71,3 +71,77 @@ def test_a_burst_of_losses_does_not_keep_the_estimate_down_where_few_packets_are
         estimate.acked(number, now_s + 0.4)
         now_s += 3.0
     assert estimate.bps >= before
+
+
+def thin_link(estimate: BandwidthEstimate) -> float:
+    """Let `estimate` see ten seconds of an overused link of 2 kbit/s; returns the time."""
+    now_s = 0.0
+    estimate.begin(now_s)
+    estimate.sent(0, 60, now_s)
+    estimate.acked(0, 0.3)
+    for number in range(1, 13):
+        estimate.sent(number, SIZE, 0.5)
+    for number in range(1, 13):
+        now_s = 0.5 + 0.8 * number
+        estimate.acked(number, now_s)
+    return now_s
+
+
+def test_single_packets_that_pass_faster_than_the_estimate_raise_it_within_seconds() -> None:
+    estimate = BandwidthEstimate()
+    now_s = thin_link(estimate)
+    assert estimate.bps < 2100
+    for number in range(100, 108):  # the link carries 16 kbit/s again, and a packet a second is sent
+        now_s += 1.0
+        estimate.sent(number, SIZE, now_s)
+        estimate.acked(number, now_s + 0.16)
+    assert 9000 < estimate.bps < 16_000
+
+
+def test_the_first_packet_that_takes_long_begins_a_new_measurement() -> None:
+    estimate = BandwidthEstimate(16_000)
+    estimate.begin(0.0)
+    for number in range(40):  # 16 kbit/s, two packets at a time
+        estimate.sent(number, SIZE, 0.2 * (number // 2))
+        estimate.acked(number, 0.2 * (number // 2) + 0.1 * (1 + number % 2))
+    for number in range(40, 44):
+        estimate.sent(number, SIZE, 4.0)
+    for number in range(40, 44):  # 2 kbit/s
+        estimate.acked(number, 4.0 + 0.8 * (number - 39))
+    assert estimate.bps < 2000
+
+
+def test_nothing_follows_the_packets_in_flight_while_the_queue_of_an_overused_link_is_drained() -> None:
+    estimate = BandwidthEstimate(16_000)
+    estimate.begin(0.0)
+    estimate.sent(0, 60, 0.0)
+    estimate.acked(0, 0.1)
+    for number in range(1, 4):
+        estimate.sent(number, SIZE, 1.0)
+    assert estimate.may_send(60)
+    estimate.acked(1, 2.0)
+    assert not estimate.may_send(60)
+    estimate.acked(2, 2.8)
+    estimate.acked(3, 3.6)
+    assert estimate.may_send(SIZE)
+
+
+def test_single_packets_are_doubted_where_several_pass_slower() -> None:
+    estimate = BandwidthEstimate()
+    now_s, number, highest = thin_link(estimate), 100, []
+    for _ in range(4):  # a token bucket: single packets pass at once, several at 2 kbit/s
+        peak = 0.0
+        for _ in range(6):
+            now_s, number = now_s + 1.0, number + 1
+            estimate.sent(number, SIZE, now_s)
+            estimate.acked(number, now_s + 0.05)
+            peak = max(peak, estimate.bps)
+        for one in range(number + 1, number + 7):
+            estimate.sent(one, SIZE, now_s + 0.5)
+        for one in range(number + 1, number + 7):
+            now_s += 0.8
+            estimate.acked(one, now_s + 0.5)
+        number += 7
+        highest.append(peak)
+    assert highest[0] > 8000
+    assert max(highest[2:]) < 0.5 * highest[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.link.rates import LOSSES, RATES_KBPS
+from benchmarks.link.simulate import DELAY_S, QUEUE_BYTES, START_S, STEADY_S, STEP_KBPS
 from benchmarks.link.steps import BACK, DOWN_S, UP_S
 from benchmarks.link.trial import RESULTS
 
@@ -346,8 +347,69 @@ load average at the end. In the last row the link has no limit: this is the time
 """
 
 
+def _start(found: dict[str, Any]) -> str:
+    now, before = found["now"], found["before"]
+
+    def spread(one: dict[str, Any], name: str) -> str:
+        missing = f", {one[name]['missing']} never" if one[name]["missing"] else ""
+        return f"{one[name]['p50']:.1f} / {one[name]['p95']:.1f}{missing}"
+
+    pairs = [*zip(before["start"], now["start"], strict=True)]
+    starts = [
+        [f"{new['kbps']:g}", new["loss"], spread(old, "first_s"), spread(new, "first_s"), spread(new, "live_s")]
+        for old, new in pairs
+    ]  # fmt: skip
+    steps = [
+        [new["loss"], *(spread(one, name) for name in ("fits_s", "back_s") for one in (old, new))]
+        for old, new in zip(before["step"], now["step"], strict=True)
+    ]  # fmt: skip
+    names = ("faces_per_s", "delay_p50_s", "delay_p95_s", "queue_above_1s", "budget_share", "budget_deviation")
+    steady = [
+        [f"{new['kbps']:g}", new["loss"], *(f"{old[name]:.2f} / {new[name]:.2f}" for name in names)]
+        for old, new in zip(before["steady"], now["steady"], strict=True)
+    ]  # fmt: skip
+    return f"""## The start, simulated
+
+Sender and receiver as they are, without sockets, joined by a simulated link in virtual time: each packet takes the time
+of its bits in both directions, {QUEUE_BYTES} bytes may wait, packets travel {1000 * DELAY_S:.0f} ms more, and packets
+are lost in both directions, independently or in bursts (Gilbert-Elliott). A stand-in for the coder makes faces of usual
+sizes. {now["seeds"]} seeds each; median / 95th percentile, in seconds, of the time from the sender's start until its
+first face arrived. *Before* is the code before the handshake and the bandwidth estimate were revised with this
+simulation; *live* is when the sender was welcome. A start counts as {START_S:.0f} s if no face arrived in that time.
+
+{_table(["kbit/s", "loss", "first face before", "first face", "live"], starts)}
+
+The same for steps from {STEP_KBPS[0]:g} to {STEP_KBPS[1]:g} and back to {
+        STEP_KBPS[0]:g} kbit/s, with the definitions of
+[steps in rate](#steps-in-rate):
+
+{_table(["loss", "fits before", "fits", "back before", "back"], steps)}
+
+And at a constant rate, for {STEADY_S:.0f} s, before / now, means over {max(1, now["seeds"] // 4)} seeds. The budget and
+its standard deviation are shares of the link's rate:
+
+{
+        _table(
+            [
+                "kbit/s",
+                "loss",
+                "faces a second",
+                "delay p50, s",
+                "delay p95, s",
+                "share of time with 1 s in the queue",
+                "budget",
+                "its deviation",
+            ],
+            steady,
+        )
+    }
+
+`python -m benchmarks.link.simulate`, `benchmarks/results/link-start.json`
+"""
+
+
 PARTS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "rates": _rates, "rates-rendered": _rendered, "repair": _repair, "steps": _steps, "cuts": _cuts,
+    "rates": _rates, "rates-rendered": _rendered, "repair": _repair, "steps": _steps, "start": _start, "cuts": _cuts,
     "accounting": _accounting, "glass": _glass, "streams": _streams,
 }  # fmt: skip
 

@@ -13,19 +13,25 @@ from dataclasses import dataclass
 from itertools import islice
 
 MIN_BPS, MAX_BPS = 300.0, 64_000.0  # limits of the estimate
-START_BPS = 4_000.0  # estimate before anything was acknowledged
+START_BPS, MOST_START_BPS = 4_000.0, 16_000.0  # estimate before anything was acknowledged; the most to begin with
 QUEUE_S = 0.25  # seconds in the link's queue above which it is overused
 SILENCE_S = 2.0  # beyond the time of the packets in flight, after which they say how little the link carries
+WAITED = 2.5  # times of the packet itself in the queue, above which the measured rate is the link's
 BACK_OFF = 0.9  # of the measured rate, after overuse
 RISE = 0.25  # growth per second while the queue is empty
 RISE_NEAR = 0.04  # the same near the rate at which the link was last overused,
 NEAR, NEAR_S = 0.15, 30.0  # within this share of it, and for so many seconds
+RISE_SURE = 1.0  # the same while single packets pass faster than the estimate, each of which proves a rate
+# Links with a token bucket let a packet pass at once after a pause. If the link is overused so soon after single
+# packets proved a rate, they prove none for this time, and for twice the time when it happens again, up to the most.
+DOUBT_S, MOST_DOUBT_S = 5.0, 60.0
 MOST_RISE_S = 3.0  # that count between two packets
 HOLD_S = 1.0  # without a rise after a fall
 UNUSED = 2.5  # the estimate rises to at most this multiple of what was used,
 BEYOND, USED_SHARE = 1.2, 0.7  # and to this one of the known rate, unless this share of it was used
 USED_GAIN = 0.02  # remembered with this gain for each packet
 RATE_S = 4.0  # seconds over which the rate is measured
+SUDDEN, SUDDEN_S = 0.4, 0.5  # a packet that takes so long, at so small a share of the rate, begins a new measurement
 PAIRS, CAPACITY_S = 4, 12.0  # packets that queued up from which the rate is measured, and their age
 MOST_BASE_S = 1.0  # of a round trip that counts for what may be in flight
 BASE_S = 60.0  # seconds over which the smallest round trip is remembered
@@ -35,7 +41,8 @@ LOSS_BACK_OFF = 0.7  # of the estimate, for a trial
 LOSS_STAYS = 0.8  # of the loss before: it does not depend on the rate
 TRIAL_S, TRIAL_PACKETS = 6.0, 12  # after a fall for loss, until it is seen whether the loss fell too
 MOST_TRIAL_S = 15.0  # for that, with fewer packets
-IN_FLIGHT_S = 0.6  # seconds of the estimate that may be in flight in addition to a round trip
+IN_FLIGHT_S = 0.35  # seconds of the estimate that may be in flight in addition to a round trip
+LOST = 2.5  # the same grows by so many times the loss: lost packets count as in flight until it is known
 PACKET_BYTES = 150  # that may be in flight in any case
 
 
@@ -46,8 +53,7 @@ class _Sent:
 
 
 class BandwidthEstimate:
-    """Estimates what a link carries, in bits per second on the wire, at first `start_bps`. All times are seconds on one
-    monotonic clock."""
+    """Estimates what a link carries, in bits per second on the wire. All times are seconds on one monotonic clock."""
 
     def __init__(self, start_bps: float = START_BPS) -> None:
         self._sent: dict[int, _Sent] = {}  # in flight, by packet number, in order
@@ -64,8 +70,11 @@ class BandwidthEstimate:
         self._inherent = 0.0  # loss that does not depend on the rate
         self._trial: tuple[float, float] | None = None  # when the rate fell for loss, and the loss then
         self._most_used = 0.0
+        self._proven_s = self._doubts_until_s = -math.inf  # when single packets proved a rate, and do so again
+        self._doubt_s = self._proven_bps = 0.0  # how long they did not, and the rate
         self._begun_s = math.inf
         self._before_silence: tuple[float, float | None] | None = None  # estimate and capacity
+        self._is_overused = False  # as the last acknowledged packet tells
         self.in_flight = 0  # bytes
         self.queue_s = 0.0  # seconds of the last packet in the queue
 
@@ -89,16 +98,19 @@ class BandwidthEstimate:
         """The smallest recent round trip in seconds, 0 before the first."""
         return self._base[0][1] if self._base else 0.0
 
-    def begin(self, now_s: float) -> None:
-        """The handshake is over: packets that are sent from now on are measured."""
+    def begin(self, now_s: float, bps: float | None = None) -> None:
+        """The handshake is over, in which the link carried about `bps`: packets that are sent from now on are
+        measured."""
         self._begun_s = now_s
+        if bps is not None:
+            self._bps = max(MIN_BPS, min(bps, MOST_START_BPS))
 
     def may_send(self, size: int) -> bool:
         """Whether a packet of `size` bytes may follow those in flight: it leaves before the link is idle, but does not
-        wait for long."""
-        most = self.bps / 8 * (min(self.base_rtt_s, MOST_BASE_S) + IN_FLIGHT_S)
+        wait for long. While the link is overused, its queue is drained."""
+        most = self.bps / 8 * (min(self.base_rtt_s, MOST_BASE_S) + IN_FLIGHT_S * (1 + LOST * self.loss))
         ahead = self.in_flight + max(size - PACKET_BYTES, 0)
-        return self.in_flight == 0 or ahead <= max(most, PACKET_BYTES)
+        return self.in_flight == 0 or (not self._is_overused and ahead <= max(most, PACKET_BYTES))
 
     def sent(self, number: int, size: int, now_s: float) -> None:
         """A packet that will be acknowledged was sent."""
@@ -136,7 +148,10 @@ class BandwidthEstimate:
                 self._behind.append((now_s, size + packet.size, since_s))
                 self._capacity = self._measured(now_s)
         elif packet.time_s < self._acked_s:
-            self._behind.append((now_s, packet.size, now_s - self._acked_s))
+            since_s = now_s - self._acked_s
+            if since_s > SUDDEN_S and 8 * packet.size / since_s < SUDDEN * (self._capacity or 0.0):
+                self._behind.clear()  # the link has become thin: what it carried before does not count
+            self._behind.append((now_s, packet.size, since_s))
             self._capacity = self._measured(now_s)
         if self._before_silence is not None:
             bps, capacity = self._before_silence
@@ -145,10 +160,13 @@ class BandwidthEstimate:
                 self._bps, self._capacity = bps, capacity
         used = self.used_bps(now_s)
         self._most_used = max(used, self._most_used + (used - self._most_used) * USED_GAIN)
-        if self.queue_s > QUEUE_S + 8 * packet.size / self.bps:
+        self._is_overused = self.queue_s > QUEUE_S + 8 * packet.size / self.bps
+        if self._is_overused:
             self._fall(now_s)
         else:
-            self._rise(now_s)
+            if self._capacity is not None and self.queue_s > WAITED * 8 * packet.size / self._capacity:
+                self._bps = min(self._bps, BEYOND * self._capacity)
+            self._rise(now_s, 8 * packet.size / max(now_s - packet.time_s, 0.001))
 
     def _measured(self, now_s: float) -> float:
         """The rate of packets that were acknowledged one after the other while they queued up, over `RATE_S` or the
@@ -200,19 +218,35 @@ class BandwidthEstimate:
             return
         self._fallen_s = self._risen_s = now_s
         self._bps = max(MIN_BPS, min(self._bps, BACK_OFF * self._capacity))
+        is_recent = now_s - self._proven_s < self._doubt_s + DOUBT_S
+        if is_recent and self._proven_bps > BEYOND * self._capacity:  # a single packet passes faster than several
+            self._doubt_s = min(2 * self._doubt_s + DOUBT_S, MOST_DOUBT_S)
+            self._doubts_until_s = now_s + self._doubt_s
 
-    def _rise(self, now_s: float) -> None:
+    def _rise(self, now_s: float, proven: float) -> None:
+        """Rise with a packet that did not queue up, and which itself took the time of the rate `proven` or less."""
         since_s = now_s - (self._risen_s if self._risen_s is not None else now_s)
         self._risen_s = now_s
         if now_s - self._fallen_s < HOLD_S:
             return
+        if now_s < self._doubts_until_s:
+            proven = 0.0
+        if self._capacity is not None and proven > BEYOND * self._capacity:  # it carries more than it did
+            self._capacity = None
+            self._behind.clear()
         known = self._capacity if now_s - self._fallen_s < NEAR_S and self._capacity is not None else math.inf
         if self._bps < BACK_OFF * known < math.inf:
             self._bps = BACK_OFF * known  # the queue is empty, and the rate is known
         is_near = abs(self._bps / known - 1) < NEAR
-        risen = self._bps * (1 + (RISE_NEAR if is_near else RISE)) ** min(since_s, MOST_RISE_S)
+        rise = RISE_SURE if proven > self._bps else RISE_NEAR if is_near else RISE
+        risen = self._bps * (1 + rise) ** min(since_s, MOST_RISE_S)
         is_used = self.used_bps(now_s) > USED_SHARE * self._bps
         most = MAX_BPS if is_used else min(max(UNUSED * self._most_used, START_BPS), BEYOND * known)
+        if self._capacity is not None and self._behind and now_s - self._behind[-1][0] < RATE_S:  # measured lately
+            most = min(most, BEYOND * self._capacity)
+        most = max(most, proven)
+        if proven > self._bps:
+            self._proven_s, self._proven_bps = now_s, proven
         self._bps = max(self._bps, min(risen, most, MAX_BPS))
         if self._trial is None and self._loss_bps < math.inf:
             self._loss_bps *= (1 + RISE) ** min(since_s, MOST_RISE_S)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.tls import SessionTicket
+from aioquic.tls import Epoch, SessionTicket
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from lowbeam.codec.wire import IP_UDP
 from lowbeam.errors import OutputError, UsageError, reason
 from lowbeam.link import congestion
 
@@ -24,10 +25,12 @@ DEFAULT_PORT = 7443
 CONNECTION_ID_BYTES = 4  # in each packet
 IDLE_S = 180.0  # seconds without a packet after which a connection ends
 MAX_DATAGRAM = 1200  # bytes of a QUIC packet, the smallest that QUIC allows
-# Half of the time after which the first packets are sent again. They have 1200 bytes, ten seconds at 1 kbit/s. The
-# receiver is patient, since it answers at once when the sender's first packet comes again.
-FIRST_BITS = 10_000  # of the sender's first packet; it is sent again after twice its time on the link
-RECEIVER_RTT_S = 8.0
+# The sender's first packet and its answer have this size each, and take 20 s at 1 kbit/s. Both ends repeat them by
+# timers of their own (SenderConnection, ReceivingCore), and QUIC's own timer hardly ever does.
+FIRST_BYTES = MAX_DATAGRAM + IP_UDP
+SENDER_RTT_S = IDLE_S
+RECEIVER_RTT_S = 8.0  # half the time after which the receiver answers again unasked
+CONNECTION_IDS = 2  # that each end has at a time: the one in use, and one for another address; each costs 24 bytes
 CERTIFICATE_DAYS = 3650
 
 
@@ -54,34 +57,72 @@ def parse_address(text: str) -> Address:
 
 
 def sender_connection(
-    address: Address, pin: str | None, ticket: SessionTicket | None, bps: float,
-    keep_ticket: Callable[[SessionTicket], None],
-) -> QuicConnection:  # fmt: skip
-    """The sender's side of a connection, over a link of about `bps` bits per second. With a `pin` the certificate
-    is checked by its fingerprint, after the handshake (`matches_pin`); otherwise by the authorities that certifi
-    lists. With a `ticket` it resumes an earlier session, without a certificate; `keep_ticket` gets new ones."""
+    address: Address, pin: str | None, ticket: SessionTicket | None, keep_ticket: Callable[[SessionTicket], None]
+) -> QuicConnection:
+    """The sender's side of a connection. With a `pin` the certificate is checked by its fingerprint, after the
+    handshake (`matches_pin`); otherwise by the authorities that certifi lists. With a `ticket` it resumes an earlier
+    session, without a certificate; `keep_ticket` gets new ones."""
     configuration = QuicConfiguration(
         is_client=True, alpn_protocols=[ALPN], congestion_control_algorithm=congestion.NAME,
         connection_id_length=CONNECTION_ID_BYTES, idle_timeout=IDLE_S, max_datagram_size=MAX_DATAGRAM,
         max_datagram_frame_size=MAX_DATAGRAM, server_name=address.host, session_ticket=ticket,
-        initial_rtt=FIRST_BITS / bps, verify_mode=None if pin is None else ssl.CERT_NONE,
+        initial_rtt=SENDER_RTT_S, verify_mode=None if pin is None else ssl.CERT_NONE,
     )  # fmt: skip
-    return QuicConnection(configuration=configuration, session_ticket_handler=keep_ticket)
+    quic = QuicConnection(configuration=configuration, session_ticket_handler=keep_ticket)
+    quic._local_active_connection_id_limit = CONNECTION_IDS
+    return quic
+
+
+# aioquic has no public names for what the functions below use.
+
+
+def prepare_receiver(quic: QuicConnection) -> None:
+    """Take few connection ids from the sender, and do not answer at once when its first packet comes again
+    (`answer_again`); to be called before the first packet."""
+    quic._local_active_connection_id_limit = CONNECTION_IDS
+    quic._crypto_retransmitted = True
+
+
+def answered_copy(quic: QuicConnection) -> int:
+    """Which copy of the sender's first packet, counted from 0, is the newest that the receiver had when it answered; to
+    be called when the handshake is complete."""
+    return max(0, quic._spaces[Epoch.INITIAL].largest_acked_packet)
+
+
+def leave_initial(quic: QuicConnection) -> None:
+    """Send no more packets of the kind that has to be padded to 1200 bytes, as the acknowledgement of the answer would
+    be: once the sender has the keys of the handshake it needs none (RFC 9001, 4.9.1)."""
+    quic._discard_epoch(Epoch.INITIAL)
+
+
+def send_again(quic: QuicConnection, now: float) -> None:
+    """Send again what was not acknowledged: the packets of the handshake, and with them the hello, which QUIC would
+    keep until the handshake is confirmed."""
+    loss, space = quic._loss, quic._spaces[Epoch.ONE_RTT]
+    packets = [packet for packet in space.sent_packets.values() if packet.is_ack_eliciting]
+    loss._on_packets_lost(congestion_event=False, now=now, packets=packets, space=space)
+    loss.reschedule_data(now=now)
+
+
+def answer_again(quic: QuicConnection, at_s: float) -> None:
+    """Let the receiver send its packets of the handshake again at `at_s` if nothing has acknowledged them by then."""
+    quic._loss._pto_count = 0
+    quic._loss._rtt_initial = (at_s - quic._loss._time_of_last_sent_ack_eliciting_packet) / 2
 
 
 def be_patient(quic: QuicConnection, patience_s: float) -> None:
     """Wait `patience_s` longer for an acknowledgement before a packet counts as lost although none after it was
     acknowledged, once the handshake is complete: the time of a packet on a thin link varies by its own length, and
     acknowledgements wait for faces to travel with."""
-    quic._loss.max_ack_delay = patience_s  # aioquic has no public name for it
+    quic._loss.max_ack_delay = patience_s
 
 
-def forget_handshake(quic: QuicConnection) -> None:
-    """Judge losses by the shortest round trip so far: those of the handshake's large packets are many times longer on a
-    thin link than those of faces."""
-    loss = quic._loss  # aioquic has no public name for it
-    loss._rtt_smoothed = loss._rtt_min
-    loss._rtt_variance = loss._rtt_min / 2
+def expect_round_trip(quic: QuicConnection, share: float, rtt_s: float) -> None:
+    """Judge losses by `share` of the round trip of the handshake, `rtt_s` where QUIC has not measured it: those of its
+    large packets are many times longer on a thin link than those of faces."""
+    loss = quic._loss
+    loss._rtt_smoothed = share * min(loss._rtt_min, rtt_s)
+    loss._rtt_variance, loss._rtt_initialized = loss._rtt_smoothed / 2, True
 
 
 def receiver_configuration(certificate: Path, key: Path) -> QuicConfiguration:

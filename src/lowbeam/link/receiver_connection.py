@@ -67,6 +67,7 @@ class ReceiverConnection(QuicConnectionProtocol):
         self._address = str(addr[0])
         for recording in [*self._recordings.values()][:1]:  # the live one came first
             recording.count_bytes(IP_UDP + len(data))
+        self.core.hear(self._loop.time())
         super().datagram_received(data, addr)
 
     def quic_event_received(self, event: QuicEvent) -> None:

@@ -26,7 +26,7 @@ from lowbeam.link.messages import (
     read_datagram,
     write_message,
 )  # fmt: skip
-from lowbeam.link.quic import be_patient
+from lowbeam.link.quic import RECEIVER_RTT_S, answer_again, be_patient, expect_round_trip, prepare_receiver
 from lowbeam.link.records import ReceivedRecord, read_records
 
 MAX_EARLY = 64  # datagrams that wait for the hello of their stream
@@ -34,6 +34,10 @@ MAX_HELLO = 600  # bytes; nothing larger is kept of someone who has not said who
 HELLO_S = 20.0  # that a connection may last without a hello
 APPLICATION_ERROR = 1
 PATIENCE_S = 2.0  # with acknowledgements, which wait for faces
+SMALLER = 0.4  # round trip of the welcome, relative to that of the handshake's answer
+# A sender that sends its first packet again may only be on a slow link. Its next packet, a quarter as long, then
+# follows within this share of the time between the first two, and this time on its way.
+NEXT_SHARE, NEXT_S = 0.35, 0.2
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,20 @@ class ReceivingCore:
         self._readers: dict[int, MessageReader] = {}
         self._greeted: set[int] = set()
         self._is_complete = False
+        self._heard_s: float | None = None
+        prepare_receiver(quic)
         self._early: list[Incoming] = []
         self.wire_bytes = 0  # received, with IPv4 and UDP headers
+
+    def hear(self, now: float) -> None:
+        """A datagram comes, which QUIC takes next. Until the handshake is complete, it may be a first packet that is
+        sent again, since the answer was lost or is on its way for long; it is answered again if nothing else follows
+        soon."""
+        if self._is_complete:
+            return
+        if self._heard_s is not None:
+            answer_again(self._quic, now + NEXT_SHARE * (now - self._heard_s) + NEXT_S)
+        self._heard_s = now
 
     def take(self, event: QuicEvent) -> Iterator[Incoming]:
         """What `event` brings. Raises `StreamError` if the sender breaks the protocol; the connection is then to be
@@ -82,6 +98,7 @@ class ReceivingCore:
         if isinstance(event, HandshakeCompleted):
             self._is_complete = True
             be_patient(self._quic, PATIENCE_S)
+            expect_round_trip(self._quic, SMALLER, RECEIVER_RTT_S)
             early, self._early = self._early, []
             yield from early
         elif isinstance(event, DatagramFrameReceived):

@@ -9,7 +9,16 @@ from aioquic.tls import SessionTicket
 from lowbeam.link.bandwidth import BandwidthEstimate
 from lowbeam.link.congestion import LinkCongestionControl, last_made
 from lowbeam.link.messages import MessageReader
-from lowbeam.link.quic import Address, be_patient, forget_handshake, sender_connection
+from lowbeam.link.quic import (
+    FIRST_BYTES,
+    Address,
+    answered_copy,
+    be_patient,
+    expect_round_trip,
+    leave_initial,
+    send_again,
+    sender_connection,
+)
 from lowbeam.link.recording_sender import Repair
 
 NetworkAddress = tuple[str, int]
@@ -19,6 +28,12 @@ PATIENCE_S, PATIENCE_BYTES = 0.5, 300  # a packet is lost if it is not acknowled
 PATIENCE_BPS = 1000.0  # at this rate or more
 ANSWER_S = 0.4  # that an acknowledgement may take beyond the round trip and the time of what is in flight
 ACK_S = 0.3  # that acknowledgements wait for a face to travel with
+# Seconds after which the first packet is sent again. A copy that is sent while the first is on its way has passed a
+# slow link when the answer comes, so one costs nothing; another would delay the hello where the answer takes 20 s, at
+# 1 kbit/s, and follows only then, again with a copy.
+COPY_S, ROUND_S = 2.6, 20.5
+GREET_SHARE, GREET_S = 0.5, 0.5  # of the first round trip, and beyond it, in which the hello should be answered
+FACE_SHARE = 0.2  # round trip of a key face, relative to the first
 SOON_S = 0.01  # a timer of QUIC that ends so soon is that of an acknowledgement
 
 
@@ -36,23 +51,21 @@ class SendingOptions:
 
 
 class SenderConnection:
-    """A connection to `peer` that resumes the session of `ticket`, over a link that is taken to carry `start_bps`."""
+    """A connection to `peer` that resumes the session of `ticket`."""
 
-    def __init__(
-        self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float, start_bps: float
-    ) -> None:
+    def __init__(self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float) -> None:
         self.ticket = ticket  # by which the next connection resumes the session of this one
-        self.quic: QuicConnection = sender_connection(
-            options.address, options.pin, ticket, start_bps, self._keep_ticket
-        )
+        self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, self._keep_ticket)
         self.control: LinkCongestionControl = last_made()
-        self.control.bandwidth = BandwidthEstimate(start_bps)
         self.begun_s = now
         self.readers: dict[int, MessageReader] = {}
         self.is_ready = False  # the handshake is complete, and the receiver's certificate is the right one
+        self._again_s = now + COPY_S  # when what was not answered is sent again; never once the sender is welcome
+        self._copies_s = [now]  # when the first packet was sent
+        self._first_s = 0.0  # from it to its answer
         self._ack_due_s: float | None = None
         self._heard_s = now
-        self._heard_bps = self._stalled_bps = start_bps
+        self._heard_bps = self._stalled_bps = self.bandwidth.bps
         self._unheard_since_s: float | None = None
         self.quic.connect(peer, now)
 
@@ -67,11 +80,16 @@ class SenderConnection:
     def become_ready(self, now: float) -> None:
         """The handshake is complete, with the right receiver."""
         self.is_ready, self._heard_s, self._unheard_since_s = True, now, None
+        self._first_s = now - self._copies_s[min(answered_copy(self.quic), len(self._copies_s) - 1)]
+        leave_initial(self.quic)
+        self._ack_due_s = None  # the hello goes at once
+        self._again_s = now + GREET_S + GREET_SHARE * self._first_s
 
     def begin(self, now: float) -> None:
         """The receiver has welcomed the sender: from now on packets tell about the link."""
-        self.bandwidth.begin(now)
-        forget_handshake(self.quic)
+        self.bandwidth.begin(now, 2 * 8 * FIRST_BYTES / self._first_s)
+        expect_round_trip(self.quic, FACE_SHARE, self._first_s)
+        self._again_s = math.inf
 
     def receive(self, data: bytes, peer: NetworkAddress, now: float) -> None:
         """A datagram came, which may be that of another connection."""
@@ -83,6 +101,12 @@ class SenderConnection:
         timer = self.quic.get_timer()
         if timer is not None and timer <= now:
             self.quic.handle_timer(now)
+        if now >= self._again_s:
+            send_again(self.quic, now)
+            self._copies_s.append(now)
+            rounds, is_copy = divmod(len(self._copies_s), 2)
+            next_s = self.begun_s + rounds * ROUND_S + is_copy * COPY_S
+            self._again_s = now + GREET_S + GREET_SHARE * self._first_s if self.is_ready else next_s
         if self.is_ready:
             bps = max(self.bandwidth.steady_bps, PATIENCE_BPS)
             be_patient(self.quic, PATIENCE_S + 8 * PATIENCE_BYTES / bps)
@@ -93,7 +117,7 @@ class SenderConnection:
         if timer is None:
             return math.inf
         is_waiting = self._ack_due_s is not None and self.is_ready and timer < now + SOON_S
-        return max(timer, self._ack_due_s or 0.0) if is_waiting else timer
+        return min(self._again_s, max(timer, self._ack_due_s or 0.0) if is_waiting else timer)
 
     def flush(self, now: float) -> list[bytes]:
         """What QUIC itself wants to send. Acknowledgements wait for a face to travel with."""

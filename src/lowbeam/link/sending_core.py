@@ -15,7 +15,7 @@ from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, QuicEv
 
 from lowbeam.codec.wire import IP_UDP, QUIC_DATAGRAM, QUIC_PACKET
 from lowbeam.errors import StreamError
-from lowbeam.link.bandwidth import START_BPS, BandwidthEstimate
+from lowbeam.link.bandwidth import BandwidthEstimate
 from lowbeam.link.messages import MAX_STREAMS, Ask, Bye, Message, MessageReader, Refused, Stored, Welcome
 from lowbeam.link.outgoing import Outgoing, report_of
 from lowbeam.link.quic import matches_pin
@@ -25,9 +25,8 @@ from lowbeam.link.spool import Spool
 
 PROBE_S = 1.5  # between packets that test a stalled connection
 SECOND_S = 10.0  # of a stall, after which another connection is tried beside it
-ATTEMPT_S = 20.0  # that a connection may take to be made
+ATTEMPT_S = 45.0  # that a connection may take to be made, since something came: a round trip at 500 bit/s
 HANDSHAKE_BITS = 30_000  # of a handshake, in the worst case
-SLOWEST_BPS = 500.0  # that a link is taken to carry while it is not connected
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between attempts
 LIVE_SHARE = 0.92  # of the estimate for live faces; the rest is for acknowledgements, repairs and reports
 BEHIND_SHARE = 0.75  # the same while faces are to be filled in
@@ -69,8 +68,7 @@ class SendingCore:
         )
         self._streams: dict[int, RecordingSender] = {}
         self._attempts = 0
-        self._start_bps = min(START_BPS, options.max_bps or START_BPS)
-        self._connection = SenderConnection(options, peer, None, now, self._start_bps)
+        self._connection = SenderConnection(options, peer, None, now)
         self._second: SenderConnection | None = None
         self._outgoing = Outgoing(options.latency_s, now)
         self._retry_s = 0.0
@@ -217,11 +215,10 @@ class SendingCore:
     # Connections.
 
     def _connect(self, now: float) -> SenderConnection:
-        return SenderConnection(self.options, self._peer, self._connection.ticket, now, self._start_bps)
+        return SenderConnection(self.options, self._peer, self._connection.ticket, now)
 
     def _wait(self, now: float) -> None:
         """Give up the connection, and try again after a while."""
-        self._start_bps = min(self._start_bps, self._connection.bandwidth.bps)
         self._go_down()
         self.state, self._second = State.WAITING, None
         delay_s = RETRY_S[min(self._attempts, len(RETRY_S) - 1)]
@@ -240,7 +237,6 @@ class SendingCore:
         if self.state is State.WAITING and now >= self._retry_s:
             self.state, self._connection = State.CONNECTING, self._connect(now)
         elif self.state is State.CONNECTING and self._is_late(connection, now):
-            self._start_bps = max(SLOWEST_BPS, self._start_bps / 2)  # perhaps the link is that slow
             self._wait(now)
         elif self.state is State.LIVE and connection.is_stalled(now):
             self.state = State.STALLED
@@ -262,7 +258,7 @@ class SendingCore:
     def _is_late(self, connection: SenderConnection, now: float) -> bool:
         """Whether a connection should have been made by now, if nothing came from the receiver lately."""
         last_s = max(connection.begun_s, self._received_s)
-        return now - last_s > ATTEMPT_S + HANDSHAKE_BITS / max(connection.bandwidth.bps, SLOWEST_BPS)
+        return now - last_s > ATTEMPT_S
 
     def _look(self, now: float) -> None:
         """Take the events of the connections, and what became of packets."""

@@ -1,0 +1,88 @@
+"""The start of the live link and its steps in rate, in virtual time over simulated thin links (seeded)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.link.simulate import LOSSES, Direction, Loss, Simulation, lasting, material, start, step
+
+NO_LOSS, SOME_LOSS = LOSSES[:2]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the receiver's certificate."""
+    made = tmp_path_factory.mktemp("certificate")
+    material(made)
+    return made
+
+
+class LosesUp(Direction):
+    """Loses the packets with the given indexes, counted from 0."""
+
+    def __init__(self, like: Direction, lost: set[int]) -> None:
+        super().__init__(like.bps, NO_LOSS, like._chance)
+        self._lost, self._count = lost, 0
+
+    def _is_lost(self) -> bool:
+        self._count += 1
+        return self._count - 1 in self._lost
+
+
+def first_face_s(folder: Path, kbps: float, up: set[int], down: set[int]) -> float:
+    """When the first face arrives over a link that loses packets `up` and `down`."""
+    trial = Simulation(material(folder), kbps, NO_LOSS, seed=0)
+    trial.up, trial.down = LosesUp(trial.up, up), LosesUp(trial.down, down)
+    trial.run(120.0, lambda: bool(trial.receiver.arrived))
+    found = trial.first_face_s()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("kbps", "most_s"), [(1.0, 30.0), (2.0, 15.5), (4.0, 8.5), (16.0, 3.0)])
+def test_the_first_face_follows_three_round_trips(folder: Path, kbps: float, most_s: float) -> None:
+    live_s, first_s = start(0, kbps, NO_LOSS, folder)
+    assert live_s is not None
+    assert first_s is not None
+    assert live_s < first_s < most_s
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [({0}, set()), (set(), {0}), ({2}, set()), (set(), {1, 2})],
+    ids=["first packet", "its answer", "hello", "welcome"],
+)
+def test_a_lost_packet_of_the_handshake_at_2_kbps_costs_less_than_10_s(
+    folder: Path, up: set[int], down: set[int]
+) -> None:
+    whole_s = first_face_s(folder, 2.0, set(), set())
+    assert first_face_s(folder, 2.0, up, down) < whole_s + 10.0
+
+
+def test_the_copy_of_the_first_packet_delays_nothing_on_a_slow_link(folder: Path) -> None:
+    trial = Simulation(material(folder), 1.0, NO_LOSS, seed=0)
+    trial.run(120.0, lambda: trial.live_s is not None)
+    assert trial.now < 2 * 8 * 1228 / 1000 + 4.0  # the first packet and its answer, and the hello and its answer
+
+
+def test_the_estimate_begins_near_the_rate_of_the_handshake(folder: Path) -> None:
+    for kbps in (1.0, 16.0):
+        trial = Simulation(material(folder), kbps, NO_LOSS, seed=0)
+        trial.run(60.0, lambda trial=trial: trial.live_s is not None)  # type: ignore[misc]
+        assert 0.8 < trial.core.estimate().bps / (1000 * kbps) < 1.1
+
+
+@pytest.mark.parametrize(("loss", "seed"), [(NO_LOSS, 2), (NO_LOSS, 3), (SOME_LOSS, 1)])
+def test_the_sender_is_back_soon_after_the_link_is(folder: Path, loss: Loss, seed: int) -> None:
+    fits_s, back_s = step(seed, loss, folder)
+    assert fits_s is not None
+    assert fits_s < 14.0
+    assert back_s is not None
+    assert back_s < 10.0
+
+
+def test_a_state_counts_once_it_lasts() -> None:
+    at_s = np.arange(0.0, 10.0, 0.5)
+    assert lasting(at_s, (at_s == 1.0) | (at_s >= 4.0), 0.0, 6.0) == 4.0
+    assert lasting(at_s, at_s < 0.0, 0.0, 6.0) is None
