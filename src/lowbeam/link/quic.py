@@ -104,6 +104,11 @@ def send_again(quic: QuicConnection, now: float) -> None:
     loss.reschedule_data(now=now)
 
 
+def answer_packets(quic: QuicConnection) -> float:
+    """How many packets of full size the receiver has sent: one, or some more where its certificate is a long chain."""
+    return quic._network_paths[0].bytes_sent / MAX_DATAGRAM
+
+
 def answer_again(quic: QuicConnection, at_s: float) -> None:
     """Let the receiver send its packets of the handshake again at `at_s` if nothing has acknowledged them by then."""
     quic._loss._pto_count = 0

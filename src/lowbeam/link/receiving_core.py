@@ -26,7 +26,14 @@ from lowbeam.link.messages import (
     read_datagram,
     write_message,
 )  # fmt: skip
-from lowbeam.link.quic import RECEIVER_RTT_S, answer_again, be_patient, expect_round_trip, prepare_receiver
+from lowbeam.link.quic import (
+    RECEIVER_RTT_S,
+    answer_again,
+    answer_packets,
+    be_patient,
+    expect_round_trip,
+    prepare_receiver,
+)
 from lowbeam.link.records import ReceivedRecord, read_records
 
 MAX_EARLY = 64  # datagrams that wait for the hello of their stream
@@ -36,7 +43,8 @@ APPLICATION_ERROR = 1
 PATIENCE_S = 2.0  # with acknowledgements, which wait for faces
 SMALLER = 0.4  # round trip of the welcome, relative to that of the handshake's answer
 # A sender that sends its first packet again may only be on a slow link. Its next packet, a quarter as long, then
-# follows within this share of the time between the first two, and this time on its way.
+# follows within this share of the time between the first two, and this time on its way, and more if the answer has
+# several packets.
 NEXT_SHARE, NEXT_S = 0.35, 0.2
 
 
@@ -89,7 +97,8 @@ class ReceivingCore:
         if self._is_complete:
             return
         if self._heard_s is not None:
-            answer_again(self._quic, now + NEXT_SHARE * (now - self._heard_s) + NEXT_S)
+            share = NEXT_SHARE + max(answer_packets(self._quic) - 1, 0.0)
+            answer_again(self._quic, now + share * (now - self._heard_s) + NEXT_S)
         self._heard_s = now
 
     def take(self, event: QuicEvent) -> Iterator[Incoming]:

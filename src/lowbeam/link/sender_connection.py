@@ -87,7 +87,7 @@ class SenderConnection:
 
     def begin(self, now: float) -> None:
         """The receiver has welcomed the sender: from now on packets tell about the link."""
-        self.bandwidth.begin(now, 2 * 8 * FIRST_BYTES / self._first_s)
+        self.bandwidth.begin(now, 2 * 8 * FIRST_BYTES / max(self._first_s, 0.001))
         expect_round_trip(self.quic, FACE_SHARE, self._first_s)
         self._again_s = math.inf
 
