@@ -1,0 +1,1 @@
+"""The sections of ``docs/link-measured.md``, each written from its result file."""
