@@ -60,6 +60,11 @@ def test_a_lost_packet_of_the_handshake_at_2_kbps_costs_less_than_10_s(
     assert first_face_s(folder, 2.0, up, down) < whole_s + 10.0
 
 
+def test_answers_that_are_lost_while_their_acknowledgements_pass_come_again(folder: Path) -> None:
+    """The sender then has no first packet left that it could send again, and asks with small ones."""
+    assert first_face_s(folder, 1.0, set(), {0, 2, 3}) < 90.0
+
+
 def test_the_copy_of_the_first_packet_delays_nothing_on_a_slow_link(folder: Path) -> None:
     trial = Simulation(material(folder), 1.0, NO_LOSS, seed=0)
     trial.run(120.0, lambda: trial.live_s is not None)

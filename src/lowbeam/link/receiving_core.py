@@ -4,6 +4,7 @@ A sender opens a stream for each recording and says hello on it; the faces of th
 the stream, and in messages of the stream itself.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -85,7 +86,9 @@ class ReceivingCore:
         self._readers: dict[int, MessageReader] = {}
         self._greeted: set[int] = set()
         self._is_complete = False
-        self._heard_s: float | None = None
+        self._heard_s: float | None = None  # when the last datagram came
+        self._share: float | None = None  # of the time between two of them, in which the next packet follows
+        self._answer_s = -math.inf  # when the handshake is answered again
         prepare_receiver(quic)
         self._early: list[Incoming] = []
         self.wire_bytes = 0  # received, with IPv4 and UDP headers
@@ -96,9 +99,14 @@ class ReceivingCore:
         soon."""
         if self._is_complete:
             return
-        if self._heard_s is not None:
-            share = NEXT_SHARE + max(answer_packets(self._quic) - 1, 0.0)
-            answer_again(self._quic, now + share * (now - self._heard_s) + NEXT_S)
+        if self._heard_s is None:
+            self._heard_s = now
+            return
+        if self._share is None:
+            self._share = NEXT_SHARE + max(answer_packets(self._quic) - 1, 0.0)
+        if now >= self._answer_s:  # otherwise it is answered soon anyway
+            self._answer_s = now + self._share * (now - self._heard_s) + NEXT_S
+            answer_again(self._quic, self._answer_s)
         self._heard_s = now
 
     def take(self, event: QuicEvent) -> Iterator[Incoming]:
