@@ -129,7 +129,7 @@ def test_connections_that_are_never_completed_cost_no_memory_and_no_sender_its_p
 
     def attack_and_connect() -> None:
         for _ in range(60):
-            quic = sender_connection(address, pin, None, 1e6, lambda ticket: None)
+            quic = sender_connection(address, pin, None, lambda ticket: None)
             quic.connect(("127.0.0.1", PORT), time.monotonic())
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
                 for data, _ in quic.datagrams_to_send(time.monotonic()):

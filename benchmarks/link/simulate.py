@@ -334,7 +334,7 @@ def step(seed: int, loss: Loss, folder: Path) -> tuple[float | None, float | Non
     sent_bps = 8 * (entered - np.interp(at_s - SMOOTH_S, at_s, entered)) / SMOOTH_S
     down_s, up_s = begun_s + DOWN_S, begun_s + UP_S
     fits = (8 * backlog / (1000 * low) < 1.0) & (sent_bps <= 1100 * low)
-    usual = float(budget[(at_s > down_s - 10) & (at_s < down_s)].mean())
+    usual = min(float(budget[(at_s > down_s - 10) & (at_s < down_s)].mean()), 1000 * high)
     end_s = at_s[-1] - STAYS_S
     return lasting(at_s, fits, down_s, up_s), lasting(at_s, budget >= BACK * usual, up_s, end_s)
 

@@ -46,7 +46,7 @@ def trial(clip: str, loss: float) -> dict[str, Any]:
     sent_bps = 8 * (sent - before) / SMOOTH_S
     queue_s = 8 * np.array([one["backlog_bytes"] for one in seen]) / (1000 * LOW_KBPS)
     fits = (queue_s < QUEUE_S) & (sent_bps <= 1100 * LOW_KBPS)
-    usual = float(budget[(at_s > down_s - 10) & (at_s < down_s)].mean())
+    usual = min(float(budget[(at_s > down_s - 10) & (at_s < down_s)].mean()), 1000 * HIGH_KBPS)
     late = (at_s > down_s) & (at_s < up_s)
     arrived_s, time_s = faces["arrived_s"], faces["time_s"]
     during = (time_s > down_s) & (time_s < up_s) & faces["is_live"]

@@ -75,6 +75,7 @@ class BandwidthEstimate:
         self._begun_s = math.inf
         self._before_silence: tuple[float, float | None] | None = None  # estimate and capacity
         self._is_overused = False  # as the last acknowledged packet tells
+        self._overused_s = math.inf  # since when
         self.in_flight = 0  # bytes
         self.queue_s = 0.0  # seconds of the last packet in the queue
 
@@ -99,9 +100,11 @@ class BandwidthEstimate:
         return self._base[0][1] if self._base else 0.0
 
     def begin(self, now_s: float, bps: float | None = None) -> None:
-        """The handshake is over, in which the link carried about `bps`: packets that are sent from now on are
-        measured."""
+        """The handshake is over, in which the link carried about `bps`: packets that are sent from now on are measured.
+        Those before count no more; after a Retry, QUIC forgets the first without a word."""
         self._begun_s = now_s
+        self._sent.clear()
+        self.in_flight = 0
         if bps is not None:
             self._bps = max(MIN_BPS, min(bps, MOST_START_BPS))
 
@@ -161,6 +164,7 @@ class BandwidthEstimate:
         used = self.used_bps(now_s)
         self._most_used = max(used, self._most_used + (used - self._most_used) * USED_GAIN)
         self._is_overused = self.queue_s > QUEUE_S + 8 * packet.size / self.bps
+        self._overused_s = min(self._overused_s, now_s) if self._is_overused else math.inf
         if self._is_overused:
             self._fall(now_s)
         else:
@@ -219,7 +223,8 @@ class BandwidthEstimate:
         self._fallen_s = self._risen_s = now_s
         self._bps = max(MIN_BPS, min(self._bps, BACK_OFF * self._capacity))
         is_recent = now_s - self._proven_s < self._doubt_s + DOUBT_S
-        if is_recent and self._proven_bps > BEYOND * self._capacity:  # a single packet passes faster than several
+        is_queue = now_s - self._overused_s >= HOLD_S  # not a pause, after which all packets come at once
+        if is_recent and is_queue and self._proven_bps > BEYOND * self._capacity:  # single packets pass faster
             self._doubt_s = min(2 * self._doubt_s + DOUBT_S, MOST_DOUBT_S)
             self._doubts_until_s = now_s + self._doubt_s
 
