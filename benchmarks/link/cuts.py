@@ -18,7 +18,7 @@ from benchmarks.link.network import Network
 from benchmarks.link.trial import RESULTS, at_once, is_once_in_order, run_trial, save_results
 
 KBPS, LOSS = 4.0, 20.0
-REPEATS = 1
+REPEATS = 2
 FIRST_S = 20.0  # before the first cut
 CUT_S, BETWEEN_S = (1.0, 60.0), (5.0, 15.0)  # lengths of cuts, even in their logarithm, and of the time between them
 FINISH_S = 90.0
