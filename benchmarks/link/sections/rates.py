@@ -142,8 +142,8 @@ def points(found: dict[str, Any]) -> str:
     return f"""## Smaller faces are earlier
 
 `lowbeam pack` takes the operating points that keep most in the end. Above {from_kbps:g} kbit/s a live link takes those
-of 1/{SMALLER:g} of its budget (`--fast` does not). This was chosen on the rendered validation people. Each face is shown
-once its packet has passed a link of the given rate, as in *offline over the link* above; the real clip beside them:
+of 1/{SMALLER:g} of its budget (`--fast` does not). This was chosen on the rendered validation people. Each face is
+shown once its packet has passed a link of the given rate, as in *offline over the link* above; the real clip beside:
 
 {table(heads, [row(place) for place in range(len(found["real"]))])}
 
