@@ -93,6 +93,7 @@ class ReceiverConnection(QuicConnectionProtocol):
         log.warning("the link from %s is closed: %s", self._address, why)
         self._receiver.refused += 1
         for recording in self._recordings.values():  # what waited is sent again
+            recording.is_dropped = True
             recording.order.close()
             self._receiver.recordings.pop(recording.key, None)
         self.close(error_code=1, reason_phrase=why[:100])

@@ -69,7 +69,7 @@ class LinkIngest:
 
     def _take(self, item: Item) -> None:
         stream = self._streams.get(item.recording.key)
-        if stream is not None:
+        if stream is not None and not item.recording.is_dropped:
             stream.incoming = item.recording
             self._batches[stream.live.id % len(self._batches)].add(stream, item)
 

@@ -1,0 +1,88 @@
+"""What the server makes of recordings that were dropped, and of a store that fails."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aioquic", reason="aioquic comes with the extra link")
+pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve")
+
+from lowbeam.errors import OutputError
+from lowbeam.face import Box, Face
+from lowbeam.link import Hello, Receiver
+from lowbeam.link.incoming import Change, Incoming, ReceivedFace
+from lowbeam.link.order import DecodedFace, FaceOrder
+from lowbeam.link.receiver_connection import ReceiverConnection
+from lowbeam.link.records import FaceRecord
+from lowbeam.server import batches
+from lowbeam.server.hub import Hub
+from lowbeam.server.link_ingest import LinkIngest
+from lowbeam.server.store import Store
+from lowbeam.server.store.recordings import Recordings
+from lowbeam.server.workers import Workers
+
+KEY = b"k" * 16
+
+
+def received(incoming: Incoming, number: int) -> ReceivedFace:
+    face = Face(number / 10, 0, Box(10.0, 10.0, 80.0), np.full((24, 24), 90, np.uint8))
+    decoded = DecodedFace(number, face, True, FaceRecord(number, None, 0, True, 0, 0, None, b""))
+    return ReceivedFace(incoming, decoded, True, 0.0, number + 1)
+
+
+class Ingest:
+    """A `LinkIngest` that runs, and the recording of one sender."""
+
+    def __init__(self, store: Store, ingest: LinkIngest, hub: Hub, receiver: Receiver, token: str) -> None:
+        self.store, self.ingest, self.hub, self.receiver, self._token = store, ingest, hub, receiver, token
+
+    async def connect(self) -> Incoming:
+        await self.ingest.authorize(Hello(self._token, KEY, round(1000 * time.time()), "camera", 0), "192.0.2.1")
+        recording = (await self.store.recordings.between(0.0, 1e10))[0]
+        incoming = Incoming(KEY, recording.sender_id, "camera", 0.0, FaceOrder(recording.stored))
+        self.receiver.recordings[KEY] = incoming
+        self.receiver.put(Change(incoming, recording.stored))
+        return incoming
+
+    async def stored(self) -> int:
+        return (await self.store.recordings.between(0.0, 1e10))[0].stored
+
+
+def run(folder: Path, check: Callable[[Ingest], Awaitable[None]]) -> None:
+    async def all_of_it() -> None:
+        store, workers, hub = await Store.open(f"sqlite:///{folder / 'store.sqlite'}"), Workers(count=1), Hub()
+        _, token = await store.accounts.add_sender("camera")
+        ingest = LinkIngest(store, hub, workers)
+        receiver = Receiver("unused", "unused", authorize=ingest.authorize, stores_itself=True)
+        running = asyncio.create_task(ingest.run(receiver))
+        await check(Ingest(store, ingest, hub, receiver, token))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        workers.close()
+        await store.close()
+
+    asyncio.run(all_of_it())
+
+
+@pytest.fixture(autouse=True)
+def without_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowbeam.link.receiver.receiver_configuration", lambda certificate, key: None)
+
+
+def test_what_waited_of_a_dropped_recording_does_not_count_as_stored(tmp_path: Path) -> None:
+    async def check(it: Ingest) -> None:
+        old = await it.connect()
+        it.receiver.drop(old, "the server could not store the faces")
+        new = await it.connect()
+        old.order.next = 20  # of faces that were dropped, or could not even be queued
+        it.receiver.put(Change(old, old.order.next))  # its connection ends only now
+        it.receiver.put(received(new, 0))
+        await asyncio.sleep(0.5)
+        assert await it.stored() == 1
+
+    run(tmp_path, check)
