@@ -86,3 +86,22 @@ def test_what_waited_of_a_dropped_recording_does_not_count_as_stored(tmp_path: P
         assert await it.stored() == 1
 
     run(tmp_path, check)
+
+
+def test_a_stream_that_was_dropped_is_not_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "PATIENCE_S", 0.0)
+
+    async def check(it: Ingest) -> None:
+        incoming = await it.connect()
+
+        async def failing(self: Recordings, *arguments: object) -> None:
+            it.receiver.put(received(incoming, 1))  # comes meanwhile
+            await asyncio.sleep(0.1)
+            raise OutputError("the store is away")
+
+        monkeypatch.setattr(Recordings, "append", failing)
+        it.receiver.put(received(incoming, 0))
+        await asyncio.sleep(0.6)
+        assert not it.hub.streams
+
+    run(tmp_path, check)

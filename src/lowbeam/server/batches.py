@@ -52,7 +52,7 @@ class Batches:
         while True:
             await self._has_come.wait()
             begun_s = time.monotonic()
-            streams = [*self._waiting.values()]
+            streams = [one for one in self._waiting.values() if one.waiting]  # not those that failed meanwhile
             self._waiting.clear()
             self._has_come.clear()
             await self._process_all(streams, processed)
