@@ -105,3 +105,33 @@ def test_a_stream_that_was_dropped_is_not_shown_again(tmp_path: Path, monkeypatc
         assert not it.hub.streams
 
     run(tmp_path, check)
+
+
+def test_a_store_that_fails_at_the_end_of_a_recording_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, calls = Recordings.end, []
+
+    async def failing(self: Recordings, *arguments: float) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OutputError("the store is away")
+        await end(self, *arguments)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(Recordings, "end", failing)
+
+    async def check(it: Ingest) -> None:
+        incoming = await it.connect()
+        it.receiver.put(received(incoming, 0))
+        await asyncio.sleep(0.3)
+        incoming.is_complete = True
+        it.receiver.put(Change(incoming, 1))
+        await asyncio.sleep(1.6)
+        assert not it.hub.streams
+        assert (await it.store.recordings.between(0.0, 1e10))[0].ended_utc is not None
+        again = await it.connect()
+        it.receiver.put(received(again, 1))
+        await asyncio.sleep(0.3)
+        assert await it.stored() == 2
+
+    run(tmp_path, check)
