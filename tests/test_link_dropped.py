@@ -1,10 +1,11 @@
 """What the server makes of recordings that were dropped, and of a store that fails."""
 
 import asyncio
+import io
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from lowbeam.face import Box, Face
 from lowbeam.link import Hello, Receiver
 from lowbeam.link.incoming import Change, Incoming, ReceivedFace
 from lowbeam.link.order import DecodedFace, FaceOrder
-from lowbeam.link.receiver_connection import ReceiverConnection
 from lowbeam.link.records import FaceRecord
+from lowbeam.recognize import Memory
 from lowbeam.server import batches
+from lowbeam.server.followed import Arrival, Followed
 from lowbeam.server.hub import Hub
 from lowbeam.server.link_ingest import LinkIngest
 from lowbeam.server.store import Store
@@ -132,6 +134,45 @@ def test_a_store_that_fails_at_the_end_of_a_recording_ends_no_other(
         again = await it.connect()
         it.receiver.put(received(again, 1))
         await asyncio.sleep(0.3)
+        assert await it.stored() == 2
+
+    run(tmp_path, check)
+
+
+def of_another_version() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, np.zeros((5, 33)))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("saved", [of_another_version(), b"\x93NUMPY", b"?"], ids=["version", "cut off", "text"])
+def test_a_memory_that_cannot_be_read_keeps_no_sender_away(tmp_path: Path, saved: bytes) -> None:
+    async def check(it: Ingest) -> None:
+        await it.connect()
+        await it.store.recordings.append(1, [], 0, saved)
+        it.ingest._streams.clear()  # as after a restart
+        incoming = await it.connect()
+        it.receiver.put(received(incoming, 0))
+        await asyncio.sleep(0.4)
+        assert await it.stored() == 1
+
+    run(tmp_path, check)
+
+
+def test_a_memory_of_another_model_ends_no_batch(tmp_path: Path) -> None:
+    async def check(it: Ingest) -> None:
+        await it.connect()
+        other = Followed()
+        for person in (0, 1):
+            face = received(Incoming(KEY, 1, "camera", 0.0, FaceOrder()), 0).decoded.face
+            assert face is not None
+            arrival = Arrival(0, replace(face, id=person), True, 0.0)
+            other.learn(arrival, Memory(np.zeros((3, 7), np.float32), 0.0))
+        await it.store.recordings.append(1, [], 1, other.save())
+        it.ingest._streams.clear()  # as after a restart with another model
+        incoming = await it.connect()
+        it.receiver.put(received(incoming, 1))
+        await asyncio.sleep(0.4)
         assert await it.stored() == 2
 
     run(tmp_path, check)
