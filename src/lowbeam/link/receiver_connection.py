@@ -112,6 +112,10 @@ class ReceiverConnection(QuicConnectionProtocol):
             log.error("a sender at %s has to try again later: %s", self._address, error)
             self.close(error_code=1, reason_phrase="not now")
             return
+        except Exception:  # a defect: a sender that waits for an answer would wait for ever
+            log.exception("a sender at %s has to try again later", self._address)
+            self.close(error_code=1, reason_phrase="not now")
+            return
         if self._is_over:
             return
         if isinstance(answer, str):
