@@ -176,3 +176,16 @@ def test_a_memory_of_another_model_ends_no_batch(tmp_path: Path) -> None:
         assert await it.stored() == 2
 
     run(tmp_path, check)
+
+
+def test_a_batch_that_fails_by_a_defect_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(it: Ingest) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(Followed, "save", None)
+            it.receiver.put(received(await it.connect(), 0))
+            await asyncio.sleep(0.4)
+        it.receiver.put(received(await it.connect(), 0))
+        await asyncio.sleep(0.4)
+        assert await it.stored() == 1
+
+    run(tmp_path, check)
