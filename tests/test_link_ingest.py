@@ -149,6 +149,29 @@ def test_connections_that_are_never_completed_cost_no_memory_and_no_sender_its_p
     assert asyncio.run(run()) <= 21
 
 
+def test_a_sender_whose_hello_meets_a_defect_tries_again(tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path, "127.0.0.1")
+    calls: list[Hello] = []
+
+    def connect() -> None:
+        options = SendingOptions(Address("127.0.0.1", PORT), "token", fingerprint(certificate))
+        with Sender(options, Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+            wait_until_live(sender)
+
+    async def run() -> None:
+        async def authorize(hello: Hello, address: str) -> Accepted:
+            calls.append(hello)
+            if len(calls) == 1:
+                raise RuntimeError("a defect")
+            return Accepted("camera")
+
+        async with Receiver(certificate, key, authorize=authorize, port=PORT):
+            await asyncio.to_thread(connect)
+
+    asyncio.run(run())
+    assert len(calls) == 2
+
+
 def test_a_certificate_that_no_authority_signed_is_refused_without_a_pin(tmp_path: Path) -> None:
     certificate, key = own_certificate(tmp_path, "127.0.0.1")
 

@@ -166,6 +166,18 @@ def test_a_receiver_that_restarts_needs_the_key_faces_again_where_it_was_cut_off
     check(found, recording, 17)
 
 
+def test_a_receiver_that_restarts_needs_the_key_faces_of_every_track_again(recording: Recording) -> None:
+    rows, headers, _ = recording
+    faces, found = FaceOrder(16), []
+    for number in (12, 13, 14, 16):  # the last is sent live; then the sender is cut off, before 15 of the other track
+        found += faces.add(received(rows, headers, number))
+    assert not faces.holds_decoders
+    for number in range(12, 30):
+        found += faces.add(received(rows, headers, number))
+    assert faces.holds_decoders
+    check(found, recording, 16)
+
+
 def test_a_sender_cannot_make_the_receiver_hold_more_than_its_limit(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:

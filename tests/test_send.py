@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from lowbeam.link.spool import Spool
+from lowbeam.media import VideoSource
+from lowbeam.sending import _Player
 
 PIN = "ab" * 32
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -113,3 +115,19 @@ def test_a_signal_ends_it_and_leaves_the_faces_in_the_spool(
     (recording,) = held.recordings()
     assert held.count(recording.id) > 2
     held.close()
+
+
+def test_a_source_is_closed_when_it_ends_not_after_its_faces_are_stored(
+    short_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave, left = VideoSource.__exit__, []
+
+    def leaving(self: VideoSource, *arguments: None) -> None:
+        left.append(self)
+        leave(self, *arguments)
+
+    monkeypatch.setattr(VideoSource, "__exit__", leaving)
+    with _Player(short_clip, False, True) as player:
+        assert len(list(player)) > 1
+        assert len(left) == 1
+    assert len(left) == 1

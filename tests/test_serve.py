@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
+from lowbeam.errors import OutputError
+from lowbeam.server.serve import ServeOptions, serve
 from lowbeam.server.store import Store
 from tests.server_processes import Program, free_port
 from tools.relay import Relay
@@ -60,6 +63,26 @@ def test_a_recording_that_a_killed_server_left_is_ended_by_the_next(program: Pro
     assert program.query("SELECT ended_utc FROM recordings") == [(None,)]
     program.serve()
     assert program.query("SELECT ended_utc FROM recordings") == program.query("SELECT max(utc) FROM estimates")
+
+
+def test_a_server_whose_port_is_taken_ends_no_recordings_of_the_one_that_runs(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+
+    async def with_store(is_first: bool) -> float | None:
+        store = await Store.open(url)
+        if is_first:
+            sender, _ = await store.accounts.add_sender("camera")
+            await store.recordings.begin(sender.id, b"key", "link", "camera", 1e9)
+        (recording,) = await store.recordings.between(0.0, 2e9)
+        await store.close()
+        return recording.ended_utc
+
+    asyncio.run(with_store(True))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(OutputError, match="cannot listen"):
+            serve(ServeOptions(port=other.getsockname()[1], data=tmp_path, store=url))
+    assert asyncio.run(with_store(False)) is None
 
 
 def test_retention_deletes_old_entries_of_the_audit_log(program: Program) -> None:

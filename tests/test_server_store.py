@@ -20,6 +20,7 @@ from sqlalchemy import event, text
 
 from lowbeam.errors import OutputError, UsageError
 from lowbeam.server.store import Recording, Row, Store, database
+from lowbeam.server.store.append import Appender
 from lowbeam.server.store.schema import Base
 from lowbeam.trace import Estimate
 from tests.server_database import Clock, Postgres
@@ -497,6 +498,23 @@ def test_what_is_acknowledged_survives_kill_9_of_the_writer(store_url: str) -> N
                 break
         assert last > stored
         stored = asyncio.run(check(last))
+
+
+async def test_a_defect_of_the_store_keeps_no_caller_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await Store.open(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    sender, _ = await store.accounts.add_sender("a")
+    recording = await store.recordings.begin(sender.id, b"key", "link", "n", START)
+
+    async def failing(*arguments: object) -> None:
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as broken, pytest.raises(RuntimeError, match="a defect"):
+        broken.setattr(Appender, "_store", failing)
+        async with asyncio.timeout(5):
+            await store.recordings.append(recording.id, [row(0)], stored=1)
+    await store.recordings.append(recording.id, [row(0)], stored=1)
+    assert len(await stored_rows(store, recording)) == 1
+    await store.close()
 
 
 async def test_what_is_acknowledged_survives_kill_9_of_the_database(postgres: Postgres) -> None:

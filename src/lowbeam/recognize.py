@@ -122,6 +122,11 @@ class Recognizer:
             parts.append(self._session.run(["affect", "std"], given))
         return _joined(parts, self._by_itself.at(side))
 
+    @property
+    def memory_shape(self) -> tuple[int, ...]:
+        """The shape of the state of a `Memory`; empty for a model without memory."""
+        return self._blank.shape if self.remembers else ()
+
     def follow(self, faces: Faces, time_s: ArrayLike, memory: Memory | None = None) -> tuple[Estimates, Memory | None]:
         """Estimates of one person's `faces`, grey uint8 (n, d, d), at increasing times `time_s` (n,) in seconds.
         `memory` is that of the previous call, None for a new person. Returns the estimates and the new memory, which is

@@ -149,10 +149,10 @@ class _Player:
                 placed = replace(frame, time_s=offset_s + frame.time_s)
                 if self._is_on_time(self._video, placed.time_s - (time.monotonic() - begun_s)):
                     yield placed
+            self._opened.close()  # also at the end: no camera stays on, and no signal is taken, while faces are stored
             if not self._is_loop or self._video.is_live or self._video.is_stopped:
                 return
             offset_s += last_s + 1 / self._video.fps
-            self._opened.close()
             self._open()
 
     def _open(self) -> None:

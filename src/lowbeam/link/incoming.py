@@ -56,6 +56,7 @@ class Incoming:
     report: Report | None = None
     is_connected: bool = True
     is_complete: bool = False
+    is_dropped: bool = False  # what waited of it is forgotten; its sender begins again, as another `Incoming`
     count: int | None = None  # faces that the recording has, known at its end
     delay_s: float | None = None
     connection: Connected | None = field(default=None, repr=False)

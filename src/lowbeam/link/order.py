@@ -56,6 +56,7 @@ class FaceOrder:
     def __init__(self, stored: int = 0) -> None:
         self.next = stored  # the first number that is not final yet
         self._stored = stored
+        self._again: int | None = None  # the last of the stored faces that came again
         self._headers: dict[int, TrackHeader] = {}
         self._held: dict[int, FaceRecord] = {}
         self._held_bytes = 0
@@ -74,8 +75,10 @@ class FaceOrder:
     @property
     def holds_decoders(self) -> bool:
         """Whether the next faces can be decoded without the key faces before them. After a restart that is so once the
-        stored faces since the last key face have come again, all of them: the sender may be cut off among them."""
-        is_led_up = any(chain.last >= self._stored - 1 for chain in self._final.chains.values())
+        stored faces since the last key face have come again, all of them: the sender may be cut off among them, which
+        it sends in order."""
+        led_up = [chain.last >= self._stored - 1 for chain in self._final.chains.values()]
+        is_led_up = any(led_up) and (self._again in (None, self._stored - 1) or all(led_up))
         return self.next == 0 or (is_led_up and not any(map(self._lacks_stored, self._held.values())))
 
     def _lacks_stored(self, face: FaceRecord) -> bool:
@@ -87,6 +90,8 @@ class FaceOrder:
         if received.header is not None:
             self._headers.setdefault(received.face.header, received.header)
         face = received.face
+        if face.number < self._stored:
+            self._again = max(face.number, self._again or 0)
         if face.number not in self._held and face.number not in self._done and not self._is_settled(face):
             self._held[face.number] = face
             self._held_bytes += len(face.data)

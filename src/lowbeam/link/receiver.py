@@ -110,6 +110,7 @@ class Receiver:
     def drop(self, recording: Incoming, why: str) -> None:
         """Close the connection of a recording and forget what waits for it: its sender sends again what is not
         stored."""
+        recording.is_dropped = True
         if recording.connection is not None:
             recording.connection.stop(why)
         self.forget(recording)

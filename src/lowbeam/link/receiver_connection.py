@@ -93,6 +93,7 @@ class ReceiverConnection(QuicConnectionProtocol):
         log.warning("the link from %s is closed: %s", self._address, why)
         self._receiver.refused += 1
         for recording in self._recordings.values():  # what waited is sent again
+            recording.is_dropped = True
             recording.order.close()
             self._receiver.recordings.pop(recording.key, None)
         self.close(error_code=1, reason_phrase=why[:100])
@@ -109,6 +110,10 @@ class ReceiverConnection(QuicConnectionProtocol):
             answer = await self._receiver.authorize(hello, self._address)
         except LowbeamError as error:
             log.error("a sender at %s has to try again later: %s", self._address, error)
+            self.close(error_code=1, reason_phrase="not now")
+            return
+        except Exception:  # a defect: a sender that waits for an answer would wait for ever
+            log.exception("a sender at %s has to try again later", self._address)
             self.close(error_code=1, reason_phrase="not now")
             return
         if self._is_over:

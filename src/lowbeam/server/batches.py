@@ -52,7 +52,7 @@ class Batches:
         while True:
             await self._has_come.wait()
             begun_s = time.monotonic()
-            streams = [*self._waiting.values()]
+            streams = [one for one in self._waiting.values() if one.waiting]  # not those that failed meanwhile
             self._waiting.clear()
             self._has_come.clear()
             await self._process_all(streams, processed)
@@ -67,13 +67,22 @@ class Batches:
         parts = [_Part(one, [one.waiting.popleft() for _ in range(min(LARGEST, len(one.waiting)))]) for one in streams]
         for stream in streams:
             stream.is_processed = True
-        await self._estimate(parts)
+        try:
+            await self._estimate(parts)
+        except Exception:  # a defect: the next batches must not wait for ever
+            log.exception("a batch of faces cannot be estimated")
+            for part in parts:
+                part.has_failed = True
         await self._store_all([part for part in parts if not part.has_failed])
         for part in parts:
             part.stream.is_processed = False
             if part.has_failed:
                 part.stream.waiting.clear()
-            await processed(part.stream, part.has_failed)
+            try:
+                await processed(part.stream, part.has_failed)
+            except Exception as error:
+                trace = None if isinstance(error, LowbeamError) else error
+                log.error("recording %d: %s", part.stream.recording.id, error, exc_info=trace)
 
     async def _estimate(self, parts: Sequence["_Part"]) -> None:
         def work(recognizer: Recognizer) -> None:

@@ -26,6 +26,8 @@ def estimate_together(
     """Estimate the faces of several recordings: the first of each in one run of the network, then the second of each,
     and so on. Returns the rows of each recording in order, with pictures if `keep_faces`; None where a face of the
     recording cannot be estimated, which does not disturb the others."""
+    for followed, _ in parts:
+        followed.fit(recognizer.memory_shape)
     found: list[list[Seen] | None] = [[] for _ in parts]
     for turn in zip_longest(*(arrivals for _, arrivals in parts)):
         jobs = [

@@ -1,17 +1,21 @@
 """What is remembered of the people in one recording: of their final faces, and of those that are shown beyond them."""
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from lowbeam.errors import reason
 from lowbeam.face import Face
 from lowbeam.recognize import Memory
 
 MAX_PEOPLE = 64  # that are remembered of one recording
 
 Memories = dict[int, Memory]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Arrival:
 
 
 class Followed:
-    """The memory of each person in a recording. `saved` is what `save` returned before the server was restarted."""
+    """The memory of each person in a recording. `saved` is what `save` returned before the server was restarted, maybe
+    with another version or model: nothing is then remembered."""
 
     def __init__(self, saved: bytes = b"") -> None:
         self._final = _loaded(saved)
@@ -41,6 +46,10 @@ class Followed:
     def settle(self, number: int) -> None:
         """The faces before `number` will not come again."""
         self._taken = {one for one in self._taken if one >= number}
+
+    def fit(self, shape: tuple[int, ...]) -> None:
+        """Forget what a model whose memory has another `shape` remembered."""
+        self._final = {face: memory for face, memory in self._final.items() if memory.state.shape == shape}
 
     def memory(self, arrival: Arrival) -> Memory | None:
         """What is remembered of the person before this face; None of a person who is new."""
@@ -80,5 +89,9 @@ def _time(memories: Memories, face: int) -> float:
 def _loaded(saved: bytes) -> Memories:
     if not saved:
         return {}
-    people = np.load(io.BytesIO(saved))
-    return {int(one["face"]): Memory(one["state"].copy(), float(one["time_s"])) for one in people}
+    try:
+        people = np.lib.format.read_array(io.BytesIO(saved), allow_pickle=False)
+        return {int(one["face"]): Memory(one["state"].copy(), float(one["time_s"])) for one in people}
+    except (ValueError, IndexError) as error:
+        log.warning("what is remembered of a recording cannot be read: %s", reason(error))
+        return {}

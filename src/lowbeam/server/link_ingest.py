@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 
-from lowbeam.errors import UsageError
-from lowbeam.link.incoming import Accepted, Item
+from lowbeam.errors import OutputError, UsageError
+from lowbeam.link.incoming import Accepted, Incoming, Item
 from lowbeam.link.messages import Hello
 from lowbeam.link.receiver import Receiver
 from lowbeam.server.batches import Batches
@@ -69,7 +69,7 @@ class LinkIngest:
 
     def _take(self, item: Item) -> None:
         stream = self._streams.get(item.recording.key)
-        if stream is not None:
+        if stream is not None and not item.recording.is_dropped:
             stream.incoming = item.recording
             self._batches[stream.live.id % len(self._batches)].add(stream, item)
 
@@ -92,8 +92,9 @@ class LinkIngest:
         stream.tell(now)
         if incoming.is_complete:
             await self._store.recordings.end(stream.recording.id, now)
-            self._hub.end(live.id)
-            self._streams.pop(incoming.key, None)
+            if incoming.is_complete:  # still: it may have begun again
+                self._hub.end(live.id)
+                self._streams.pop(incoming.key, None)
         elif incoming.is_connected and live.id not in self._hub.streams and stream.is_present(now):
             self._hub.begin(live)
         self._hub.changed(live.id)
@@ -102,16 +103,23 @@ class LinkIngest:
         """Remove senders that are away for long, and forget what waits for them."""
         while True:
             await asyncio.sleep(1.0)
-            now = time.time()
             for key, stream in [*self._streams.items()]:
-                if stream.incoming is not None and not stream.is_busy and stream.live.id in self._hub.streams:
-                    await self._show(stream)
-                if stream.away_s is None or stream.is_busy:
+                if stream.incoming is None or stream.is_busy or self._streams.get(key) is not stream:
                     continue
-                if now - stream.away_s > AWAY_S and stream.live.id in self._hub.streams:
-                    self._hub.end(stream.live.id)
-                if now - stream.away_s > FORGET_S:
-                    if stream.incoming is not None:
-                        receiver.forget(stream.incoming)
-                    await self._store.recordings.end(stream.recording.id, stream.away_s)
-                    self._streams.pop(key, None)
+                try:
+                    await self._tidy_one(receiver, stream, stream.incoming)
+                except OutputError as error:  # in a second again
+                    log.error("%s", error)
+
+    async def _tidy_one(self, receiver: Receiver, stream: LinkStream, incoming: Incoming) -> None:
+        await self._show(stream)
+        if stream.away_s is None:
+            return
+        away_s = time.time() - stream.away_s
+        if away_s > AWAY_S and stream.live.id in self._hub.streams:
+            self._hub.end(stream.live.id)
+        if away_s > FORGET_S:
+            await self._store.recordings.end(stream.recording.id, stream.away_s)
+            if not incoming.is_connected:  # still
+                receiver.forget(incoming)
+                self._streams.pop(incoming.key, None)

@@ -125,13 +125,13 @@ async def _serve(
     url = options.store or f"sqlite:///{(options.data / DATABASE).absolute()}"
     store, hub, workers = await Store.open(url), Hub(), Workers(options.model)
     try:
-        await store.recordings.end_all()
         ingest = LinkIngest(store, hub, workers, keep_faces=options.keep_faces)
         whip = whip_router(store, hub, workers, keep_faces=options.keep_faces)
         app = make_app(settings, store, hub, routers=[whip], rules=WHIP_RULES)
         async with Receiver(
             certificate, key, authorize=ingest.authorize, host=options.host, port=options.port, stores_itself=True
         ) as receiver:
+            await store.recordings.end_all()  # now that the port is this server's: another may be running
             tasks = [asyncio.create_task(ingest.run(receiver)), asyncio.create_task(_keep_retention(store, settings))]
             web = _web(app, settings, certificate, key)
             telling = asyncio.create_task(_tell(web, store, settings, ready))

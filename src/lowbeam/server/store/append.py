@@ -10,7 +10,7 @@ from sqlalchemy import Executable, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lowbeam.errors import LowbeamError, UsageError
+from lowbeam.errors import UsageError
 from lowbeam.server.store.database import Database
 from lowbeam.server.store.row import MOST, Row
 from lowbeam.server.store.schema import EstimateRow, RecordingRow
@@ -92,7 +92,7 @@ class Appender:
             try:
                 async with self._database.writing() as session:
                     unknown = await self._store(session, requests)
-            except LowbeamError as error:
+            except Exception as error:  # also of a defect: no caller may wait for ever
                 for request in requests:
                     request.end(error)
             else:
