@@ -236,3 +236,18 @@ def test_a_store_that_is_away_for_longer_than_the_server_waits_gets_every_face_i
     monkeypatch.setattr(batches, "PATIENCE_S", 0.1)
     assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
     assert len(calls) > 8
+
+
+def test_a_stream_of_which_too_much_waits_is_ended_and_stored_in_the_end(
+    tmp_path: Path, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, calls = Recordings.append, []
+
+    async def slow_at_first(self: Recordings, *arguments: Any) -> None:
+        calls.append(1)
+        await asyncio.sleep(1.0 if len(calls) == 2 else 0.0)
+        await append(self, *arguments)
+
+    monkeypatch.setattr(Recordings, "append", slow_at_first)
+    monkeypatch.setattr("lowbeam.server.link_ingest.MOST_WAITING", 20)
+    assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]

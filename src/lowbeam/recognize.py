@@ -170,7 +170,7 @@ class Recognizer:
             }
             *read, states = self._session.run(["steady_affect", "steady_std", "next_state"], given)
             steady.append(read)
-            after += [Memory(state, float(time)) for state, time in zip(states, times[part], strict=True)]
+            after += [Memory(state.copy(), float(time)) for state, time in zip(states, times[part], strict=True)]
         return _joined(steady, self._in_order.at(side)), after
 
     def _states(self, memories: Sequence[Memory | None]) -> Floats:

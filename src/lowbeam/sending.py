@@ -26,7 +26,7 @@ from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 
 AUTO = "auto"
 MAX_LATENCY_S = 10.0
-LATE_S = 0.3  # a frame of a live source that is read so late is skipped
+LATE_S = 0.3  # a frame of a file that is read so late, as it plays in real time, is skipped
 FINISH_S = 30.0
 
 

@@ -13,8 +13,9 @@ from lowbeam.link.bandwidth import START_BPS
 LADDER_BPS = 4000.0  # at which the codec is chosen: it stays the same while the rate changes
 LOOK_FACTOR = 2.0  # of the budget during a better look
 CHANGE = 0.08  # share by which the budget must differ to be changed
-SMALLER_FROM_BPS = 2000.0  # at budgets beyond this, the point is that of a smaller budget,
-SMALLER = 2.0  # divided by this (chosen on rendered validation people: ``python -m benchmarks.link.points``)
+# At budgets beyond `SMALLER_FROM_BPS`, scale and QP are those of the budget divided by `SMALLER`, chosen on rendered
+# validation people: ``python -m benchmarks.link.points``.
+SMALLER_FROM_BPS, SMALLER = 2000.0, 2.0
 
 
 def for_delay(rungs: Sequence[Entry], smaller: float = SMALLER, from_bps: float = SMALLER_FROM_BPS) -> list[Entry]:

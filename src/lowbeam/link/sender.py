@@ -178,7 +178,7 @@ class Sender:
             made = _connected(self._options)
         except OutputError as error:
             self._has_peer = False
-            log.warning("%s yet; trying again every %g s", error, RENEW_S)
+            log.warning("%s; trying again every %g s", error, RENEW_S)
             return socket.socket(socket.AF_INET, socket.SOCK_DGRAM), NOWHERE
         self._has_peer = True
         return made

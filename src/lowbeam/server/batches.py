@@ -44,7 +44,7 @@ class Batches:
         self._is_idle.clear()
 
     async def drained(self) -> None:
-        """Wait until nothing waits."""
+        """Wait until all that came is stored."""
         await self._is_idle.wait()
 
     async def run(self, processed: Processed) -> None:
@@ -66,7 +66,7 @@ class Batches:
     async def _process_all(self, streams: Sequence[LinkStream], processed: Processed) -> None:
         parts = [_Part(one, [one.waiting.popleft() for _ in range(min(LARGEST, len(one.waiting)))]) for one in streams]
         for stream in streams:
-            stream.is_processed = True
+            stream.is_in_batch = True
         try:
             await self._estimate(parts)
         except Exception:  # a defect: the next batches must not wait for ever
@@ -75,7 +75,8 @@ class Batches:
                 part.has_failed = True
         await self._store_all([part for part in parts if not part.has_failed])
         for part in parts:
-            part.stream.is_processed = False
+            part.stream.is_in_batch = False
+            part.has_failed |= part.stream.is_flooded
             if part.has_failed:
                 part.stream.waiting.clear()
             try:

@@ -18,6 +18,7 @@ from lowbeam.server.workers import Workers
 
 AWAY_S = 60.0  # seconds after which a sender that is cut off is not shown any more
 FORGET_S = 900.0  # seconds after which what waits for it is forgotten: it sends it again
+MOST_WAITING = 4096  # items of one stream; no link fills it, since the server estimates some thousand faces a second
 DRAIN_S = 5.0  # that what has come may take to be stored when the server ends
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ class LinkIngest:
         stream = self._streams.get(item.recording.key)
         if stream is not None and not item.recording.is_dropped:
             stream.incoming = item.recording
-            self._batches[stream.live.id % len(self._batches)].add(stream, item)
+            stream.is_flooded |= len(stream.waiting) >= MOST_WAITING
+            if not stream.is_flooded:
+                self._batches[stream.live.id % len(self._batches)].add(stream, item)
 
     async def _processed(self, stream: LinkStream, has_failed: bool) -> None:
         """What came of a stream is stored, or could not be: then its sender has to send it again."""

@@ -25,14 +25,15 @@ class LinkStream:
     stored: int
     incoming: Incoming | None = None
     waiting: deque[Item] = field(default_factory=deque)
-    is_processed: bool = False
+    is_in_batch: bool = False
+    is_flooded: bool = False  # more came than may wait: the stream ends after the present batch
     away_s: float | None = None
     _times: deque[float] = field(default_factory=deque)
 
     @property
     def is_busy(self) -> bool:
-        """Whether faces of it are processed or wait for it."""
-        return self.is_processed or bool(self.waiting)
+        """Whether faces of it are in a batch or wait for one."""
+        return self.is_in_batch or bool(self.waiting)
 
     def count(self, faces: int) -> None:
         """So many faces were estimated now."""
