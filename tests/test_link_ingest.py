@@ -239,7 +239,7 @@ def test_a_store_that_is_away_for_longer_than_the_server_waits_gets_every_face_i
 
 
 def test_a_stream_of_which_too_much_waits_is_ended_and_stored_in_the_end(
-    tmp_path: Path, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     append, calls = Recordings.append, []
 
@@ -249,5 +249,6 @@ def test_a_stream_of_which_too_much_waits_is_ended_and_stored_in_the_end(
         await append(self, *arguments)
 
     monkeypatch.setattr(Recordings, "append", slow_at_first)
-    monkeypatch.setattr("lowbeam.server.link_ingest.MOST_WAITING", 20)
+    monkeypatch.setattr("lowbeam.server.link_ingest.MOST_WAITING", 12)
     assert asyncio.run(ingested(tmp_path, hr_faces[:25])) == [(number, True) for number in range(25)]
+    assert "the link from 127.0.0.1 is closed" in caplog.text
