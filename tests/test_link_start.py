@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aioquic.quic.connection import QuicConnection
 
-from benchmarks.link.simulate import LOSSES, Direction, Loss, Simulation, lasting, material, start, step
+from benchmarks.link.simulate import CAMERA, LOSSES, Direction, Loss, Simulation, lasting, material, start, step
+from lowbeam.link.receiving_core import ReceivingCore
 
 NO_LOSS, SOME_LOSS = LOSSES[:2]
 
@@ -63,6 +65,24 @@ def test_a_lost_packet_of_the_handshake_at_2_kbps_costs_less_than_10_s(
 def test_answers_that_are_lost_while_their_acknowledgements_pass_come_again(folder: Path) -> None:
     """The sender then has no first packet left that it could send again, and asks with small ones."""
     assert first_face_s(folder, 1.0, set(), {0, 2, 3}) < 90.0
+
+
+def test_a_connection_of_which_only_garbage_came_ends_within_minutes(folder: Path) -> None:
+    garbage = b"\xc3\0\0\0\1\x08original\x04peer\0" + (0x4000 | 1179).to_bytes(2, "big") + bytes(1179)
+    quic = QuicConnection(
+        configuration=material(folder).configuration, original_destination_connection_id=b"original"
+    )  # fmt: skip
+    core, now = ReceivingCore(quic), 100_000.0
+    for _ in range(3):
+        core.hear(now)
+        quic.receive_datagram(garbage, CAMERA, now)
+        assert not quic.datagrams_to_send(now)
+        now += 0.1
+    core.close("no hello")
+    quic.datagrams_to_send(now)
+    until_s = quic.get_timer()
+    assert until_s is not None
+    assert until_s < now + 180
 
 
 def test_the_copy_of_the_first_packet_delays_nothing_on_a_slow_link(folder: Path) -> None:

@@ -110,9 +110,12 @@ def answer_packets(quic: QuicConnection) -> float:
 
 
 def answer_again(quic: QuicConnection, at_s: float) -> None:
-    """Let the receiver send its packets of the handshake again at `at_s` if nothing has acknowledged them by then."""
-    quic._loss._pto_count = 0
-    quic._loss._rtt_initial = (at_s - quic._loss._time_of_last_sent_ack_eliciting_packet) / 2
+    """Let the receiver send its packets of the handshake again at `at_s` if nothing has acknowledged them by then. If
+    it has sent none, nothing changes: the time since none was sent would have no end, nor would the connection."""
+    loss = quic._loss
+    if loss._time_of_last_sent_ack_eliciting_packet > 0.0:
+        loss._pto_count = 0
+        loss._rtt_initial = (at_s - loss._time_of_last_sent_ack_eliciting_packet) / 2
 
 
 def be_patient(quic: QuicConnection, patience_s: float) -> None:
