@@ -1,5 +1,6 @@
 """The start of the live link and its steps in rate, in virtual time over simulated thin links (seeded)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from aioquic.quic.connection import QuicConnection
 
 from benchmarks.link.simulate import CAMERA, LOSSES, Direction, Loss, Simulation, lasting, material, start, step
 from lowbeam.link.receiving_core import ReceivingCore
+from lowbeam.link.sending_core import State
 
 NO_LOSS, SOME_LOSS = LOSSES[:2]
 
@@ -65,6 +67,20 @@ def test_a_lost_packet_of_the_handshake_at_2_kbps_costs_less_than_10_s(
 def test_answers_that_are_lost_while_their_acknowledgements_pass_come_again(folder: Path) -> None:
     """The sender then has no first packet left that it could send again, and asks with small ones."""
     assert first_face_s(folder, 1.0, set(), {0, 2, 3}) < 90.0
+
+
+@pytest.mark.parametrize("kbps", [1.0, 4.0, 1000.0])
+@pytest.mark.parametrize("what", ["another protocol", "an unknown authority"])
+def test_what_is_not_accepted_is_told_with_the_first_answer(folder: Path, what: str, kbps: float) -> None:
+    known = material(folder)
+    if what == "another protocol":
+        known.configuration.alpn_protocols = ["other/1"]
+    else:
+        known = replace(known, options=replace(known.options, pin=None))
+    trial = Simulation(known, kbps, NO_LOSS, seed=0)
+    trial.run(60.0, lambda: trial.core.state is State.REFUSED)
+    assert trial.core.state is State.REFUSED
+    assert trial.now < 2 * 8 * 1228 / (1000 * kbps) + 2.0
 
 
 def test_a_connection_of_which_only_garbage_came_ends_within_minutes(folder: Path) -> None:

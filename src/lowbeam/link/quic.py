@@ -118,6 +118,13 @@ def answer_again(quic: QuicConnection, at_s: float) -> None:
         loss._rtt_initial = (at_s - loss._time_of_last_sent_ack_eliciting_packet) / 2
 
 
+def end_closed(quic: QuicConnection, now: float) -> None:
+    """End a connection that one of the ends has closed. QUIC would wait for late packets for three times its timeout,
+    which is minutes on a thin link, and many more before a round trip was measured."""
+    if quic._close_event is not None and quic._close_at is not None and not quic._close_pending:
+        quic._close_at = min(quic._close_at, now)
+
+
 def be_patient(quic: QuicConnection, patience_s: float) -> None:
     """Wait `patience_s` longer for an acknowledgement before a packet counts as lost although none after it was
     acknowledged, once the handshake is complete: the time of a packet on a thin link varies by its own length, and

@@ -14,6 +14,7 @@ from lowbeam.link.quic import (
     Address,
     answered_copy,
     be_patient,
+    end_closed,
     expect_round_trip,
     leave_initial,
     send_again,
@@ -98,6 +99,7 @@ class SenderConnection:
 
     def handle_time(self, now: float) -> None:
         """Time has passed."""
+        end_closed(self.quic, now)
         timer = self.quic.get_timer()
         if timer is not None and timer <= now:
             self.quic.handle_timer(now)
