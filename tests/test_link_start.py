@@ -5,9 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aioquic.buffer import Buffer
+from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.packet import QuicPacketType, encode_quic_retry, pull_quic_header
 
-from benchmarks.link.simulate import CAMERA, LOSSES, Direction, Loss, Simulation, lasting, material, start, step
+from benchmarks.link.simulate import (
+    CAMERA,
+    LOSSES,
+    Direction,
+    Loss,
+    Receiver,
+    Simulation,
+    lasting,
+    material,
+    start,
+    step,
+)
+from lowbeam.link.quic import CONNECTION_ID_BYTES
 from lowbeam.link.receiving_core import ReceivingCore
 from lowbeam.link.sending_core import State
 
@@ -32,6 +47,49 @@ class LosesUp(Direction):
     def _is_lost(self) -> bool:
         self._count += 1
         return self._count - 1 in self._lost
+
+
+class AsksForProof(Receiver):
+    """Asks each sender to prove its address (Retry)."""
+
+    def __init__(self, configuration: QuicConfiguration) -> None:
+        super().__init__(configuration)
+        self._asked: list[bytes] = []
+
+    def receive(self, data: bytes, now: float) -> None:
+        header = pull_quic_header(Buffer(data=data), host_cid_length=CONNECTION_ID_BYTES)
+        if header.destination_cid in self._quics or header.packet_type is not QuicPacketType.INITIAL:
+            super().receive(data, now)
+        elif not header.token:
+            asked = encode_quic_retry(
+                version=header.version or 0, source_cid=b"proof-id", destination_cid=header.source_cid,
+                original_destination_cid=header.destination_cid, retry_token=header.destination_cid,
+            )  # fmt: skip
+            self._asked.append(asked)
+        else:
+            quic = QuicConnection(
+                configuration=self._configuration, original_destination_connection_id=header.token,
+                retry_source_connection_id=header.destination_cid,
+            )  # fmt: skip
+            self._quics[header.destination_cid] = self._quics[quic.host_cid] = quic, ReceivingCore(quic)
+            super().receive(data, now)
+
+    def poll(self, now: float) -> list[bytes]:
+        asked, self._asked = self._asked, []
+        return asked + super().poll(now)
+
+
+@pytest.mark.parametrize(("kbps", "most_s"), [(1.0, 50.0), (4.0, 13.0), (64.0, 2.0)])
+@pytest.mark.parametrize("up", [set(), {2}], ids=["nothing", "the proof"])
+def test_a_proof_of_the_address_costs_a_round_trip_and_comes_again_if_lost(
+    folder: Path, kbps: float, most_s: float, up: set[int]
+) -> None:
+    trial = Simulation(material(folder), kbps, NO_LOSS, seed=0)
+    trial.receiver, trial.up = AsksForProof(trial.receiver._configuration), LosesUp(trial.up, up)
+    trial.run(120.0, lambda: bool(trial.receiver.arrived))
+    assert trial.live_s is not None
+    assert trial.live_s < most_s + (4.0 + 24.0 / kbps if up else 0.0)
+    assert trial.core.estimate().bps > 0.5 * min(1000 * kbps, 16_000.0)
 
 
 def first_face_s(folder: Path, kbps: float, up: set[int], down: set[int]) -> float:

@@ -89,6 +89,11 @@ def answered_copy(quic: QuicConnection) -> int:
     return max(0, quic._spaces[Epoch.INITIAL].largest_acked_packet)
 
 
+def is_asked_for_proof(quic: QuicConnection) -> bool:
+    """Whether the receiver has asked the sender to prove its address (Retry), and QUIC has begun the handshake anew."""
+    return quic._retry_count > 0
+
+
 def leave_initial(quic: QuicConnection) -> None:
     """Send no more packets of the kind that has to be padded to 1200 bytes, as the acknowledgement of the answer would
     be: once the sender has the keys of the handshake it needs none (RFC 9001, 4.9.1)."""
