@@ -159,6 +159,14 @@ def test_a_connection_of_which_only_garbage_came_ends_within_minutes(folder: Pat
     assert until_s < now + 180
 
 
+def test_answers_to_a_lost_handshake_do_not_keep_a_sender_from_a_new_one(folder: Path) -> None:
+    trial = Simulation(material(folder), 4.0, NO_LOSS, seed=0)
+    trial.run(3.0)
+    trial.receiver = Receiver(trial.receiver._configuration)  # starts again, and answers the copy that is on its way
+    trial.run(120.0, lambda: bool(trial.receiver.arrived))
+    assert trial.now < 70.0
+
+
 def test_the_copy_of_the_first_packet_delays_nothing_on_a_slow_link(folder: Path) -> None:
     trial = Simulation(material(folder), 1.0, NO_LOSS, seed=0)
     trial.run(120.0, lambda: trial.live_s is not None)

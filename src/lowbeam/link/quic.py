@@ -123,6 +123,11 @@ def answer_again(quic: QuicConnection, at_s: float) -> None:
         loss._rtt_initial = (at_s - loss._time_of_last_sent_ack_eliciting_packet) / 2
 
 
+def taken_until_s(quic: QuicConnection) -> float:
+    """When the connection ends unless another packet comes: changes with each packet that belongs to it."""
+    return quic._close_at or 0.0
+
+
 def end_closed(quic: QuicConnection, now: float) -> None:
     """End a connection that one of the ends has closed. QUIC would wait for late packets for three times its timeout,
     which is minutes on a thin link, and many more before a round trip was measured."""

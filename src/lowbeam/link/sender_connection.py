@@ -20,6 +20,7 @@ from lowbeam.link.quic import (
     leave_initial,
     send_again,
     sender_connection,
+    taken_until_s,
 )
 from lowbeam.link.recording_sender import Repair
 
@@ -59,7 +60,7 @@ class SenderConnection:
         self.ticket = ticket  # by which the next connection resumes the session of this one
         self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, self._keep_ticket)
         self.control: LinkCongestionControl = last_made()
-        self.begun_s = now
+        self.begun_s = self.received_s = now  # the latter when a packet came that belongs to it
         self.readers: dict[int, MessageReader] = {}
         self.is_ready = False  # the handshake is complete, and the receiver's certificate is the right one
         self._copies_before = 0  # of the first packet, which were sent before the receiver asked for a proof
@@ -103,8 +104,10 @@ class SenderConnection:
 
     def receive(self, data: bytes, peer: NetworkAddress, now: float) -> None:
         """A datagram came, which may be that of another connection."""
-        was_asked = is_asked_for_proof(self.quic)
+        was_asked, was_until_s = is_asked_for_proof(self.quic), taken_until_s(self.quic)
         self.quic.receive_datagram(data, peer, now)
+        if taken_until_s(self.quic) != was_until_s:
+            self.received_s = now
         if is_asked_for_proof(self.quic) and not was_asked:
             self._copies_before = len(self._copies_s)
             self._start_copies(now)
