@@ -10,6 +10,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import QuicPacketType, encode_quic_retry, pull_quic_header
 
+from benchmarks.link.lasting import lasting
 from benchmarks.link.simulate import (
     CAMERA,
     LOSSES,
@@ -17,7 +18,6 @@ from benchmarks.link.simulate import (
     Loss,
     Receiver,
     Simulation,
-    lasting,
     material,
     start,
     step,
