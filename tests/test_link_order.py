@@ -46,20 +46,31 @@ def check(found: list[DecodedFace], recording: Recording, first: int = 0) -> Non
     assert all(same_face(one.face, plain[one.number]) for one in final)
 
 
-@settings(max_examples=40)
-@given(st.permutations(range(30)), st.lists(st.integers(0, 29), max_size=10))
+@settings(max_examples=60)
+@given(st.permutations(range(30)), st.lists(st.integers(0, 29), max_size=10), st.sampled_from([1, 4, 256]))
 def test_any_order_with_copies_ends_in_every_face_once(
-    recording: Recording, order: list[int], again: list[int]
+    recording: Recording, order: list[int], again: list[int], remembered: int
 ) -> None:
     rows, headers, _ = recording
-    faces, found = FaceOrder(), []
-    for place, number in enumerate(order):
-        found += faces.add(received(rows, headers, number))
-        if place < len(again):
-            found += faces.add(received(rows, headers, again[place]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(order_module, "LEAST_TRACKS", remembered)
+        faces, found = FaceOrder(), list[DecodedFace]()
+        for place, number in enumerate(order):
+            found += faces.add(received(rows, headers, number))
+            if place < len(again):
+                found += faces.add(received(rows, headers, again[place]))
     check(found, recording)
     assert faces.next == 30
     assert not faces.held
+
+
+def test_little_is_remembered_of_faces_that_are_final(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_module, "LEAST_TRACKS", 8)
+    rows, headers, _ = recording
+    faces = FaceOrder()
+    for number in range(len(rows)):
+        faces.add(received(rows, headers, number))
+        assert len(faces._track_of) <= 9
 
 
 @settings(max_examples=25)

@@ -159,9 +159,9 @@ def write_line(rows: list[dict[str, Any]]) -> None:
     quiet, *others, calm = rows  # at first the sender is still starting
     most = max(row["most_memory_mib"] for row in rows)
     worst = min(row["stored_faces"] for row in others)
-    text = f"""Under attack for {quiet["seconds"]:g} seconds each (half-open connections, hellos and requests that come byte
-by byte, garbage) the server took at most {most:.0f} MiB (before: {quiet["most_memory_mib"]:.0f}), and stored at least
-{worst} faces of a sender (afterwards: {calm["stored_faces"]}): `python -m benchmarks.link.attack`."""
+    text = f"""Under attack for {quiet["seconds"]:g} seconds each (half-open connections, hellos and requests that come
+byte by byte, garbage) the server took at most {most:.0f} MiB (before: {quiet["most_memory_mib"]:.0f}), and stored at
+least {worst} faces of a sender (afterwards: {calm["stored_faces"]}): `python -m benchmarks.link.attack`."""
     page = PAGE.read_text()
     before, rest = page.split(MARKS[0])
     PAGE.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{rest.split(MARKS[1])[1]}")

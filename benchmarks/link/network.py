@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CAMERA_IP, SERVER_IP = "10.77.0.1", "10.77.0.2"
+CAMERA_MAC, SERVER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 FIRST_BPS = 64_000.0
 QUEUE_BYTES = 8000  # of packets that wait; of more, packets are dropped
 
@@ -59,12 +60,18 @@ class Network:
         _run("ip", "-n", self.camera, "link", "set", "lbc", "down" if is_cut else "up")
         if not is_cut:
             _run("ip", "-n", self.camera, "addr", "replace", f"{CAMERA_IP}/24", "dev", "lbc")
+            _know(self.camera, "lbc", SERVER_IP, SERVER_MAC)
 
     def sent_bytes(self) -> tuple[int, int]:
         """Bytes and packets that left the camera's interface, with Ethernet headers of 14 bytes each."""
         base = "/sys/class/net/lbc/statistics"
         texts = [_run(*self.inside(self.camera, "cat", f"{base}/tx_{what}")) for what in ("bytes", "packets")]
         return int(texts[0]), int(texts[1])
+
+
+def _know(namespace: str, device: str, address: str, mac: str) -> None:
+    """Tell the kernel who has an address, so that nothing but the link's packets leaves the interface."""
+    _run("ip", "-n", namespace, "neigh", "replace", address, "lladdr", mac, "dev", device, "nud", "permanent")
 
 
 @contextmanager
@@ -75,13 +82,15 @@ def network() -> Iterator[Network]:
     for name in (made.camera, made.server):
         _run("ip", "netns", "add", name)
     try:
-        pair = ["type", "veth", "peer", "name", "lbs", "netns"]
-        _run("ip", "link", "add", "lbc", "netns", made.camera, *pair, made.server)
+        pair = ["type", "veth", "peer", "name", "lbs", "address", SERVER_MAC, "netns"]
+        _run("ip", "link", "add", "lbc", "address", CAMERA_MAC, "netns", made.camera, *pair, made.server)
         for name, device, address in ((made.camera, "lbc", CAMERA_IP), (made.server, "lbs", SERVER_IP)):
             _run(*made.inside(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"), check=False)
             _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
             _run("ip", "-n", name, "link", "set", device, "up")
             _run("ip", "-n", name, "link", "set", "lo", "up")
+        _know(made.camera, "lbc", SERVER_IP, SERVER_MAC)
+        _know(made.server, "lbs", CAMERA_IP, CAMERA_MAC)
         made.set_rate(FIRST_BPS)
         relay = subprocess.Popen(
             made.inside(made.server, sys.executable, "-m", "benchmarks.link.relay", str(folder)), stdout=subprocess.PIPE

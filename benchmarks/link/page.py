@@ -20,7 +20,7 @@ joined by a veth pair. Behind the receiver's interface a relay limits the rate o
 packet arrives when its last bit has passed, and 8000 bytes may wait. (`tc tbf` lets seconds' worth of bytes pass at
 once after a pause at such rates.) `nft` drops packets on their way to the receiver at random. The benchmarks need root.
 
-Rates were measured five at a time on two cores.
+Rates were measured three at a time on two cores, beside a server with fifty streams (the one of the last section).
 """
 
 

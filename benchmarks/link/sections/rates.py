@@ -141,9 +141,9 @@ def points(found: dict[str, Any]) -> str:
     from_kbps = SMALLER_FROM_BPS / 1000
     return f"""## Smaller faces are earlier
 
-`lowbeam pack` takes the operating points that keep most in the end. Above {from_kbps:g} kbit/s a live link takes those of
-1/{SMALLER:g} of its budget (`--fast` does not). This was chosen on the rendered validation people. Each face is shown
-once its packet has passed a link of the given rate, as in *offline over the link* above; the real clip beside them:
+`lowbeam pack` takes the operating points that keep most in the end. Above {from_kbps:g} kbit/s a live link takes those
+of 1/{SMALLER:g} of its budget (`--fast` does not). This was chosen on the rendered validation people. Each face is
+shown once its packet has passed a link of the given rate, as in *offline over the link* above; the real clip beside:
 
 {table(heads, [row(place) for place in range(len(found["real"]))])}
 

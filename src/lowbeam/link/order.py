@@ -16,6 +16,7 @@ from lowbeam.link.records import NO_BOX, FaceRecord, ReceivedRecord
 MAX_HELD = 20_000  # faces that wait for others
 MAX_GONE = 10**6  # numbers that a sender may give up beyond the next
 MAX_HELD_BYTES = 16 * 2**20
+LEAST_TRACKS = 256
 MAX_DECODERS = 24  # of one recording; of more, those unused for longest are closed
 
 
@@ -61,6 +62,7 @@ class FaceOrder:
         self._done: set[int] = set()  # final, at `next` or beyond
         self._gone: set[int] = set()
         self._track_of: dict[int, int] = {}  # of faces that were seen, from `next` on and a little before
+        self._most_tracks = LEAST_TRACKS  # in `_track_of`, until those that are of no use any more are removed
         self._final, self._live = _Branch(), _Branch()
         self._clock = 0
 
@@ -217,9 +219,10 @@ class FaceOrder:
             final = self._final.chains.get(track)
             if final is not None and final.last >= chain.last:
                 del self._live.chains[track]  # the final branch has caught up
-        if len(self._track_of) > 4 * MAX_HELD:
-            lasts = {chain.last for chain in self._final.chains.values()}
+        if len(self._track_of) > self._most_tracks:
+            lasts = {chain.last for branch in (self._final, self._live) for chain in branch.chains.values()}
             self._track_of = {n: t for n, t in self._track_of.items() if n >= self.next or n in lasts}
+            self._most_tracks = max(LEAST_TRACKS, 2 * len(self._track_of))
 
     def _release(self, number: int) -> None:
         self._held_bytes -= len(self._held.pop(number).data)
