@@ -126,22 +126,39 @@ def test_nothing_follows_the_packets_in_flight_while_the_queue_of_an_overused_li
     assert estimate.may_send(SIZE)
 
 
+def queues_after(estimate: BandwidthEstimate, now_s: float, singles: int, number: int) -> tuple[float, float]:
+    """Let `estimate` see single packets that pass at once, one a second, and then several that pass at 2 kbit/s, as by
+    a token bucket; returns the time, and the highest estimate."""
+    highest = 0.0
+    for one in range(number, number + singles):
+        now_s += 1.0
+        estimate.sent(one, SIZE, now_s)
+        estimate.acked(one, now_s + 0.05)
+        highest = max(highest, estimate.bps)
+    number += singles
+    for one in range(number, number + 6):
+        estimate.sent(one, SIZE, now_s + 0.5)
+    for one in range(number, number + 6):
+        now_s += 0.8
+        estimate.acked(one, now_s + 0.5)
+    return now_s + 0.5, highest
+
+
 def test_single_packets_are_doubted_where_several_pass_slower() -> None:
     estimate = BandwidthEstimate()
-    now_s, number, highest = thin_link(estimate), 100, []
-    for _ in range(4):  # a token bucket: single packets pass at once, several at 2 kbit/s
-        peak = 0.0
-        for _ in range(6):
-            now_s, number = now_s + 1.0, number + 1
-            estimate.sent(number, SIZE, now_s)
-            estimate.acked(number, now_s + 0.05)
-            peak = max(peak, estimate.bps)
-        for one in range(number + 1, number + 7):
-            estimate.sent(one, SIZE, now_s + 0.5)
-        for one in range(number + 1, number + 7):
-            now_s += 0.8
-            estimate.acked(one, now_s + 0.5)
-        number += 7
-        highest.append(peak)
-    assert highest[0] > 8000
-    assert max(highest[2:]) < 0.5 * highest[0]
+    now_s, peaks = thin_link(estimate), []
+    for time in range(4):
+        now_s, peak = queues_after(estimate, now_s, 6, 100 * (1 + time))
+        peaks.append(peak)
+    assert peaks[0] > 8000
+    assert max(peaks[2:]) < 0.5 * peaks[0]
+
+
+def test_that_single_packets_were_doubted_is_forgotten_in_time() -> None:
+    estimate = BandwidthEstimate()
+    now_s = thin_link(estimate)
+    for time in range(4):
+        now_s, _ = queues_after(estimate, now_s, 6, 100 * (1 + time))
+    now_s, _ = queues_after(estimate, now_s + 150.0, 40, 1000)  # a link whose rate changes: a queue, long after a rise
+    _, highest = queues_after(estimate, now_s, 8, 2000)
+    assert highest > 8000

@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("aioquic", reason="aioquic comes with the extra link")
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve")
 
+from aioquic.quic.events import HandshakeCompleted
+
 from lowbeam.codec import OperatingPoint
 from lowbeam.codec.policy import Fixed
 from lowbeam.errors import OutputError
@@ -170,6 +172,35 @@ def test_a_sender_whose_hello_meets_a_defect_tries_again(tmp_path: Path) -> None
 
     asyncio.run(run())
     assert len(calls) == 2
+
+
+def test_the_proof_of_an_address_is_taken_when_none_is_asked_for_any_more(tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path, "127.0.0.1")
+    place = "127.0.0.1", PORT
+    quic = sender_connection(Address(*place), fingerprint(certificate), None, lambda ticket: None)
+    quic.connect(place, time.monotonic())
+
+    def exchange(made: socket.socket) -> None:
+        for data, _ in quic.datagrams_to_send(time.monotonic()):
+            made.sendto(data, place)
+        quic.receive_datagram(made.recv(2000), place, time.monotonic())
+
+    async def run() -> None:
+        async def authorize(hello: Hello, address: str) -> Accepted:
+            return Accepted("camera")
+
+        async with Receiver(certificate, key, authorize=authorize, port=PORT) as receiver:
+            server: Any = receiver._server
+            server._proof_until_s = time.monotonic() + 60
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+                made.settimeout(5)
+                await asyncio.to_thread(exchange, made)
+                assert not receiver.connections
+                server._proof_until_s = 0.0
+                await asyncio.to_thread(exchange, made)
+
+    asyncio.run(run())
+    assert any(isinstance(event, HandshakeCompleted) for event in iter(quic.next_event, None))
 
 
 def test_a_certificate_that_no_authority_signed_is_refused_without_a_pin(tmp_path: Path) -> None:

@@ -227,6 +227,19 @@ async def test_hostile_senders_disturb_no_honest_one(listening: Listening, hr_fa
     assert all(recording.sender == "camera" for recording in listening.recordings.values())
 
 
+async def test_a_sender_for_which_there_is_no_room_is_told_and_taken_later(
+    listening: Listening, hr_faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowbeam.link.receiver_connection.MAX_CONNECTIONS", 0)
+    filming = Filming(listening.port, listening.pin, hr_faces)
+    await in_thread(filming.wait, State.WAITING, 2.0)
+    assert listening.receiver.refused == 1
+    assert not listening.receiver.connections
+    monkeypatch.setattr("lowbeam.link.receiver_connection.MAX_CONNECTIONS", 1)
+    await in_thread(filming.wait, State.LIVE, 5.0)
+    await in_thread(filming.sender.close)
+
+
 async def test_another_protocol_is_refused(listening: Listening) -> None:
     with pytest.raises(ConnectionError):
         async with connect("127.0.0.1", listening.port, configuration=guest("h3")):

@@ -38,7 +38,7 @@ def _client() -> tuple[QuicConnection, socket.socket]:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.setblocking(False)
     made.connect(("127.0.0.1", PORT))
-    quic = sender_connection(Address("127.0.0.1", PORT), "00" * 32, None, 1e6, lambda ticket: None)
+    quic = sender_connection(Address("127.0.0.1", PORT), "00" * 32, None, lambda ticket: None)
     quic.connect(("127.0.0.1", PORT), time.monotonic())
     return quic, made
 

@@ -26,6 +26,7 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
 from aioquic.tls import SessionTicket
 
+from benchmarks.link.lasting import BACK, DOWN_S, UP_S, fits, lasting, sent_bps
 from lowbeam.codec import CodedFace, TrackHeader
 from lowbeam.codec.wire import IP_UDP, QUIC_DATAGRAM, QUIC_FACE, QUIC_PACKET
 from lowbeam.link.messages import Bye, Gone, Stored, Welcome
@@ -57,9 +58,8 @@ HEADER = TrackHeader("hevc", 4, 0, bytes(80))
 RATES_KBPS = (1.0, 2.0, 4.0, 8.0, 16.0)
 START_S = 180.0  # after which a start counts as failed
 STEADY_S, WARM_S = 120.0, 20.0  # at a constant rate, after the time to get live
-STEP_KBPS, DOWN_S, UP_S, STEP_END_S = (16.0, 2.0), 45.0, 75.0, 120.0  # after the first face
+STEP_KBPS, STEP_END_S = (16.0, 2.0), 120.0  # the latter after the sender is live, as the times of the steps
 LOOK_S = 0.1  # between looks at the link
-SMOOTH_S, STAYS_S, BACK = 1.5, 3.0, 0.8  # as in benchmarks/link/steps.py
 
 
 @dataclass(frozen=True)
@@ -331,20 +331,10 @@ def step(seed: int, loss: Loss, folder: Path) -> tuple[float | None, float | Non
     trial.set_rate(high)
     trial.run(begun_s + STEP_END_S)
     at_s, budget, entered, backlog = (np.array(column, float) for column in zip(*trial.seen, strict=True))
-    sent_bps = 8 * (entered - np.interp(at_s - SMOOTH_S, at_s, entered)) / SMOOTH_S
     down_s, up_s = begun_s + DOWN_S, begun_s + UP_S
-    fits = (8 * backlog / (1000 * low) < 1.0) & (sent_bps <= 1100 * low)
+    is_fit = fits(sent_bps(at_s, entered), backlog, 1000 * low)
     usual = min(float(budget[(at_s > down_s - 10) & (at_s < down_s)].mean()), 1000 * high)
-    end_s = at_s[-1] - STAYS_S
-    return lasting(at_s, fits, down_s, up_s), lasting(at_s, budget >= BACK * usual, up_s, end_s)
-
-
-def lasting(at_s: np.ndarray, holds: np.ndarray, since_s: float, until_s: float) -> float | None:
-    """Seconds from `since_s` until `holds` is true for `STAYS_S`; None if it never is before `until_s`."""
-    for begin_s in at_s[(at_s >= since_s) & (at_s <= until_s)]:
-        if holds[(at_s >= begin_s) & (at_s <= begin_s + STAYS_S)].all():
-            return round(float(begin_s - since_s), 1)
-    return None
+    return lasting(at_s, is_fit, down_s, up_s), lasting(at_s, budget >= BACK * usual, up_s, at_s[-1])
 
 
 def steady(seed: int, kbps: float, loss: Loss, folder: Path) -> dict[str, float]:
@@ -396,10 +386,10 @@ def measure(seeds: int, parts: list[str], folder: Path, save: Callable[[dict[str
                 save(found)
         for loss in LOSSES[:2] if "step" in parts else ():
             pairs = [*pool.map(partial(step, loss=loss, folder=folder), range(seeds))]
-            fits, back = ([one[column] for one in pairs] for column in (0, 1))
+            fit, back = ([one[column] for one in pairs] for column in (0, 1))
             most = UP_S - DOWN_S, STEP_END_S - UP_S
             found.setdefault("step", []).append(
-                {"loss": loss.name, "fits_s": spread(fits, most[0]), "back_s": spread(back, most[1])}
+                {"loss": loss.name, "fits_s": spread(fit, most[0]), "back_s": spread(back, most[1])}
             )
             save(found)
         for kbps in RATES_KBPS if "steady" in parts else ():

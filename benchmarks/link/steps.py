@@ -11,16 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.link.lasting import BACK, DOWN_S, UP_S, fits, lasting, sent_bps
 from benchmarks.link.material import real
 from benchmarks.link.network import Network
 from benchmarks.link.trial import at_once, run_trial, save_results
 
 HIGH_KBPS, LOW_KBPS = 16.0, 2.0
-DOWN_S, UP_S = 45.0, 75.0  # after the start
-SMOOTH_S = 1.5  # over which the sent rate is taken
-QUEUE_S = 1.0
-STAYS_S = 3.0  # a state counts if it lasts so long
-BACK = 0.8  # of the budget before
 
 
 def step(link: Network, ended: threading.Event) -> list[dict[str, float]]:
@@ -42,10 +38,9 @@ def trial(clip: str, loss: float) -> dict[str, Any]:
     down_s, up_s = (event["utc"] - told["started_utc"] for event in events)
     budget = np.array([one["budget_bps"] for one in seen], float)
     sent = np.array([one["wire_bytes"] for one in seen], float)  # by the sender, before the limited link
-    before = np.interp(at_s - SMOOTH_S, at_s, sent)
-    sent_bps = 8 * (sent - before) / SMOOTH_S
-    queue_s = 8 * np.array([one["backlog_bytes"] for one in seen]) / (1000 * LOW_KBPS)
-    fits = (queue_s < QUEUE_S) & (sent_bps <= 1100 * LOW_KBPS)
+    rate_bps = sent_bps(at_s, sent)
+    backlog = np.array([one["backlog_bytes"] for one in seen])
+    queue_s = 8 * backlog / (1000 * LOW_KBPS)
     usual = min(float(budget[(at_s > down_s - 10) & (at_s < down_s)].mean()), 1000 * HIGH_KBPS)
     late = (at_s > down_s) & (at_s < up_s)
     arrived_s, time_s = faces["arrived_s"], faces["time_s"]
@@ -53,25 +48,17 @@ def trial(clip: str, loss: float) -> dict[str, Any]:
     return {
         "loss_percent": loss, "budget_before_bps": round(usual),
         "budget_low_bps": round(float(np.median(budget[late][-20:]))),
-        "fits_after_s": _lasting(at_s, fits, down_s, up_s),
-        "back_after_s": _lasting(at_s, budget >= BACK * usual, up_s, at_s[-1]),
+        "fits_after_s": lasting(at_s, fits(rate_bps, backlog, 1000 * LOW_KBPS), down_s, up_s),
+        "back_after_s": lasting(at_s, budget >= BACK * usual, up_s, at_s[-1]),
         "longest_queue_s": round(float(queue_s[late].max()), 2),
         "longest_live_delay_s": round(float((arrived_s - time_s)[during].max()), 2) if during.any() else None,
         "is_stored": told["is_stored"],
         "seen": [
             [round(one["at_s"] - down_s, 1), one["budget_bps"], round(rate), one["backlog_bytes"]]
-            for one, rate in zip(seen, sent_bps, strict=True)
+            for one, rate in zip(seen, rate_bps, strict=True)
             if one["at_s"] > down_s - 10
         ],
     }  # fmt: skip
-
-
-def _lasting(at_s: np.ndarray, holds: np.ndarray, since_s: float, until_s: float) -> float | None:
-    """Seconds from `since_s` until `holds` is true for `STAYS_S`; None if it never is before `until_s`."""
-    for begin_s in at_s[(at_s >= since_s) & (at_s <= until_s)]:
-        if holds[(at_s >= begin_s) & (at_s <= begin_s + STAYS_S)].all():
-            return round(float(begin_s - since_s), 1)
-    return None
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
+from benchmarks.link.lasting import BACK, DOWN_S, QUEUE_S, SMOOTH_S, STAYS_S, UP_S
 from benchmarks.link.sections.table import table
 from benchmarks.link.simulate import DELAY_S, QUEUE_BYTES, START_S, STEADY_S, STEP_KBPS
-from benchmarks.link.steps import BACK, DOWN_S, UP_S
 
 AIM_FIT_S, AIM_BACK_S = 3.0, 10.0
 
@@ -30,9 +30,10 @@ def steps(found: dict[str, Any]) -> str:
     count = len(found["trials"])
     return f"""## Steps in rate
 
-The link carries {" then ".join(f"{kbps:g}" for kbps in found["kbps"])} kbit/s. It *fits* when less than a second of
-packets waits in the queue and what the sender puts out, over 1.5 s, is within 10 % of the low rate, both for 3 s; it is
-*back* when the budget is at 80 % of that before, for 3 s.
+The link carries {" then ".join(f"{kbps:g}" for kbps in found["kbps"])} kbit/s. It *fits* when less than
+{QUEUE_S:g} s of packets wait in the queue and what the sender puts out, over {SMOOTH_S:g} s, is at most 10 % above the
+low rate, both for {STAYS_S:g} s; it is *back* when the budget is at {100 * BACK:.0f} % of that before, or of the high
+rate if that is less, for {STAYS_S:g} s.
 
 {table(heads, rows)}
 

@@ -23,7 +23,8 @@ RISE_NEAR = 0.04  # the same near the rate at which the link was last overused,
 NEAR, NEAR_S = 0.15, 30.0  # within this share of it, and for so many seconds
 RISE_SURE = 1.0  # the same while single packets pass faster than the estimate, each of which proves a rate
 # Links with a token bucket let a packet pass at once after a pause. If the link is overused so soon after single
-# packets proved a rate, they prove none for this time, and for twice the time when it happens again, up to the most.
+# packets proved a rate, they prove none for this time, and for twice the time and this when it happens again, up to the
+# most; that is forgotten when it has not happened for the most time.
 DOUBT_S, MOST_DOUBT_S = 5.0, 60.0
 MOST_RISE_S = 3.0  # that count between two packets
 HOLD_S = 1.0  # without a rise after a fall
@@ -222,6 +223,8 @@ class BandwidthEstimate:
             return
         self._fallen_s = self._risen_s = now_s
         self._bps = max(MIN_BPS, min(self._bps, BACK_OFF * self._capacity))
+        if now_s - self._doubts_until_s > MOST_DOUBT_S:  # long ago: the link may be another
+            self._doubt_s = 0.0
         is_recent = now_s - self._proven_s < self._doubt_s + DOUBT_S
         is_queue = now_s - self._overused_s >= HOLD_S  # not a pause, after which all packets come at once
         if is_recent and is_queue and self._proven_bps > BEYOND * self._capacity:  # single packets pass faster

@@ -89,6 +89,11 @@ def answered_copy(quic: QuicConnection) -> int:
     return max(0, quic._spaces[Epoch.INITIAL].largest_acked_packet)
 
 
+def is_asked_for_proof(quic: QuicConnection) -> bool:
+    """Whether the receiver has asked the sender to prove its address (Retry), and QUIC has begun the handshake anew."""
+    return quic._retry_count > 0
+
+
 def leave_initial(quic: QuicConnection) -> None:
     """Send no more packets of the kind that has to be padded to 1200 bytes, as the acknowledgement of the answer would
     be: once the sender has the keys of the handshake it needs none (RFC 9001, 4.9.1)."""
@@ -110,9 +115,24 @@ def answer_packets(quic: QuicConnection) -> float:
 
 
 def answer_again(quic: QuicConnection, at_s: float) -> None:
-    """Let the receiver send its packets of the handshake again at `at_s` if nothing has acknowledged them by then."""
-    quic._loss._pto_count = 0
-    quic._loss._rtt_initial = (at_s - quic._loss._time_of_last_sent_ack_eliciting_packet) / 2
+    """Let the receiver send its packets of the handshake again at `at_s` if nothing has acknowledged them by then. If
+    it has sent none, nothing changes: the time since none was sent would have no end, nor would the connection."""
+    loss = quic._loss
+    if loss._time_of_last_sent_ack_eliciting_packet > 0.0:
+        loss._pto_count = 0
+        loss._rtt_initial = (at_s - loss._time_of_last_sent_ack_eliciting_packet) / 2
+
+
+def taken_until_s(quic: QuicConnection) -> float:
+    """When the connection ends unless another packet comes: changes with each packet that belongs to it."""
+    return quic._close_at or 0.0
+
+
+def end_closed(quic: QuicConnection, now: float) -> None:
+    """End a connection that one of the ends has closed. QUIC would wait for late packets for three times its timeout,
+    which is minutes on a thin link, and many more before a round trip was measured."""
+    if quic._close_event is not None and quic._close_at is not None and not quic._close_pending:
+        quic._close_at = min(quic._close_at, now)
 
 
 def be_patient(quic: QuicConnection, patience_s: float) -> None:

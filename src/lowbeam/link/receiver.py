@@ -10,19 +10,22 @@ from types import TracebackType
 from typing import Any
 
 from aioquic.asyncio.server import QuicServer
+from aioquic.buffer import Buffer
 from aioquic.quic.connection import NetworkAddress, QuicConnection
+from aioquic.quic.packet import pull_quic_header
 from aioquic.quic.retry import QuicRetryTokenHandler
 from aioquic.tls import SessionTicket
 
 from lowbeam.errors import OutputError, StreamError, reason
 from lowbeam.link.incoming import Authorize, Incoming, Item, ReceivedFace
-from lowbeam.link.quic import DEFAULT_PORT, receiver_configuration
+from lowbeam.link.quic import CONNECTION_ID_BYTES, DEFAULT_PORT, MAX_DATAGRAM, receiver_configuration
 from lowbeam.link.receiver_connection import ReceiverConnection
 
 MAX_TICKETS = 10_000
 MAX_WAITING = 10_000  # items that wait to be taken from a receiver
 MAX_NEW, NEW_S = 20, 10.0  # connections that begin in so many seconds without a proof of their address
 PROOF_S = 60.0  # that a proof is asked for after more of them
+PROOF_COMES_S = 60.0  # that a proof may take beyond the 30 s that aioquic allows
 
 
 class Receiver:
@@ -124,20 +127,39 @@ class Receiver:
         return ReceiverConnection(quic, self)
 
 
+class _Tokens(QuicRetryTokenHandler):
+    """The proofs of addresses, which aioquic takes for half a minute: on a thin link one comes later if it was lost."""
+
+    def validate_token(self, *, now: float, **what: Any) -> bytes:
+        """As aioquic's, with more time."""
+        return super().validate_token(now=now - PROOF_COMES_S, **what)
+
+
+def _has_token(data: bytes | str) -> bool:
+    """Whether a datagram is the first of a connection with the proof of its address."""
+    if len(data) < MAX_DATAGRAM or isinstance(data, str):
+        return False
+    try:
+        return bool(pull_quic_header(Buffer(data=data), host_cid_length=CONNECTION_ID_BYTES).token)
+    except ValueError:
+        return False
+
+
 class _Listener(QuicServer):
     """A `QuicServer` that asks new senders to prove their address (a Retry packet of QUIC, which takes one round trip)
     while many connections begin: those that are never completed then cost no memory."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._tokens, self._make = QuicRetryTokenHandler(), options["create_protocol"]
+        self._tokens, self._make = _Tokens(), options["create_protocol"]
         self._begun: deque[float] = deque(maxlen=MAX_NEW)
         self._proof_until_s = 0.0
         self._create_protocol = self._begin
 
     def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
         """Called by asyncio."""
-        self._retry = self._tokens if time.monotonic() < self._proof_until_s else None  # type: ignore[assignment]  # aioquic sets None too
+        is_asked = time.monotonic() < self._proof_until_s or _has_token(data)  # a proof may come after this time
+        self._retry = self._tokens if is_asked else None  # type: ignore[assignment]  # aioquic sets None too
         super().datagram_received(data, addr)
 
     def _begin(self, *arguments: Any, **options: Any) -> Any:

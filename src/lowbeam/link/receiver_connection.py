@@ -55,12 +55,13 @@ class ReceiverConnection(QuicConnectionProtocol):
         self._is_over = False
         self._telling: dict[bytes, tuple[Incoming, int]] = {}
         self._tell_handle: asyncio.TimerHandle | None = None
-        receiver.connections.add(self)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HELLO_S * 3, self._check_hello)
-        if len(receiver.connections) > MAX_CONNECTIONS:
+        if len(receiver.connections) < MAX_CONNECTIONS:
+            receiver.connections.add(self)
+        else:
             receiver.refused += 1
-            self.close(reason_phrase="too many connections")
+            quic.close(reason_phrase="too many connections")  # sent in answer to the first packet, which comes next
 
     def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
         """Called by the server."""

@@ -14,10 +14,13 @@ from lowbeam.link.quic import (
     Address,
     answered_copy,
     be_patient,
+    end_closed,
     expect_round_trip,
+    is_asked_for_proof,
     leave_initial,
     send_again,
     sender_connection,
+    taken_until_s,
 )
 from lowbeam.link.recording_sender import Repair
 
@@ -57,17 +60,24 @@ class SenderConnection:
         self.ticket = ticket  # by which the next connection resumes the session of this one
         self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, self._keep_ticket)
         self.control: LinkCongestionControl = last_made()
-        self.begun_s = now
+        self.begun_s = self.received_s = now  # the latter when a packet came that belongs to it
         self.readers: dict[int, MessageReader] = {}
         self.is_ready = False  # the handshake is complete, and the receiver's certificate is the right one
-        self._again_s = now + COPY_S  # when what was not answered is sent again; never once the sender is welcome
-        self._copies_s = [now]  # when the first packet was sent
+        self._copies_before = 0  # of the first packet, which were sent before the receiver asked for a proof
+        self._start_copies(now)
         self._first_s = 0.0  # from it to its answer
         self._ack_due_s: float | None = None
         self._heard_s = now
         self._heard_bps = self._stalled_bps = self.bandwidth.bps
         self._unheard_since_s: float | None = None
         self.quic.connect(peer, now)
+
+    def _start_copies(self, now: float) -> None:
+        """The first packet is sent now, and its copies later: after a proof was asked for, one that was sent before may
+        be on its way still."""
+        self._round_s = ROUND_S + now - self.begun_s
+        self._again_s = now + COPY_S  # when what was not answered is sent again; never once the sender is welcome
+        self._copies_s = [now]  # when the first packet was sent
 
     def _keep_ticket(self, ticket: SessionTicket) -> None:
         self.ticket = ticket
@@ -80,7 +90,8 @@ class SenderConnection:
     def become_ready(self, now: float) -> None:
         """The handshake is complete, with the right receiver."""
         self.is_ready, self._heard_s, self._unheard_since_s = True, now, None
-        self._first_s = now - self._copies_s[min(answered_copy(self.quic), len(self._copies_s) - 1)]
+        copy = max(0, answered_copy(self.quic) - self._copies_before)
+        self._first_s = now - self._copies_s[min(copy, len(self._copies_s) - 1)]
         leave_initial(self.quic)
         self._ack_due_s = None  # the hello goes at once
         self._again_s = now + GREET_S + GREET_SHARE * self._first_s
@@ -93,11 +104,18 @@ class SenderConnection:
 
     def receive(self, data: bytes, peer: NetworkAddress, now: float) -> None:
         """A datagram came, which may be that of another connection."""
+        was_asked, was_until_s = is_asked_for_proof(self.quic), taken_until_s(self.quic)
         self.quic.receive_datagram(data, peer, now)
+        if taken_until_s(self.quic) != was_until_s:
+            self.received_s = now
+        if is_asked_for_proof(self.quic) and not was_asked:
+            self._copies_before = len(self._copies_s)
+            self._start_copies(now)
         self._ack_due_s = self._ack_due_s if self._ack_due_s is not None else now + ACK_S
 
     def handle_time(self, now: float) -> None:
         """Time has passed."""
+        end_closed(self.quic, now)
         timer = self.quic.get_timer()
         if timer is not None and timer <= now:
             self.quic.handle_timer(now)
@@ -105,7 +123,7 @@ class SenderConnection:
             send_again(self.quic, now)
             self._copies_s.append(now)
             rounds, is_copy = divmod(len(self._copies_s), 2)
-            next_s = self.begun_s + rounds * ROUND_S + is_copy * COPY_S
+            next_s = self._copies_s[0] + rounds * self._round_s + is_copy * COPY_S
             self._again_s = now + GREET_S + GREET_SHARE * self._first_s if self.is_ready else next_s
         if self.is_ready:
             bps = max(self.bandwidth.steady_bps, PATIENCE_BPS)

@@ -72,7 +72,7 @@ class SendingCore:
         self._second: SenderConnection | None = None
         self._outgoing = Outgoing(options.latency_s, now)
         self._retry_s = 0.0
-        self._probed_s = self._sent_s = self._received_s = now
+        self._probed_s = self._sent_s = now
         self._rate: deque[tuple[float, int]] = deque()
         self.wire_bytes = 0  # of all packets, with IPv4 and UDP headers
         self.point = ""  # operating point, for reports
@@ -146,7 +146,6 @@ class SendingCore:
 
     def receive(self, data: bytes, now: float) -> None:
         """A datagram came from the receiver."""
-        self._received_s = now
         for connection in self._connections():
             connection.receive(data, self._peer, now)
         self._look(now)
@@ -256,9 +255,8 @@ class SendingCore:
         self._connection.quic.send_ping(0)
 
     def _is_late(self, connection: SenderConnection, now: float) -> bool:
-        """Whether a connection should have been made by now, if nothing came from the receiver lately."""
-        last_s = max(connection.begun_s, self._received_s)
-        return now - last_s > ATTEMPT_S
+        """Whether a connection should have been made by now, if nothing that belongs to it came lately."""
+        return now - connection.received_s > ATTEMPT_S
 
     def _look(self, now: float) -> None:
         """Take the events of the connections, and what became of packets."""
