@@ -162,3 +162,13 @@ def test_that_single_packets_were_doubted_is_forgotten_in_time() -> None:
     now_s, _ = queues_after(estimate, now_s + 150.0, 40, 1000)  # a link whose rate changes: a queue, long after a rise
     _, highest = queues_after(estimate, now_s, 8, 2000)
     assert highest > 8000
+
+
+def test_a_thin_link_that_is_hardly_used_is_not_taken_for_a_fast_one() -> None:
+    estimate = BandwidthEstimate()
+    estimate.begin(0.0, 1000.0)
+    for number in range(60):  # small packets that ask whether the link is there, for ten minutes
+        sent_s = 10.0 * number
+        estimate.sent(number, 60, sent_s)
+        estimate.acked(number, sent_s + 8 * 60 / 1000 + 0.05)
+    assert estimate.bps <= 1200

@@ -65,6 +65,7 @@ class BandwidthEstimate:
         self._base: deque[tuple[float, float]] = deque()  # time and round trip, rising: the first is the smallest
         self._fates: deque[bool] = deque(maxlen=LOSS_PACKETS)  # of the last packets: whether each was lost
         self._bps = start_bps
+        self._least_bps = START_BPS  # to which the estimate may rise although little is used
         self._loss_bps = math.inf
         self._fallen_s = -math.inf
         self._risen_s: float | None = None
@@ -108,6 +109,7 @@ class BandwidthEstimate:
         self.in_flight = 0
         if bps is not None:
             self._bps = max(MIN_BPS, min(bps, MOST_START_BPS))
+            self._least_bps = min(self._bps, START_BPS)
 
     def may_send(self, size: int) -> bool:
         """Whether a packet of `size` bytes may follow those in flight: it leaves before the link is idle, but does not
@@ -249,7 +251,7 @@ class BandwidthEstimate:
         rise = RISE_SURE if proven > self._bps else RISE_NEAR if is_near else RISE
         risen = self._bps * (1 + rise) ** min(since_s, MOST_RISE_S)
         is_used = self.used_bps(now_s) > USED_SHARE * self._bps
-        most = MAX_BPS if is_used else min(max(UNUSED * self._most_used, START_BPS), BEYOND * known)
+        most = MAX_BPS if is_used else min(max(UNUSED * self._most_used, self._least_bps), BEYOND * known)
         if self._capacity is not None and self._behind and now_s - self._behind[-1][0] < RATE_S:  # measured lately
             most = min(most, BEYOND * self._capacity)
         most = max(most, proven)
