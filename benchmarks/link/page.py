@@ -18,8 +18,8 @@ Every figure on this page is from a file in `benchmarks/results`, and the page i
 `python -m benchmarks.link.page`. Unless a section says otherwise, sender and receiver ran in two network namespaces of
 one machine with two cores, joined by a veth pair. Behind the receiver's interface a relay limits the rate of IP packets
 in both directions: a packet arrives when its last bit has passed, and 8000 bytes may wait. (`tc tbf` lets seconds'
-worth of bytes pass at once after a pause at such rates.) `nft` drops packets on their way to the receiver at random. The
-benchmarks need root.
+worth of bytes pass at once after a pause at such rates.) `nft` drops packets on their way to the receiver at random.
+The benchmarks need root.
 
 Three trials ran at a time, beside a server with fifty streams (those that are held in the last section).
 """
