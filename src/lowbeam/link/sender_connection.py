@@ -121,10 +121,12 @@ class SenderConnection:
             self.quic.handle_timer(now)
         if now >= self._again_s:
             send_again(self.quic, now)
-            self._copies_s.append(now)
-            rounds, is_copy = divmod(len(self._copies_s), 2)
-            next_s = self._copies_s[0] + rounds * self._round_s + is_copy * COPY_S
-            self._again_s = now + GREET_S + GREET_SHARE * self._first_s if self.is_ready else next_s
+            if self.is_ready:  # the hello has not been answered
+                self._again_s = now + GREET_S + GREET_SHARE * self._first_s
+            else:
+                self._copies_s.append(now)
+                rounds, is_copy = divmod(len(self._copies_s), 2)
+                self._again_s = self._copies_s[0] + rounds * self._round_s + is_copy * COPY_S
         if self.is_ready:
             bps = max(self.bandwidth.steady_bps, PATIENCE_BPS)
             be_patient(self.quic, PATIENCE_S + 8 * PATIENCE_BYTES / bps)
