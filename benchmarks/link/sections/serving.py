@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks.link.sections.table import table
 
 AIM_STREAMS, AIM_MEMORY = 100, 0.05
+MOST_SKIPPED = 0.01
 SETTLED_MINUTES = 3.0  # after which as much is in memory as will be: the last two minutes of each stream
 AIM_GLASS_KBPS, AIM_GLASS_S = 4.0, 0.3
 
@@ -29,7 +30,7 @@ def streams(found: dict[str, Any]) -> str:
             for one in part
         ]  # fmt: skip
 
-    carried = max((one["streams"] for one in found["counts"] if one["unstored_age_p95_s"] <= 1), default=0)
+    carried = max((one["streams"] for one in found["counts"] if _is_carried(one)), default=0)
     text = f"""## Streams a core
 
 `lowbeam serve` with its SQLite store on one core, all senders in one process on the other; each sends faces at
@@ -37,12 +38,17 @@ def streams(found: dict[str, Any]) -> str:
 
 {table(heads, rows(found["counts"]))}
 
-Carried with a 95th percentile of at most 1 s: {carried} streams. The aim was {AIM_STREAMS}:
+Carried, with a 95th percentile of at most 1 s and without a choked link: {carried} streams. The aim was {AIM_STREAMS}:
 {"reached" if carried >= AIM_STREAMS else "not reached"}.
 """
     if found["held"]:
         text += _held(found["held"], heads, rows)
     return text + "\n`python -m benchmarks.link.streams FOLDER`, `benchmarks/results/link-streams.json`\n"
+
+
+def _is_carried(one: dict[str, Any]) -> bool:
+    """Whether faces are stored in time, and senders skip next to none."""
+    return bool(one["unstored_age_p95_s"] <= 1 and one["skipped_per_s"] <= MOST_SKIPPED * one["made_faces_per_s"])
 
 
 def _held(
