@@ -5,7 +5,6 @@ Use it with ``pytest_plugins = ["tests.server_processes"]``. PYTEST_DONT_REWRITE
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,15 +16,9 @@ import numpy as np
 import pytest
 
 from lowbeam.link.spool import Spool
+from tests.ports import free_port
 
 LIMIT_S = 40.0
-
-
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-        return port
 
 
 class Program:

@@ -25,7 +25,7 @@ from lowbeam.server.link_ingest import LinkIngest
 from lowbeam.server.store import Store
 from lowbeam.server.workers import Workers
 from lowbeam.trace import Estimate
-from tests.server_processes import free_port
+from tests.ports import free_port
 from tools.relay import Relay
 
 POINT = OperatingPoint("hevc", 8, 32, 12.5)

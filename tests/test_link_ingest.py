@@ -28,8 +28,9 @@ from lowbeam.server.link_ingest import LinkIngest
 from lowbeam.server.store import Store
 from lowbeam.server.store.recordings import Recordings
 from lowbeam.server.workers import Workers
+from tests.ports import free_port
 
-PORT = 17443
+PORT = free_port()
 
 
 def send(faces: Faces, token: str, pin: str) -> bool:

@@ -148,34 +148,30 @@ def test_a_receiver_that_restarts_continues_from_the_key_faces_before(recording:
     assert not faces.held
 
 
+def check_led_up(recording: Recording, stored: int, *cut_off: list[int]) -> None:
+    """A receiver that restarted after `stored` faces gets some faces, and is cut off, once or more; it holds its
+    decoders once the sender has begun again with the last key faces."""
+    rows, headers, _ = recording
+    faces, found = FaceOrder(stored), []
+    for numbers in cut_off:
+        for number in numbers:
+            found += faces.add(received(rows, headers, number))
+        assert not faces.holds_decoders
+    for number in range(12, 30):  # the last key faces before are 12 and 13
+        found += faces.add(received(rows, headers, number))
+    assert faces.holds_decoders
+    check(found, recording, stored)
+
+
 @pytest.mark.parametrize("cut", range(12, 17))
 def test_a_receiver_that_restarts_needs_the_key_faces_again_where_it_was_cut_off_among_them(
     recording: Recording, cut: int
 ) -> None:
-    rows, headers, _ = recording
-    faces, found = FaceOrder(17), []
-    for number in range(12, cut):  # the last key faces before 17 are 12 and 13
-        found += faces.add(received(rows, headers, number))
-    assert not faces.holds_decoders
-    for number in range(17, 30):  # which are sent live, and have to wait
-        found += faces.add(received(rows, headers, number))
-    assert not faces.holds_decoders
-    for number in range(12, 30):
-        found += faces.add(received(rows, headers, number))
-    assert faces.holds_decoders
-    check(found, recording, 17)
+    check_led_up(recording, 17, [*range(12, cut)], [*range(17, 30)])  # the latter are sent live, and have to wait
 
 
 def test_a_receiver_that_restarts_needs_the_key_faces_of_every_track_again(recording: Recording) -> None:
-    rows, headers, _ = recording
-    faces, found = FaceOrder(16), []
-    for number in (12, 13, 14, 16):  # the last is sent live; then the sender is cut off, before 15 of the other track
-        found += faces.add(received(rows, headers, number))
-    assert not faces.holds_decoders
-    for number in range(12, 30):
-        found += faces.add(received(rows, headers, number))
-    assert faces.holds_decoders
-    check(found, recording, 16)
+    check_led_up(recording, 16, [12, 13, 14, 16])  # 16 is sent live; 15 is of the other track
 
 
 def test_a_sender_cannot_make_the_receiver_hold_more_than_its_limit(

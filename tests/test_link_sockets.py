@@ -24,6 +24,7 @@ from lowbeam.link.sender_connection import SendingOptions
 from lowbeam.link.sending_core import State
 from lowbeam.link.spool import Spool
 from lowbeam.scale import Faces
+from tests.ports import free_port
 from tools.relay import Relay
 
 TOKEN = "open-sesame"
@@ -59,13 +60,6 @@ async def authorize(hello: Hello, address: str) -> Accepted | str:
     if hello.token == "later":
         raise OutputError("the store is down")
     return Accepted(hello.name) if hello.token == TOKEN else "the token is unknown"
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-        return port
 
 
 @pytest.fixture

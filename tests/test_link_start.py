@@ -11,17 +11,8 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import QuicPacketType, encode_quic_retry, pull_quic_header
 
 from benchmarks.link.lasting import lasting
-from benchmarks.link.simulate import (
-    CAMERA,
-    LOSSES,
-    Direction,
-    Loss,
-    Receiver,
-    Simulation,
-    material,
-    start,
-    step,
-)
+from benchmarks.link.simulate import start, step
+from benchmarks.link.simulation import CAMERA, LOSSES, Direction, Loss, Receiver, Simulation, material
 from lowbeam.link.quic import CONNECTION_ID_BYTES
 from lowbeam.link.receiving_core import ReceivingCore
 from lowbeam.link.sending_core import State

@@ -15,7 +15,8 @@ import pytest
 from lowbeam.errors import OutputError
 from lowbeam.server.serve import ServeOptions, serve
 from lowbeam.server.store import Store
-from tests.server_processes import Program, free_port
+from tests.ports import free_port
+from tests.server_processes import Program
 from tools.relay import Relay
 
 pytest_plugins = ["tests.server_processes"]

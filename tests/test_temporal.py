@@ -136,7 +136,7 @@ def test_people_whose_time_does_not_rise_or_without_memories_are_named(model: Pa
     _, memory = recognizer.follow(hr_faces[:1], [1.0])
     with pytest.raises(UsageError, match="must increase"):
         recognizer.follow_people(hr_faces[:2], [2.0, 1.0], [None, memory])
-    with pytest.raises(UsageError, match="as many finite times and memories"):
+    with pytest.raises(UsageError, match="2 faces need as many memories, not 1"):
         recognizer.follow_people(hr_faces[:2], [2.0, 1.0], [memory])
 
 

@@ -145,36 +145,21 @@ class Recognizer:
 
         Raises `UsageError` for another shape or dtype, or if a time is not later than that of the memory.
         """
-        side, times = checked_side(faces), np.asarray(time_s, np.float64)
-        if times.shape != (len(faces),) or len(memories) != len(faces) or not np.isfinite(times).all():
-            raise UsageError(f"{len(faces)} faces need as many finite times and memories")
-        gaps = np.array(
-            [
-                NOTHING_BEFORE_S if memory is None else time - memory.time_s
-                for time, memory in zip(times, memories, strict=True)
-            ]
-        )
-        if (gaps <= 0).any():
-            raise UsageError("the times of one person's faces must increase")
+        side, times = checked_side(faces), _checked_times(faces, time_s)
+        if len(memories) != len(faces):
+            raise UsageError(f"{len(faces)} faces need as many memories, not {len(memories)}")
+        before = [time - NOTHING_BEFORE_S if m is None else m.time_s for time, m in zip(times, memories, strict=True)]
+        gaps = _checked_gaps(times - np.array(before, np.float64))
         if not self.remembers:
             return self(faces), [None] * len(faces)
         steady: list[list[Floats]] = []
         after: list[Memory | None] = []
         for start in range(0, len(faces), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
-            given = self._inputs(faces[part], side)
-            given |= {
-                "remember": REMEMBER,
-                "gaps_s": gaps[part].astype(np.float32),
-                "state": self._states(memories[part]),
-            }
-            *read, states = self._session.run(["steady_affect", "steady_std", "next_state"], given)
-            steady.append(read)
+            *read, states = self._run_in_order(faces[part], side, gaps[part], memories[part])
+            steady.append(read[:2])
             after += [Memory(state.copy(), float(time)) for state, time in zip(states, times[part], strict=True)]
         return _joined(steady, self._in_order.at(side)), after
-
-    def _states(self, memories: Sequence[Memory | None]) -> Floats:
-        return np.stack([self._blank if memory is None else memory.state for memory in memories])
 
     def follow_both(self, faces: Faces, time_s: ArrayLike) -> tuple[Estimates, Estimates]:
         """The estimates of `follow` for a new person, and those of each face by itself, from one run of the network."""
@@ -184,30 +169,46 @@ class Recognizer:
     def _follow(
         self, faces: Faces, time_s: ArrayLike, memory: Memory | None
     ) -> tuple[Estimates, Estimates, Memory | None]:
-        side, times = checked_side(faces), np.asarray(time_s, np.float64)
-        if times.shape != (len(faces),) or not np.isfinite(times).all():
-            raise UsageError(f"{len(faces)} faces need as many finite times, not {times.shape}")
+        side, times = checked_side(faces), _checked_times(faces, time_s)
         before = times[:1] - NOTHING_BEFORE_S if memory is None else [memory.time_s]
-        gaps = np.diff(np.concatenate([before, times]))
-        if (gaps <= 0).any():
-            raise UsageError("the times of one person's faces must increase")
+        gaps = _checked_gaps(np.diff(np.concatenate([before, times])))
         if not self.remembers:
             estimates = self(faces)
             return estimates, estimates, None
         steady, each = [], []
         for start in range(0, len(faces), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
-            given = self._inputs(faces[part], side)
-            given |= {"remember": REMEMBER, "gaps_s": gaps[part].astype(np.float32), "state": self._states([memory])}
-            outputs = ["steady_affect", "steady_std", "affect", "std", "next_state"]
-            *read, states = self._session.run(outputs, given)
+            *read, states = self._run_in_order(faces[part], side, gaps[part], [memory])
             memory = Memory(states[0], float(times[part][-1]))
             steady.append(read[:2])
             each.append(read[2:])
         return _joined(steady, self._in_order.at(side)), _joined(each, self._by_itself.at(side)), memory
 
+    def _run_in_order(
+        self, faces: Faces, side: int, gaps: NDArray[np.float64], memories: Sequence[Memory | None]
+    ) -> list[Floats]:
+        """Affect and deviation of the faces in order, the same of each by itself, and the states after them, of as many
+        people as there are `memories`, each with as many faces."""
+        states = np.stack([self._blank if memory is None else memory.state for memory in memories])
+        given = self._inputs(faces, side)
+        given |= {"remember": REMEMBER, "gaps_s": gaps.astype(np.float32), "state": states}
+        return self._session.run(["steady_affect", "steady_std", "affect", "std", "next_state"], given)
+
     def _inputs(self, faces: Faces, side: int) -> dict[str, NDArray[Any]]:
         return {"faces": faces, "resample": resample_matrix(side, self._grid)}
+
+
+def _checked_times(faces: Faces, time_s: ArrayLike) -> NDArray[np.float64]:
+    times = np.asarray(time_s, np.float64)
+    if times.shape != (len(faces),) or not np.isfinite(times).all():
+        raise UsageError(f"{len(faces)} faces need as many finite times, not {times.shape}")
+    return times
+
+
+def _checked_gaps(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    if (gaps <= 0).any():
+        raise UsageError("the times of one person's faces must increase")
+    return gaps
 
 
 class _Calibration:

@@ -5,7 +5,8 @@ from typing import Any
 
 from benchmarks.link.lasting import BACK, DOWN_S, QUEUE_S, SMOOTH_S, STAYS_S, UP_S
 from benchmarks.link.sections.table import table
-from benchmarks.link.simulate import DELAY_S, QUEUE_BYTES, START_S, STEADY_S, STEP_KBPS
+from benchmarks.link.simulate import START_S, STEADY_S, STEP_KBPS
+from benchmarks.link.simulation import DELAY_S, QUEUE_BYTES
 
 AIM_FIT_S, AIM_BACK_S = 3.0, 10.0
 

@@ -74,14 +74,17 @@ class Incoming:
         """A packet of `size` bytes on the wire came for this recording."""
         self._received.append((time.monotonic(), size))
         self._recent_bytes += size
-        self.rate_bps()
+        self._forget_old()
 
     def rate_bps(self) -> float:
         """Bits per second received over the last `RATE_S`."""
+        self._forget_old()
+        return 8 * self._recent_bytes / RATE_S
+
+    def _forget_old(self) -> None:
         since_s = time.monotonic() - RATE_S
         while self._received and self._received[0][0] < since_s:
             self._recent_bytes -= self._received.popleft()[1]
-        return 8 * self._recent_bytes / RATE_S
 
 
 @dataclass(frozen=True)

@@ -53,31 +53,32 @@ def _in_one_row(head: ModelProto) -> ModelProto:
     graph = flat.graph
     before = [helper.make_node("Shape", ["state"], ["people"], start=0, end=1)]
     for given in [value for value in graph.input if value.name != "state"]:
-        dims = given.type.tensor_type.shape.dim
-        rest = numpy_helper.from_array(np.array([-1, *(dim.dim_value for dim in dims[2:])], np.int64))
         names = [f"{given.name}_{part}" for part in ("rest", "shape", "tracks")]
         before += [
-            helper.make_node("Constant", [], names[:1], value=rest),
+            helper.make_node("Constant", [], names[:1], value=_merge_first_axes(given)),
             helper.make_node("Concat", ["people", names[0]], names[1:2], axis=0),
             helper.make_node("Reshape", [given.name, names[1]], names[2:]),
         ]
         _rename(graph.node, given.name, names[2])
-        del dims[1]
     after = []
     for found in [value for value in graph.output if not value.name.endswith("state")]:
-        dims = found.type.tensor_type.shape.dim
-        shape = numpy_helper.from_array(np.array([-1, *(dim.dim_value for dim in dims[2:])], np.int64))
         names = [f"{found.name}_{part}" for part in ("shape", "tracks")]
         _rename(graph.node, found.name, names[1])
         after += [
-            helper.make_node("Constant", [], names[:1], value=shape),
+            helper.make_node("Constant", [], names[:1], value=_merge_first_axes(found)),
             helper.make_node("Reshape", [names[1], names[0]], [found.name]),
         ]
-        del dims[1]
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
     graph.node.extend(nodes)
     return flat
+
+
+def _merge_first_axes(value: onnx.ValueInfoProto) -> TensorProto:
+    """Merge the first two axes of `value`; returns the other sizes after a -1, as for a Reshape."""
+    dims = value.type.tensor_type.shape.dim
+    del dims[1]
+    return numpy_helper.from_array(np.array([-1, *(dim.dim_value for dim in dims[1:])], np.int64))
 
 
 def _rename(nodes: Iterable[NodeProto], name: str, new: str) -> None:

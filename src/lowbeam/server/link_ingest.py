@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from functools import partial
 
 from lowbeam.errors import OutputError, UsageError
 from lowbeam.link.incoming import Accepted, Incoming, Item
@@ -55,9 +56,9 @@ class LinkIngest:
 
     async def run(self, receiver: Receiver) -> None:
         """Take what `receiver` yields until this task is cancelled; what has come is then stored."""
-        tasks = [asyncio.create_task(one.run(self._processed)) for one in self._batches]
+        processed = partial(self._processed, receiver)
+        tasks = [asyncio.create_task(one.run(processed)) for one in self._batches]
         tidying = asyncio.create_task(self._tidy(receiver))
-        self._receiver = receiver
         try:
             async for item in receiver:
                 self._take(item)
@@ -76,16 +77,16 @@ class LinkIngest:
             if not stream.is_flooded:
                 self._batches[stream.live.id % len(self._batches)].add(stream, item)
 
-    async def _processed(self, stream: LinkStream, has_failed: bool) -> None:
+    async def _processed(self, receiver: Receiver, stream: LinkStream, has_failed: bool) -> None:
         """What came of a stream is stored, or could not be: then its sender has to send it again."""
         incoming = stream.incoming
         assert incoming is not None
         if has_failed:
             self._hub.end(stream.live.id)
             self._streams.pop(incoming.key, None)
-            self._receiver.drop(incoming, "the server could not store the faces")
+            receiver.drop(incoming, "the server could not store the faces")
         else:
-            self._receiver.stored(incoming, stream.stored)
+            receiver.stored(incoming, stream.stored)
             await self._show(stream)
 
     async def _show(self, stream: LinkStream) -> None:

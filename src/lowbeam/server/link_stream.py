@@ -4,14 +4,13 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from lowbeam.link.incoming import Incoming, Item
+from lowbeam.link.incoming import RATE_S, Incoming, Item
 from lowbeam.link.messages import Ask as LinkAsk
 from lowbeam.server.followed import Followed
 from lowbeam.server.hub import Ask, LinkState, LiveStream
 from lowbeam.server.store import Recording
 
 PRESENT_S = 60.0  # seconds for which the newest estimate shows that the recording is on, not one that is filled in
-RATE_S = 10.0  # over which the rate of faces is counted
 
 
 @dataclass
