@@ -45,8 +45,9 @@ class _Person:
         self._recognizer, self._memory = recognizer, None
 
     def receive(self, coded: CodedFace) -> None:
-        for time_ms, pixels in self._decoder.decode(coded):
-            _, self._memory = self._recognizer.follow(pixels[None], [time_ms / 1000], self._memory)
+        for sample in self._decoder.decode(coded):
+            pixels, time_s = sample.pixels[None], sample.time_ms / 1000
+            _, self._memory = self._recognizer.follow(pixels, [time_s], self._memory)
 
 
 def _serve(core: int, run: CodedRun, streams: int, live: bool, model: str) -> NDArray[np.float64]:

@@ -135,7 +135,7 @@ def remuxed(face_stream: Path, out: Path, tags: dict[str, str], track_tags: dict
 @pytest.mark.parametrize(
     ("tags", "track_tags", "reason"),
     [
-        ({"LOWBEAM": "3"}, {}, "has LOWBEAM=3; this version reads 1 and 2"),
+        ({"LOWBEAM": "4"}, {}, "has LOWBEAM=4; this version reads 1, 2, 3"),
         ({"LOWBEAM_FRAMING": "9"}, {}, "has LOWBEAM_FRAMING=9"),
         ({}, {"LOWBEAM_SCALE": "5"}, "invalid scale or padding"),
         ({}, {"LOWBEAM_SCALE": "1000000000000"}, "invalid scale or padding"),

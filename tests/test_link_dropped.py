@@ -33,7 +33,7 @@ KEY = b"k" * 16
 
 def received(incoming: Incoming, number: int) -> ReceivedFace:
     face = Face(number / 10, 0, Box(10.0, 10.0, 80.0), np.full((24, 24), 90, np.uint8))
-    decoded = DecodedFace(number, face, True, FaceRecord(number, None, 0, True, 0, 0, None, b""))
+    decoded = DecodedFace(number, (face,), True, FaceRecord(number, None, 0, True, 0, 0, None, b""))
     return ReceivedFace(incoming, decoded, True, 0.0, number + 1)
 
 
@@ -164,8 +164,7 @@ def test_a_memory_of_another_model_ends_no_batch(tmp_path: Path) -> None:
         await it.connect()
         other = Followed()
         for person in (0, 1):
-            face = received(Incoming(KEY, 1, "camera", 0.0, FaceOrder()), 0).decoded.face
-            assert face is not None
+            face = received(Incoming(KEY, 1, "camera", 0.0, FaceOrder()), 0).decoded.faces[0]
             arrival = Arrival(0, replace(face, id=person), True, 0.0)
             other.learn(arrival, Memory(np.zeros((3, 7), np.float32), 0.0))
         await it.store.recordings.append(1, [], 1, other.save())

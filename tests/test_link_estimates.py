@@ -13,9 +13,9 @@ pytest.importorskip("aioquic", reason="aioquic comes with the extra link")
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve")
 
 import lowbeam
-from lowbeam.codec import OperatingPoint
+from lowbeam.codec import OperatingPoint, PlacedFace
 from lowbeam.codec.policy import Fixed
-from lowbeam.codec.track_encoder import PlacedFace, TrackEncoder
+from lowbeam.codec.track_encoder import TrackEncoder
 from lowbeam.container import FaceStreamWriter
 from lowbeam.face import Box, Face
 from lowbeam.link import Address, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
@@ -77,8 +77,8 @@ def read_from_file(encoders: list[KeepingEncoder], path: Path) -> list[Estimate]
 def send(frames: list[list[Face]], token: str, pin: str, port: int) -> None:
     options = SendingOptions(Address("127.0.0.1", port), token, pin)
     with Sender(options, Spool(), Fixed(POINT), name="camera") as sender:
-        for frame in frames:
-            sender.send(frame)
+        for number, frame in enumerate(frames):
+            sender.send(number * PERIOD_S, frame)
             time.sleep(PERIOD_S)
         assert sender.finish(40)
 
@@ -109,7 +109,7 @@ def test_the_server_stores_what_a_file_with_the_same_faces_gives(
     tmp_path: Path, hr_faces: Faces, loss: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(KeepingEncoder, "made", [])
-    monkeypatch.setattr("lowbeam.link.sender.TrackEncoder", KeepingEncoder)
+    monkeypatch.setattr("lowbeam.codec.track_encoders.TrackEncoder", KeepingEncoder)
     stored = in_order(asyncio.run(stored_by_server(frames_of(hr_faces), tmp_path, loss)))
     from_file = in_order(read_from_file(KeepingEncoder.made, tmp_path / "face.mkv"))
     assert len(from_file) == 90

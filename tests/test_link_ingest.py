@@ -37,7 +37,7 @@ def send(faces: Faces, token: str, pin: str) -> bool:
     options = SendingOptions(Address("127.0.0.1", PORT), token, pin)
     with Sender(options, Spool(), Fixed(OperatingPoint("hevc", 8, 32, 25)), name="camera") as sender:
         for index, pixels in enumerate(faces):
-            sender.send([Face(index / 25, 0, Box(10.0, 10.0, 80.0), pixels)])
+            sender.send(index / 25, [Face(index / 25, 0, Box(10.0, 10.0, 80.0), pixels)])
             time.sleep(0.04)
         return sender.finish(20)
 
@@ -90,7 +90,7 @@ def test_faces_that_arrived_are_not_sent_again_after_a_new_connection(tmp_path: 
         with Sender(options, Spool(), Fixed(OperatingPoint("hevc", 8, 32, 25)), name="camera") as sender:
             wait_until_live(sender)
             for index, pixels in enumerate(hr_faces[:20]):
-                sender.send([Face(index / 25, 0, Box(10.0, 10.0, 80.0), pixels)])
+                sender.send(index / 25, [Face(index / 25, 0, Box(10.0, 10.0, 80.0), pixels)])
                 time.sleep(0.05)
             time.sleep(1)
             with sender._lock:

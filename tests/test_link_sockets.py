@@ -94,7 +94,7 @@ class Filming:
             self._policy.follow(self.sender.budget_bps, not self.sender.may_code, self._time_s)
             if self._policy.looks_at(self._time_s):
                 pixels = self._faces[round(self._time_s * 25) % len(self._faces)]
-                self.coded += self.sender.send([Face(self._time_s, 0, Box(10.0, 10.0, 80.0), pixels)])
+                self.coded += self.sender.send(self._time_s, [Face(self._time_s, 0, Box(10.0, 10.0, 80.0), pixels)])
 
     def wait(self, state: State, most_s: float = 20.0) -> None:
         import time

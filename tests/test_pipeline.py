@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import lowbeam
 from lowbeam import NoFaceError, OutputError, SourceError, StreamError, UsageError
-from lowbeam.codec import CODECS, OperatingPoint
+from lowbeam.codec import PIXEL_CODECS, OperatingPoint
 from lowbeam.codec.policy import Fixed
 from lowbeam.container.layout import MAX_TRACKS
 from lowbeam.face import Box, Face
@@ -251,7 +251,7 @@ def test_encoders_of_faces_that_have_gone_are_let_go_of(hr_faces: Faces, tmp_pat
     assert len(lowbeam.read(tmp_path / "f.mkv", faces="all")) == 60
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", PIXEL_CODECS)
 def test_a_crowd_that_comes_and_goes_holds_few_encoders_and_loses_no_face(
     codec: str, hr_faces: Faces, tmp_path: Path
 ) -> None:
@@ -290,7 +290,7 @@ def test_a_fifo_takes_a_trace_as_csv(face_stream: Path, tmp_path: Path) -> None:
 
 def test_a_whole_stream_of_several_tracks_is_not_cut(short_frames: list, tmp_path: Path) -> None:
     source = write_video(tmp_path / "two.mp4", two_people(short_frames), options={"crf": "15"})
-    for codec in CODECS:
+    for codec in PIXEL_CODECS:
         lowbeam.pack(source, tmp_path / "all.mkv", faces="all", codec=codec, fps=25)
         for faces in ("all", "primary"):
             assert lowbeam.read(tmp_path / "all.mkv", faces=faces).cut_at_s is None  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbeam.errors import UsageError
+from lowbeam.estimator import Estimator
 from lowbeam.face import Box, Face
 from lowbeam.faces import FrameFaces
 from lowbeam.models.export import export_onnx, export_video_onnx
@@ -204,7 +205,12 @@ def test_reading_remembers_each_person_through_changes_of_size_and_clocks_that_s
     for face in of_one:
         reading, memory = recognizer.follow(face.pixels[None], [face.time_s], memory)
         expected.append(float(reading.valence[0]))
-    rows = [row for _, found in estimates_of(sights, recognizer, 32, keep_frames=False) for row in found if row[1] == 1]
+    rows = [
+        row
+        for _, found in estimates_of(sights, Estimator(recognizer=recognizer), 32, keep_frames=False)
+        for row in found
+        if row[1] == 1
+    ]
     assert np.allclose([row[2] for row in rows], expected, atol=1e-4)
     still = [FrameFaces(1.0, [Face(1.0, 1, Box(0, 0, 90), small[0])]) for _ in range(3)]
-    assert len(list(estimates_of(still, recognizer, 2, keep_frames=False))) == 3
+    assert len(list(estimates_of(still, Estimator(recognizer=recognizer), 2, keep_frames=False))) == 3

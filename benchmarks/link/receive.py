@@ -47,8 +47,8 @@ async def receive(folder: Path, host: str) -> None:
 
 async def _take(receiver: Receiver, rows: list, pixels: list) -> None:
     async for item in receiver:
-        if isinstance(item, ReceivedFace) and item.decoded.face is not None:
-            face = item.decoded.face
+        for face in item.decoded.faces if isinstance(item, ReceivedFace) else ():
+            assert isinstance(item, ReceivedFace)
             arrived_s = item.arrived_utc - item.recording.started_utc
             number, size = item.decoded.number, len(item.decoded.record.data)
             rows.append((face.time_s, arrived_s, number, face.id, size, item.decoded.is_final, item.is_live))

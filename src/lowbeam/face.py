@@ -1,6 +1,7 @@
-"""A face: its box in the source's frame, and its pixels."""
+"""A face: its box in the source's frame, and what is known of it: pixels, latents, or an estimate."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,40 @@ class Box:
         return shared / (self.side**2 + other.side**2 - shared)
 
 
+NO_BOX = Box(0.0, 0.0, 1.0)
+"""The box of a face of which none was received."""
+
+
+class FaceEstimate(NamedTuple):
+    """Valence and arousal of one face, in [-1, 1], each with its standard deviation."""
+
+    valence: float
+    arousal: float
+    valence_std: float
+    arousal_std: float
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """What the features codec tells of a face: `values`, float32 (k,), quantized at `level`, from the finest 0 on."""
+
+    values: NDArray[np.float32]
+    level: int
+
+
+NO_PIXELS: Grey = np.empty((0, 0), np.uint8)
+"""The pixels of a face of which nothing can be looked at."""
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face cropped from the frame at `time_s` (seconds): `id` of its track, `box` in source pixels, and grey
-    `pixels`, uint8 (d, d)."""
+    """A face at `time_s` (seconds): `id` of its track, `box` in source pixels, and what is known of it: grey `pixels`,
+    uint8 (d, d), cropped from the frame, or `NO_PIXELS`; where a compact codec sent it, its `latents`, or the
+    `estimate` that was made on the encoder side."""
 
     time_s: float
     id: int
     box: Box
     pixels: Grey
+    latents: Latents | None = None
+    estimate: FaceEstimate | None = None

@@ -3,7 +3,8 @@
 import math
 
 from lowbeam.codec import CodedFace, Decoder, TrackHeader, open_decoder
-from lowbeam.face import Face, Grey
+from lowbeam.codec.policy import NoMirror
+from lowbeam.face import Face, FaceEstimate, Grey
 from lowbeam.recognize import Estimates, Memory, Recognizer
 
 MAX_STEP_S = 1.0  # seconds between two looks: the face was away if they are further apart
@@ -34,6 +35,11 @@ class ReceiverMirror:
         return self._person.last
 
     @property
+    def own(self) -> FaceEstimate:
+        """The sender's estimate of the last face."""
+        return self._person.own
+
+    @property
     def debt(self) -> float:
         """The receiver's integrated squared error."""
         return self._person.debt
@@ -49,17 +55,17 @@ class ReceiverMirror:
             person.debt = max(0.0, person.debt + (person.squared_error() - self._residual) * step_s)
         person.looked_s = face.time_s
 
-    def own_estimate(self, face: Face) -> tuple[float, float]:
-        """The sender's estimate of `face`, valence and arousal."""
-        return _pair(self._person.sender(face.pixels, face.time_s))
+    def own_estimate(self, face: Face) -> FaceEstimate:
+        """The sender's estimate of `face`."""
+        return _first(self._person.sender(face.pixels, face.time_s))
 
     def receive(self, header: TrackHeader, coded: CodedFace) -> None:
         """Receive a coded face. Raises `StreamError`."""
         if header is not self._header or self._decoder is None:  # another encoder, which begins with a key face
             self._header, self._decoder = header, open_decoder(header)
         person = self._person
-        for time_ms, pixels in self._decoder.decode(coded):
-            person.last, person.debt = person.receiver(pixels, time_ms / 1000), 0.0
+        for sample in self._decoder.decode(coded):
+            person.last, person.debt = person.receiver(sample.pixels, sample.time_ms / 1000), 0.0
             self._count += 1
             gain = max(RESIDUAL_GAIN, 1 / self._count)
             self._residual += gain * (person.squared_error() - self._residual)
@@ -88,7 +94,7 @@ class _Person:
 
     def __init__(self, recognizer: Recognizer) -> None:
         self.sender, self.receiver = _Estimator(recognizer), _Estimator(recognizer)
-        self.own = (0.0, 0.0)  # the sender's last estimate
+        self.own = NoMirror.own  # the sender's last estimate
         self.looked_s = math.nan
         self.last: Estimates | None = None
         self.debt = math.inf
@@ -96,8 +102,9 @@ class _Person:
     def squared_error(self) -> float:
         """The squared difference of the last estimates of sender and receiver, the mean of valence and arousal."""
         assert self.last is not None
-        return math.dist(self.own, _pair(self.last)) ** 2 / 2
+        return math.dist(self.own[:2], _first(self.last)[:2]) ** 2 / 2
 
 
-def _pair(estimates: Estimates) -> tuple[float, float]:
-    return float(estimates.valence[0]), float(estimates.arousal[0])
+def _first(estimates: Estimates) -> FaceEstimate:
+    columns = (estimates.valence, estimates.arousal, estimates.valence_std, estimates.arousal_std)
+    return FaceEstimate(*(float(column[0]) for column in columns))

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from lowbeam.codec.budget import parse_budget
+from lowbeam.codec.registry import codec_named
 from lowbeam.errors import UsageError
 from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.link.bandwidth import START_BPS
 from lowbeam.link.messages import Ask
-from lowbeam.link.policy import LinkPolicy
+from lowbeam.link.policy import CompactLinkPolicy, LinkPolicy, link_policy
 from lowbeam.link.quic import parse_address, parse_pin
 from lowbeam.link.recording_sender import Repair
 from lowbeam.link.sender import Sender
@@ -26,6 +27,7 @@ from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 
 AUTO = "auto"
 MAX_LATENCY_S = 10.0
+LATENCY_S = 0.2  # that a coded face may wait to share a packet with others
 LATE_S = 0.3  # a frame of a file that is read so late, as it plays in real time, is skipped
 FINISH_S = 30.0
 
@@ -45,7 +47,7 @@ class Sent:
 
 def send(
     source: str | os.PathLike[str], to: str, *, token: str, pin: str | None = None, budget: str = AUTO,
-    latency_s: float = 0.2, spool: str | os.PathLike[str] | None = None, faces: FacesChoice = "primary",
+    latency_s: float | None = None, spool: str | os.PathLike[str] | None = None, faces: FacesChoice = "primary",
     codec: str | None = None, model: str | os.PathLike[str] = DEFAULT_MODEL, loop: bool = False, fast: bool = False,
     name: str | None = None, finish_s: float = FINISH_S, repair: Repair = Repair.CHEAPEST,
 ) -> Sent:  # fmt: skip
@@ -53,7 +55,8 @@ def send(
     at `to` (``lowbeam://HOST:PORT``), while the source runs. A file plays in real time, with `loop` again and again.
 
     The rate follows what the link carries, up to `budget` (``"auto"``: no other limit). While the link is busy, a face
-    may wait `latency_s` seconds to share a packet with others. Faces that are lost, or made while the link is down, are
+    may wait `latency_s` seconds to share a packet with others, by default 0.2; a compact `codec` gathers samples for
+    this time, by default for as long as the rate demands. Faces that are lost, or made while the link is down, are
     kept in the folder `spool` (None: in memory) and sent later; with a folder also those of earlier runs. With `fast` a
     recording is not played but sent as fast as the link carries it, coded within `budget` by its own time. A receiver
     that cannot be reached, or whose name has no address yet, is tried again and again while faces are kept. At the end,
@@ -63,15 +66,15 @@ def send(
     Raises `UsageError`, `SourceError`, `CodecError`, `ModelError` or `OutputError`.
     """
     check_faces(faces)
-    if not 0 <= latency_s <= MAX_LATENCY_S:
+    if latency_s is not None and not 0 <= latency_s <= MAX_LATENCY_S:
         raise UsageError(f"latency {latency_s:g} is out of range: 0 to {MAX_LATENCY_S:g} seconds")
     most = None if budget == AUTO else parse_budget(budget).bps
     if fast and loop:
         raise UsageError("--fast and --loop cannot be combined")
     options = SendingOptions(
-        parse_address(to), token, None if pin is None else parse_pin(pin), latency_s, most, repair
+        parse_address(to), token, None if pin is None else parse_pin(pin), _wait_s(codec, latency_s), most, repair
     )  # fmt: skip
-    policy, recognizer = LinkPolicy(codec, is_fast=fast), Recognizer(model)
+    policy, recognizer = link_policy(codec, is_fast=fast, latency_s=latency_s), Recognizer(model)
     shown = name if name is not None else os.fspath(source)
     held, looks = Spool(spool), _Looks(policy)
     try:
@@ -89,10 +92,17 @@ def send(
         held.close()
 
 
+def _wait_s(codec: str | None, latency_s: float | None) -> float:
+    """Seconds that a coded face waits to share a packet with others; a packet of a compact codec does not."""
+    if codec is not None and codec_named(codec).kind != "pixels":
+        return 0.0
+    return LATENCY_S if latency_s is None else latency_s
+
+
 class _Looks:
     """Better looks that the receiver asks for."""
 
-    def __init__(self, policy: LinkPolicy) -> None:
+    def __init__(self, policy: LinkPolicy | CompactLinkPolicy) -> None:
         self._policy, self._asked_s = policy, 0.0
 
     def take(self, ask: Ask) -> None:
@@ -108,7 +118,12 @@ class _Looks:
 
 
 def _send_frames(
-    sender: Sender, policy: LinkPolicy, looks: _Looks, player: "_Player", faces: FacesChoice, most: float | None
+    sender: Sender,
+    policy: LinkPolicy | CompactLinkPolicy,
+    looks: _Looks,
+    player: "_Player",
+    faces: FacesChoice,
+    most: float | None,
 ) -> tuple[int, float]:
     """Send the faces of all frames; returns the number of coded faces and the length of the source in seconds."""
     tracker, coded, last_s = FaceTracker(YunetDetector()), 0, 0.0
@@ -120,7 +135,7 @@ def _send_frames(
         else:
             policy.follow(sender.budget_bps, not sender.may_code, last_s)
         if policy.looks_at(last_s):
-            coded += sender.send(find_faces(frame, tracker, faces).faces, str(policy.point))
+            coded += sender.send(last_s, find_faces(frame, tracker, faces).faces, str(policy.point))
     return coded, last_s
 
 

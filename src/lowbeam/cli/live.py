@@ -41,8 +41,12 @@ def send(
         typer.Option("--budget", "--max-budget", help="bit rate such as 3kbps, at most; auto: what the link carries"),
     ] = "auto",
     latency: Annotated[
-        float, typer.Option(help="seconds that a face may wait, while the link is busy, to share a packet with others")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            help="seconds that a face may wait, while the link is busy, to share a packet with others [default: 0.2]; "
+            "of estimates, seconds in a packet [default: as the rate demands, 1 or more]"
+        ),
+    ] = None,
     spool: Annotated[
         str | None, typer.Option(help="folder for faces that are not stored yet [default: memory]")
     ] = None,
@@ -51,7 +55,9 @@ def send(
         bool, typer.Option("--fast", help="send a recording as fast as the link carries it, not in real time")
     ] = False,
     name: Annotated[str | None, typer.Option(help="name of the recording [default: the source]")] = None,
-    codec: Annotated[str | None, typer.Option(help="hevc, avc, av1 or vp9 [default: the best at 4 kbit/s]")] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="hevc, avc, av1, vp9 or estimates [default: pixels, the best at 4 kbit/s]")
+    ] = None,
     finish: Annotated[float, typer.Option(help="seconds to wait in the end until all is stored")] = 30.0,
     faces: Faces = "primary",
     model: ModelName = "accurate",

@@ -31,11 +31,14 @@ def pack(
         typer.Option(help="instead of a budget: downsampling factor, 1, 2, 3, 4, 6, 8, 12 or 16"),
     ] = None,
     codec: Annotated[
-        str | None, typer.Option(help="hevc, avc, av1 or vp9 [default: the best for the budget; hevc at a fixed point]")
+        str | None,
+        typer.Option(help="hevc, avc, av1, vp9 or estimates [default: the best for the budget; hevc at a fixed point]"),
     ] = None,
     qp: Annotated[
         int | None,
-        typer.Option(help="instead of a budget: quantisation parameter, 0 to 51 (hevc, avc) or 63 (av1, vp9)"),
+        typer.Option(
+            help="instead of a budget: quantisation parameter, 0 to 51 (hevc, avc), 63 (av1, vp9) or 14 (estimates)"
+        ),
     ] = None,
     fps: Annotated[float | None, typer.Option(help="instead of a budget: maximum frames per second")] = None,
     budget: Annotated[
@@ -46,9 +49,19 @@ def pack(
         ),
     ] = None,
     budget_of: BudgetOf = "wire",
+    allow: Annotated[
+        str | None,
+        typer.Option(
+            help="what may be sent within the budget: pixels,features,estimates [default: pixels, below 400 bit/s what "
+            "fits]"
+        ),
+    ] = None,
     latency: Annotated[
         float | None,
-        typer.Option(help="seconds between writes; 0 costs 14 bytes per face [default: 0 to a pipe, 2 to a file]"),
+        typer.Option(
+            help="seconds between writes; 0 costs 14 bytes per face [default: 0 to a pipe, 2 to a file]; for features "
+            "and estimates, seconds of samples in a packet [default: 1, more below 500 bit/s]"
+        ),
     ] = None,
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
@@ -57,7 +70,7 @@ def pack(
     with progress_bar("packing") as progress:
         packed = lowbeam.pack(
             source, out, scale=scale, codec=codec, qp=qp, fps=fps, budget=budget, budget_of=budget_of,
-            latency_s=latency, faces=faces, model=model, progress=progress,
+            allow=allow, latency_s=latency, faces=faces, model=model, progress=progress,
         )  # fmt: skip
     say(
         f"{out}: {packed.coded} faces in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "

@@ -1,9 +1,10 @@
-"""The interface of a codec: an encoder and a decoder for one track of LR faces."""
+"""The interface of a codec: an encoder and a decoder for one track of faces."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lowbeam.face import Grey
+from lowbeam.codec.cues import Cue, size_of
+from lowbeam.face import Box, Face, FaceEstimate, Grey, Latents
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,38 @@ class TrackHeader:
         return TrackHeader, (self.codec, self.scale, self.padding, self.config)  # a template cannot be pickled
 
 
+@dataclass(frozen=True)
+class PlacedFace:
+    """A coded face, and the cues to send before it."""
+
+    coded: CodedFace
+    cues: tuple[Cue, ...] = ()
+
+    @property
+    def cue_bytes(self) -> int:
+        """Bytes of the cues' texts."""
+        return size_of(self.cues)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a decoder gives of one face at `time_ms` (milliseconds): `pixels`, uint8 (d, d) without padding, or
+    `lowbeam.face.NO_PIXELS`, and what a compact codec carries: `face` and `box` (else they come as cues), and `latents`
+    or an `estimate`."""
+
+    time_ms: int
+    pixels: Grey
+    face: int | None = None
+    box: Box | None = None
+    latents: Latents | None = None
+    estimate: FaceEstimate | None = None
+
+
+def face_of(sample: Sample, face: int, box: Box) -> Face:
+    """The face of `sample`, whose id and box are given."""
+    return Face(sample.time_ms / 1000, face, box, sample.pixels, sample.latents, sample.estimate)
+
+
 class Encoder(Protocol):
     """Encodes the LR faces of one track in order."""
 
@@ -60,12 +93,12 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """Decodes the faces of one track in order."""
 
-    def decode(self, coded: CodedFace) -> list[tuple[int, Grey]]:
-        """The faces that `coded` completes, each as its time in milliseconds and its pixels, uint8 (d, d) without
-        padding. Raises `StreamError` if it is damaged or has another size or pixel format."""
+    def decode(self, coded: CodedFace) -> list[Sample]:
+        """The samples that `coded` completes. Raises `StreamError` if it is damaged or has another size or pixel
+        format."""
 
-    def flush(self) -> list[tuple[int, Grey]]:
-        """The remaining faces."""
+    def flush(self) -> list[Sample]:
+        """The remaining samples."""
 
     def change_scale(self, time_ms: int, scale: int) -> None:
         """Announce another scale from `time_ms` on, the time of a key face. Raises `StreamError` if too many changes

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from lowbeam.codec.interface import Encoder
 from lowbeam.codec.registry import codec_named
-from lowbeam.errors import UsageError
+from lowbeam.errors import CodecError, UsageError
 from lowbeam.scale import side_of
 
 MAX_FPS = 120.0
@@ -43,9 +44,19 @@ class OperatingPoint:
         return f"{self.codec} s={self.scale} QP {self.qp} {self.fps:g} fps"
 
 
+def usual_point(codec: str = "hevc", **given: Any) -> OperatingPoint:
+    """An operating point of `codec` with the values that are `given`; the others are usual for it. Raises
+    `UsageError`."""
+    scale, qp, fps = codec_named(codec).usual
+    return OperatingPoint(codec, **({"scale": scale, "qp": qp, "fps": fps} | given))
+
+
 def open_encoder(point: OperatingPoint) -> Encoder:
     """An encoder for LR faces at `point`. Raises `CodecError`."""
-    return codec_named(point.codec).open_encoder(point.scale, point.qp, point.fps)
+    opened = codec_named(point.codec).open_encoder
+    if opened is None:
+        raise CodecError(f"{point.codec} does not send pixels")
+    return opened(point.scale, point.qp, point.fps)
 
 
 class FrameRateLimiter:

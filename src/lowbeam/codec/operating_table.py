@@ -2,13 +2,14 @@
 estimates of real and rendered people. ``python -m research operating-table`` measures it."""
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lowbeam.codec.operating_point import OperatingPoint
-from lowbeam.codec.registry import codec_named
+from lowbeam.codec.registry import Kind, codec_named
 from lowbeam.errors import UsageError
 
 TABLE = Path(__file__).with_suffix(".json")
@@ -52,12 +53,14 @@ def entries_of(table: dict[str, Any]) -> tuple[Entry, ...]:
     )  # fmt: skip
 
 
-def ladder(bps: float, codec: str | None = None, table: tuple[Entry, ...] | None = None) -> list[Entry]:
+def ladder(
+    bps: float, codec: str | None = None, table: tuple[Entry, ...] | None = None, kinds: tuple[Kind, ...] = ("pixels",)
+) -> list[Entry]:
     """The entries of one codec in `table`, by default the shipped one, by rising budget. Without a `codec` it is the
-    one that keeps most at a budget of `bps`. Raises `UsageError` for an unknown codec, or one that the
+    one of the `kinds` that keeps most at a budget of `bps`. Raises `UsageError` for an unknown codec, or one that the
     table lacks."""
     entries = operating_table() if table is None else table
-    codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in entries})
+    codecs = [codec] if codec is not None else sorted({entry.point.codec for entry in entries if _kind(entry) in kinds})
     ladders = [sorted((e for e in entries if e.point.codec == name), key=lambda e: e.bps) for name in codecs]
 
     def worth(rungs: list[Entry]) -> float:
@@ -65,9 +68,21 @@ def ladder(bps: float, codec: str | None = None, table: tuple[Entry, ...] | None
         return kept.real + kept.rendered
 
     if not any(ladders):
-        codec_named(codecs[0])
-        raise UsageError(f"the operating table has no entry for codec {codecs[0]}")
+        if codec is None:
+            raise UsageError(f"the operating table has no entry for {', '.join(kinds)}")
+        codec_named(codec)
+        raise UsageError(f"the operating table has no entry for codec {codec}")
     return max((rungs for rungs in ladders if rungs), key=worth)
+
+
+def lowest_budget(kind: Kind) -> float:
+    """The lowest budget in bits per second for which the shipped table has a codec of a kind; infinite if it has
+    none."""
+    return min((entry.bps for entry in operating_table() if _kind(entry) == kind), default=math.inf)
+
+
+def _kind(entry: Entry) -> Kind:
+    return codec_named(entry.point.codec).kind
 
 
 def entry_for(rungs: list[Entry], bps: float) -> Entry:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from lowbeam.codec.interface import CodedFace, TrackHeader
 from lowbeam.codec.operating_point import FrameRateLimiter, OperatingPoint
-from lowbeam.face import Face
+from lowbeam.face import Face, FaceEstimate
 
 
 class Policy(Protocol):
@@ -65,15 +65,20 @@ class Mirror(Protocol):
         """Free the decoder. The next face is a key face of another encoder."""
 
     @property
+    def own(self) -> FaceEstimate:
+        """The estimate of the last face at its full size."""
+
+    @property
     def debt(self) -> float:
         """The squared error of the receiver's estimate, integrated over the seconds since its last face; infinite
         before the first."""
 
 
 class NoMirror:
-    """For policies that do not ask for the debt."""
+    """For policies that do not ask for the debt, and codecs that do not send estimates."""
 
     debt = math.inf
+    own = FaceEstimate(0.0, 0.0, 1.0, 1.0)
 
     def look(self, face: Face) -> None:
         """Nothing to do."""

@@ -20,7 +20,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from lowbeam.codec.interface import CodedFace, TrackHeader
+from lowbeam.codec.interface import CodedFace, Sample, TrackHeader
 from lowbeam.errors import CodecError, StreamError, reason
 from lowbeam.face import Grey
 from lowbeam.scale import side_of
@@ -205,19 +205,16 @@ class StandardDecoder:
         self._side = side_of(header.scale)
         self._changes: deque[tuple[int, int]] = deque()
 
-    def decode(self, coded: CodedFace) -> list[tuple[int, Grey]]:
-        """The faces that `coded` completes, each as its time in milliseconds and its pixels, uint8 (d, d) without
-        padding.
-
-        Raises `StreamError` if it is damaged or has another size or pixel format.
-        """
+    def decode(self, coded: CodedFace) -> list[Sample]:
+        """The faces that `coded` completes. Raises `StreamError` if it is damaged or has another size or pixel
+        format."""
         packet = av.Packet(coded.data)
         packet.time_base = TIME_BASE
         packet.pts = packet.dts = coded.time_ms
         packet.is_keyframe = coded.is_key
         return self._decode(packet)
 
-    def flush(self) -> list[tuple[int, Grey]]:
+    def flush(self) -> list[Sample]:
         """The remaining faces."""
         return self._decode(None)
 
@@ -227,12 +224,12 @@ class StandardDecoder:
             raise StreamError("the track announces too many changes of scale")
         self._changes.append((time_ms, side_of(scale)))
 
-    def _decode(self, packet: "av.Packet[Stream] | None") -> list[tuple[int, Grey]]:
+    def _decode(self, packet: "av.Packet[Stream] | None") -> list[Sample]:
         try:
             pictures = self._context.decode(packet)
         except (av.FFmpegError, ValueError) as error:
             raise StreamError(f"a face cannot be decoded: {reason(error)}") from error
-        return [(p.pts, self._luma(p, p.pts)) for p in pictures if p.pts is not None]
+        return [Sample(p.pts, self._luma(p, p.pts)) for p in pictures if p.pts is not None]
 
     def _luma(self, picture: VideoFrame, time_ms: int) -> Grey:
         while self._changes and self._changes[0][0] <= time_ms:  # decoders may lag by a face

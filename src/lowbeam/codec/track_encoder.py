@@ -1,26 +1,11 @@
 """The encoder side of one track: HR faces in, coded faces with their cues out."""
 
-from dataclasses import dataclass
-
-from lowbeam.codec.cues import Cue, CueChooser, size_of
-from lowbeam.codec.interface import CodedFace, Encoder, TrackHeader
+from lowbeam.codec.cues import CueChooser, size_of
+from lowbeam.codec.interface import CodedFace, Encoder, PlacedFace, TrackHeader
 from lowbeam.codec.operating_point import OperatingPoint, open_encoder
 from lowbeam.codec.policy import Mirror, NoMirror, Policy
 from lowbeam.face import Face
 from lowbeam.scale import shrink
-
-
-@dataclass(frozen=True)
-class PlacedFace:
-    """A coded face, and the cues to send before it."""
-
-    coded: CodedFace
-    cues: tuple[Cue, ...] = ()
-
-    @property
-    def cue_bytes(self) -> int:
-        """Bytes of the cues' texts."""
-        return size_of(self.cues)
 
 
 class TrackEncoder:
@@ -81,6 +66,10 @@ class TrackEncoder:
     def is_open(self) -> bool:
         """Whether an encoder is open, with its memory and threads."""
         return self._coded_at is not None
+
+    def finish_by(self, time_s: float) -> list[PlacedFace]:
+        """Nothing: faces do not wait for others."""
+        return []
 
     def flush(self) -> list[PlacedFace]:
         """Free the encoder; returns the remaining coded faces. A later face opens another encoder."""

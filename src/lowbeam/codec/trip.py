@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lowbeam.codec.interface import CodedFace, TrackHeader
+from lowbeam.codec.interface import CodedFace, Sample, TrackHeader
 from lowbeam.codec.operating_point import FrameRateLimiter, OperatingPoint, open_encoder
 from lowbeam.codec.registry import open_decoder
 from lowbeam.errors import CodecError, StreamError
@@ -52,8 +52,8 @@ def trip(
         return Trip(rows, times[rows], decode(run))
     arrived = received(run, lost)
     index = {face.time_ms: row for face, row in zip(run.faces, rows.tolist(), strict=True)}
-    seen = np.array([index[time_ms] for time_ms, _ in arrived], np.int64)
-    return Trip(seen, times[seen], _stacked([pixels for _, pixels in arrived], point.side))
+    seen = np.array([index[sample.time_ms] for sample in arrived], np.int64)
+    return Trip(seen, times[seen], _stacked([sample.pixels for sample in arrived], point.side))
 
 
 def sent_rows(time_s: NDArray[np.float64], fps: float) -> NDArray[np.int64]:
@@ -81,17 +81,17 @@ def code(point: OperatingPoint, faces: Faces, times_ms: list[int]) -> CodedRun:
 def decode(run: CodedRun) -> Faces:
     """The decoded faces of `run`, uint8 (n, d, d). Raises `CodecError` if one is missing."""
     decoder = open_decoder(run.header)
-    decoded = [pixels for face in run.faces for _, pixels in decoder.decode(face)]
-    decoded += [pixels for _, pixels in decoder.flush()]
+    decoded = [sample.pixels for face in run.faces for sample in decoder.decode(face)]
+    decoded += [sample.pixels for sample in decoder.flush()]
     if len(decoded) != len(run.faces):
         raise CodecError(f"{run.point}: {len(decoded)} of {len(run.faces)} faces were decoded")
     return _stacked(decoded, run.point.side)
 
 
-def received(run: CodedRun, lost: Collection[int]) -> list[tuple[int, Grey]]:
-    """The decoded faces of `run`, with their times in milliseconds, if the coded faces at the indices `lost` are not
+def received(run: CodedRun, lost: Collection[int]) -> list[Sample]:
+    """The decoded faces of `run`, if the coded faces at the indices `lost` are not
     received. A face that cannot be decoded without them is omitted."""
-    decoder, shown = open_decoder(run.header), []
+    decoder, shown = open_decoder(run.header), list[Sample]()
     for index, face in enumerate(run.faces):
         if index in lost:
             continue

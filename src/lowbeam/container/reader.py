@@ -1,24 +1,34 @@
 """Reads a face stream."""
 
+import heapq
+import math
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import cast
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
-from av.video.stream import VideoStream
+from av.video.codeccontext import VideoCodecContext
 
-from lowbeam.codec import CodedFace, TrackHeader, open_decoder
+from lowbeam.codec import CODECS, CodedFace, Sample, TrackHeader, face_of, open_decoder
 from lowbeam.codec.cues import BoxCue, EndCue, ScaleCue, parse_cue, parse_form, whole_number
 from lowbeam.codec.operating_point import MAX_FPS
 from lowbeam.codec.standard import CODEC_OF_DECODER, MAX_CODED_SIDE
 from lowbeam.codec.wire import ByteCounter
-from lowbeam.container.layout import CHANGING_VERSION, IO_BUFFER, MAX_TRACKS, STREAM_VERSION
+from lowbeam.container.layout import (
+    CHANGING_VERSION,
+    IO_BUFFER,
+    MAX_TRACKS,
+    PACKETS_VERSION,
+    STREAM_VERSION,
+    is_packet_track,
+)  # fmt: skip
 from lowbeam.errors import StreamError, reason, shown
-from lowbeam.face import FRAMING_VERSION, Face, Grey
+from lowbeam.face import FRAMING_VERSION, NO_BOX, Face
 from lowbeam.media import MAX_SIDE, MAX_TIME_S, Source, is_url, name_of
 from lowbeam.media.inputs import PipeInput
 from lowbeam.media.open import NETWORK_PROTOCOLS, OPEN_TIMEOUT_S
@@ -27,6 +37,8 @@ from lowbeam.media.stopping import StopOnSignal
 from lowbeam.scale import side_of
 
 MAX_CUES_AHEAD = 1000  # pending cues
+PACKETS_FPS = 10  # of packets, nominally
+MAX_CONFIG = 256  # bytes of a compact codec's configuration
 PROBE_BYTES = 32  # FFmpeg's minimum: the header describes the tracks, so probing would only add delay
 
 
@@ -50,6 +62,9 @@ class FaceStreamReader(StoppableSource):
         try:
             self.size = self._read_header()
             self._tracks = self._read_tracks(count)
+            self._has_packets = any(is_packet_track(stream) for stream in self._container.streams)
+            self._ahead: list[tuple[float, int, Face]] = []  # faces that are later than what was read, by time
+            self._count = 0
         except BaseException:
             self._container.close()
             raise
@@ -64,19 +79,22 @@ class FaceStreamReader(StoppableSource):
     @property
     def fps(self) -> float:
         """Approximate frame rate in frames per second; 25 if the container does not state one."""
-        rate = self._container.streams.video[0].average_rate
+        videos = self._container.streams.video
+        rate = videos[0].average_rate if videos else PACKETS_FPS
         return min(max(float(rate or 25), 1.0), MAX_FPS)
 
     def _read_header(self) -> tuple[int, int]:
         tags = self._container.metadata
         if "LOWBEAM" not in tags:
             raise StreamError(f"{self.name} is not a face stream")
-        versions = {"LOWBEAM": (STREAM_VERSION, CHANGING_VERSION), "LOWBEAM_FRAMING": (FRAMING_VERSION,)}
+        versions = {
+            "LOWBEAM": (STREAM_VERSION, CHANGING_VERSION, PACKETS_VERSION), "LOWBEAM_FRAMING": (FRAMING_VERSION,),
+        }  # fmt: skip
         for tag, known in versions.items():
             if tags.get(tag) not in [str(version) for version in known]:
-                reads = " and ".join(map(str, known))
+                reads = ", ".join(map(str, known))
                 raise StreamError(f"{self.name} has {tag}={shown(tags.get(tag, ''))}; this version reads {reads}")
-        self.may_change = tags["LOWBEAM"] == str(CHANGING_VERSION)
+        self.may_change = tags["LOWBEAM"] != str(STREAM_VERSION)
         width, x, height = tags.get("LOWBEAM_SOURCE", "").partition("x")
         size = whole_number(width, 1, MAX_SIDE), whole_number(height, 1, MAX_SIDE)
         if not x or size[0] is None or size[1] is None:
@@ -84,23 +102,41 @@ class FaceStreamReader(StoppableSource):
         return size[0], size[1]
 
     def _read_tracks(self, count: int) -> dict[int, "_TrackReader"]:
-        videos, texts = self._container.streams.video, self._container.streams.subtitles
-        if not videos or len(videos) != len(texts) or len(videos) > MAX_TRACKS:
-            raise StreamError(f"{self.name} is damaged: it has {len(videos)} face tracks and {len(texts)} cue tracks")
+        streams = self._container.streams
+        faces = [stream for stream in streams if stream.type == "video" or is_packet_track(stream)]
+        texts = [stream for stream in streams.subtitles if not is_packet_track(stream)]
+        if not faces or len(faces) != len(texts) or len(faces) > MAX_TRACKS:
+            raise StreamError(f"{self.name} is damaged: it has {len(faces)} face tracks and {len(texts)} cue tracks")
         tracks: dict[int, _TrackReader] = {}
-        for video, text in zip(videos[:count], texts[:count], strict=True):
-            track = _TrackReader(self._track_header(video), self.may_change)
-            tracks[video.index] = tracks[text.index] = track
+        for stream, text in zip(faces[:count], texts[:count], strict=True):
+            header = self._packets_header(stream) if is_packet_track(stream) else self._track_header(stream)
+            track = _TrackReader(header, self.may_change)
+            tracks[stream.index] = tracks[text.index] = track
         return tracks
 
-    def _track_header(self, video: VideoStream) -> TrackHeader:
-        form = parse_form(video.metadata.get("LOWBEAM_SCALE", ""), video.metadata.get("LOWBEAM_PADDING", ""))
+    def _form(self, stream: Stream) -> tuple[int, int]:
+        """Scale and padding of a track."""
+        form = parse_form(stream.metadata.get("LOWBEAM_SCALE", ""), stream.metadata.get("LOWBEAM_PADDING", ""))
         if form is None:
             raise StreamError(f"{self.name} is damaged: it states an invalid scale or padding")
-        if {video.width, video.height} != {side_of(form[0]) + form[1]}:
-            raise StreamError(f"{self.name} has frames of {video.width}×{video.height} at scale {form[0]}")
-        context = video.codec_context
+        return form
+
+    def _track_header(self, video: Stream) -> TrackHeader:
+        form = self._form(video)
+        context = cast(VideoCodecContext, video.codec_context)
+        if {context.width, context.height} != {side_of(form[0]) + form[1]}:
+            raise StreamError(f"{self.name} has frames of {context.width}×{context.height} at scale {form[0]}")
         return TrackHeader(CODEC_OF_DECODER[context.name], *form, context.extradata or b"")
+
+    def _packets_header(self, packets: Stream) -> TrackHeader:
+        codec, _, config = packets.metadata.get("LOWBEAM_CODEC", "").partition(" ")
+        if codec not in CODECS or CODECS[codec].kind == "pixels":
+            raise StreamError(f"{self.name} has packets of codec {shown(codec)}, which this version does not know")
+        try:
+            found = bytes.fromhex(config[: 2 * MAX_CONFIG])
+        except ValueError as error:
+            raise StreamError(f"{self.name} is damaged: it states an invalid configuration of {codec}") from error
+        return TrackHeader(codec, *self._form(packets), found)
 
     def __iter__(self) -> Iterator[Face]:
         last_s = 0.0
@@ -112,13 +148,29 @@ class FaceStreamReader(StoppableSource):
                 track = self._tracks.get(packet.stream.index)
                 if track is None:
                     continue
-                for received in track.take(packet):
+                for received in self._in_order(track.take(packet), packet):
                     last_s = max(last_s, received.time_s)
                     yield received
+            for _, _, received in sorted(self._ahead):
+                last_s = max(last_s, received.time_s)
+                yield received
             whole = all(track.is_whole for track in self._tracks.values())
         except (av.FFmpegError, OSError, IndexError, StreamError):
             pass  # the stream is damaged here; the faces before are valid
         self.cut_at_s = None if whole or self.is_stopped else last_s
+
+    def _in_order(self, faces: Iterable[Face], packet: "Packet[Stream]") -> Iterator[Face]:
+        """Faces in order of time: a packet of a compact codec has samples that are later than the first of another
+        track's next packet."""
+        if len({*self._tracks.values()}) == 1 or not self._has_packets:
+            yield from faces
+            return
+        for face in faces:
+            self._count += 1
+            heapq.heappush(self._ahead, (face.time_s, self._count, face))
+        begun_s = math.inf if packet.pts is None else float(packet.pts * packet.time_base)
+        while self._ahead and self._ahead[0][0] < begun_s:
+            yield heapq.heappop(self._ahead)[2]
 
 
 class _TrackReader:
@@ -126,7 +178,7 @@ class _TrackReader:
 
     def __init__(self, header: TrackHeader, may_change: bool) -> None:
         self._decoder = open_decoder(header)
-        self._may_change = may_change
+        self._may_change, self._has_packets = may_change, CODECS[header.codec].kind != "pixels"
         self._cues: deque[tuple[int, BoxCue]] = deque()
         self._place: BoxCue | None = None
         self._last_ms = -1
@@ -140,7 +192,7 @@ class _TrackReader:
 
     def take(self, packet: "Packet[Stream]") -> Iterator[Face]:
         """The faces that `packet`, a face or a cue, completes. FFmpeg marks the end with an empty packet."""
-        is_cue = packet.stream.type == "subtitle"
+        is_cue = packet.stream.type == "subtitle" and not is_packet_track(packet.stream)
         if packet.size == 0:
             if not is_cue:
                 yield from map(self._placed, self._decoder.flush())
@@ -151,17 +203,19 @@ class _TrackReader:
         if is_cue:
             self._take_cue(time_ms, bytes(packet))
         else:
+            self._count += self._has_packets
             yield from map(self._placed, self._decoder.decode(CodedFace(bytes(packet), time_ms, packet.is_keyframe)))
 
-    def _placed(self, decoded: tuple[int, Grey]) -> Face:
-        time_ms, pixels = decoded
-        while self._cues and self._cues[0][0] <= time_ms:
+    def _placed(self, sample: Sample) -> Face:
+        while self._cues and self._cues[0][0] <= sample.time_ms:
             self._place = self._cues.popleft()[1]
-        if self._place is None or not self._last_ms < time_ms < 1000 * MAX_TIME_S:
+        if sample.face is not None:
+            self._place = BoxCue(sample.face, sample.box or (NO_BOX if self._place is None else self._place.box))
+        if self._place is None or not self._last_ms < sample.time_ms < 1000 * MAX_TIME_S:
             raise StreamError("a face has no box, or its time does not increase")
-        self._last_ms = time_ms
-        self._count += 1
-        return Face(time_ms / 1000, self._place.face, self._place.box, pixels)
+        self._last_ms = sample.time_ms
+        self._count += not self._has_packets
+        return face_of(sample, self._place.face, self._place.box)
 
     def _take_cue(self, time_ms: int, data: bytes) -> None:
         match parse_cue(data):
@@ -203,7 +257,7 @@ def count_bytes(path: str | os.PathLike[str]) -> ByteCounter:
     counter, cues = ByteCounter(), 0
     with _open(path) as container:
         for packet in container.demux():
-            if packet.stream.type == "subtitle":
+            if packet.stream.type == "subtitle" and not is_packet_track(packet.stream):
                 cues += packet.size
             elif packet.size:
                 counter.add(float((packet.pts or 0) * packet.time_base), packet.size, cues)

@@ -9,13 +9,18 @@ from typing import BinaryIO
 import av
 from av.container import OutputContainer
 from av.stream import Disposition, Stream
-from av.video.stream import VideoStream
 
-from lowbeam.codec import OperatingPoint, TrackHeader
+from lowbeam.codec import OperatingPoint, PlacedFace, TrackHeader
 from lowbeam.codec.cues import Cue, EndCue
 from lowbeam.codec.standard import TIME_BASE
-from lowbeam.codec.track_encoder import PlacedFace
-from lowbeam.container.layout import CHANGING_VERSION, IO_BUFFER, STREAM_VERSION, TITLE
+from lowbeam.container.layout import (
+    CHANGING_VERSION,
+    IO_BUFFER,
+    PACKETS_FORMAT,
+    PACKETS_VERSION,
+    STREAM_VERSION,
+    TITLE,
+)  # fmt: skip
 from lowbeam.errors import OutputError, reason
 from lowbeam.face import FRAMING_VERSION
 from lowbeam.files import Pipe
@@ -62,15 +67,24 @@ class FaceStreamWriter:
         first write."""
         # The text track is added first, so that at equal times its cue precedes the face.
         cues = self._container.add_mux_stream("subrip")
-        video = self._container.add_stream_from_template(header.template)
-        cues.time_base = video.time_base = TIME_BASE
-        cues.disposition, video.disposition = Disposition(0), Disposition.default
-        video.metadata["LOWBEAM_SCALE"] = str(header.scale)
-        video.metadata["LOWBEAM_PADDING"] = str(header.padding)
-        video.metadata["LOWBEAM_POINT"] = str(point)
-        track = TrackWriter(self._container, video, cues)
+        faces = self._add_packets(header) if header.template is None else (
+            self._container.add_stream_from_template(header.template)
+        )  # fmt: skip
+        cues.time_base = faces.time_base = TIME_BASE
+        cues.disposition, faces.disposition = Disposition(0), Disposition.default
+        faces.metadata["LOWBEAM_SCALE"] = str(header.scale)
+        faces.metadata["LOWBEAM_PADDING"] = str(header.padding)
+        faces.metadata["LOWBEAM_POINT"] = str(point)
+        track = TrackWriter(self._container, faces, cues)
         self.tracks.append(track)
         return track
+
+    def _add_packets(self, header: TrackHeader) -> Stream:
+        """Add a track for the packets of a compact codec."""
+        self._container.metadata["LOWBEAM"] = str(PACKETS_VERSION)
+        packets: Stream = self._container.add_mux_stream(PACKETS_FORMAT)
+        packets.metadata["LOWBEAM_CODEC"] = f"{header.codec} {header.config.hex()}"
+        return packets
 
     def close(self) -> None:
         """Mark the end of each track and finish the file."""
@@ -84,10 +98,10 @@ class FaceStreamWriter:
 
 
 class TrackWriter:
-    """The track of one face: cues and coded faces in order of time."""
+    """The track of one face: cues, and coded faces or packets, in order of time."""
 
-    def __init__(self, container: OutputContainer, video: VideoStream, cues: Stream) -> None:
-        self._container, self._video, self._cues = container, video, cues
+    def __init__(self, container: OutputContainer, faces: Stream, cues: Stream) -> None:
+        self._container, self._faces, self._cues = container, faces, cues
         self._count = 0
         self.last_ms = -1
 
@@ -98,7 +112,7 @@ class TrackWriter:
             self._write_cue(coded.time_ms, cue)
         packet = av.Packet(coded.data)
         packet.is_keyframe = coded.is_key
-        self._mux(packet, self._video, coded.time_ms)
+        self._mux(packet, self._faces, coded.time_ms)
         self._count += 1
         self.last_ms = coded.time_ms
 

@@ -7,11 +7,11 @@ all are decoded again in order, and are *final*: as if nothing had been lost.
 
 from dataclasses import dataclass, field
 
-from lowbeam.codec import CodedFace, Decoder, TrackHeader, open_decoder
+from lowbeam.codec import CodedFace, Decoder, Sample, TrackHeader, face_of, open_decoder
 from lowbeam.codec.cues import BoxCue
 from lowbeam.errors import StreamError
 from lowbeam.face import Face
-from lowbeam.link.records import NO_BOX, FaceRecord, ReceivedRecord
+from lowbeam.link.records import NO_CUE, FaceRecord, ReceivedRecord
 
 MAX_HELD = 20_000  # faces that wait for others
 MAX_GONE = 10**6  # numbers that a sender may give up beyond the next
@@ -23,10 +23,11 @@ MAX_DECODERS = 24  # of one recording; of more, those unused for longest are clo
 @dataclass(frozen=True)
 class DecodedFace:
     """The face with the `number` in its recording. `is_final` tells whether all faces before it in its track were
-    decoded; a provisional face is decoded again when they are. `face` is None if the data is damaged."""
+    decoded; a provisional face is decoded again when they are. `faces` has one face, or the samples of a packet of a
+    compact codec; none if the data is damaged."""
 
     number: int
-    face: Face | None
+    faces: tuple[Face, ...]
     is_final: bool
     record: FaceRecord
 
@@ -38,8 +39,14 @@ class _Chain:
     header: TrackHeader
     decoder: Decoder
     last: int
-    cue: BoxCue = NO_BOX
+    cue: BoxCue = NO_CUE
     used: int = 0
+
+    def placed(self, sample: Sample) -> Face:
+        """The face of a sample, at its own box, or else at that of the last cue."""
+        if sample.face is not None:
+            self.cue = BoxCue(sample.face, sample.box or self.cue.box)
+        return face_of(sample, self.cue.face, self.cue.box)
 
 
 @dataclass
@@ -190,8 +197,8 @@ class FaceOrder:
                 found.append(DecodedFace(number, self._decode(self._live, face), False, face))
         return found
 
-    def _decode(self, branch: _Branch, face: FaceRecord) -> Face | None:
-        """Decode `face` with the decoder of its track; None if it is damaged."""
+    def _decode(self, branch: _Branch, face: FaceRecord) -> tuple[Face, ...]:
+        """Decode `face` with the decoder of its track; nothing if it is damaged."""
         track = self._track(face)
         assert track is not None
         self._track_of[face.number] = track
@@ -200,7 +207,7 @@ class FaceOrder:
         if face.is_key:
             header = self._headers[face.header]
             if chain is None or chain.header != header:
-                chain = _Chain(header, open_decoder(header), face.number, chain.cue if chain else NO_BOX)
+                chain = _Chain(header, open_decoder(header), face.number, chain.cue if chain else NO_CUE)
                 branch.chains[track] = chain
         assert chain is not None
         self._clock += 1
@@ -210,10 +217,8 @@ class FaceOrder:
         try:
             shown = chain.decoder.decode(CodedFace(data, face.time_ms, face.is_key))
         except StreamError:
-            return None
-        if not shown:
-            return None
-        return Face(face.time_ms / 1000, chain.cue.face, chain.cue.box, shown[-1][1])
+            return ()
+        return tuple(chain.placed(sample) for sample in shown)
 
     def _advance(self) -> None:
         while self.next in self._done or self.next in self._gone:

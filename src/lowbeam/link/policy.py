@@ -1,12 +1,14 @@
-"""The policy of a live link: rate control within a budget that changes, with faces so small that they are early."""
+"""The policies of a live link: a budget that changes, and faces of pixels so small that they are early."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from lowbeam.codec.budget import Budget
+from lowbeam.codec.compact.policy import CompactBudget
 from lowbeam.codec.operating_point import OperatingPoint
-from lowbeam.codec.operating_table import Entry, ladder
+from lowbeam.codec.operating_table import Entry, entry_for, ladder
 from lowbeam.codec.rate_control import RateControl
+from lowbeam.codec.registry import codec_named
 from lowbeam.face import Face
 from lowbeam.link.bandwidth import START_BPS
 
@@ -69,3 +71,31 @@ class LinkPolicy:
     def admits(self, face: Face, face_bytes: int, cue_bytes: int, is_key: bool) -> bool:
         """As `RateControl.admits`."""
         return self._control.admits(face, face_bytes, cue_bytes, is_key)
+
+
+class CompactLinkPolicy(CompactBudget):
+    """The same for a compact codec. Samples are gathered while the link is choked, too: they are few bytes, and their
+    packets wait."""
+
+    def __init__(self, codec: str, latency_s: float | None = None) -> None:
+        entry = entry_for(ladder(START_BPS, codec), START_BPS)
+        super().__init__(Budget(START_BPS, "link"), entry.point, latency_s)
+        self._bps = START_BPS
+
+    def follow(self, bps: float, is_choked: bool, time_s: float) -> None:
+        """Take the link's budget."""
+        if abs(bps / self._bps - 1) > CHANGE:
+            self._bps = bps
+            self.change_budget(bps)
+
+    def look_closer(self, until_s: float) -> None:
+        """Nothing: a packet has all there is."""
+
+
+def link_policy(
+    codec: str | None = None, *, is_fast: bool = False, latency_s: float | None = None
+) -> LinkPolicy | CompactLinkPolicy:
+    """The policy for `codec`; None: of pixels, the best at 4 kbit/s. The other arguments are those of the policies."""
+    if codec is not None and codec_named(codec).kind != "pixels":
+        return CompactLinkPolicy(codec, latency_s)
+    return LinkPolicy(codec, is_fast=is_fast)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 
-from lowbeam.codec import CodedFace, TrackHeader
+from lowbeam.codec import CODECS, CodedFace, TrackHeader
 from lowbeam.codec.cues import BoxCue
 from lowbeam.errors import OutputError
 from lowbeam.link.messages import Bye, Fill, Gone, Hello, Message, Welcome, write_message
@@ -53,6 +53,7 @@ class RecordingSender:
         self._to_fill: set[int] = set(range(self.stored, self.count))
         self._intact: set[int] = set()  # tracks whose last faces the receiver has, or will have
         self._key_bytes: dict[int, int] = {}  # by track, of its last key face
+        self._packets: set[int] = set()  # tracks of compact codecs, each of whose packets is a key
         self._last: dict[int, int] = {}  # by track, the number of its last face
         self._last_ms: dict[int, int] = {}  # and its time
         self._newest_ms = 0
@@ -68,6 +69,8 @@ class RecordingSender:
         header_id = self._header_id(header) if is_key else 0
         time_ms = max(coded.time_ms, self._newest_ms, self._last_ms.get(track, -1) + 1)
         self._newest_ms = self._last_ms[track] = time_ms
+        if is_key and CODECS[header.codec].kind != "pixels":
+            self._packets.add(track)
         record = FaceRecord(self.count, before, time_ms, is_key, track, header_id, box, coded.data)
         with self._spooling():
             self._spool.add(self.recording.id, record)
@@ -188,7 +191,7 @@ class RecordingSender:
             self.unsent += faces
             return
         self._to_fill.update(face.number for face in faces)
-        if track in self._intact:
+        if track in self._intact and track not in self._packets:
             self._intact.discard(track)
             self.wants_key = True
             self.keys_for_repair += 1

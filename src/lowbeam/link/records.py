@@ -13,7 +13,7 @@ from aioquic.buffer import Buffer, BufferReadError
 from lowbeam.codec import CODECS, TrackHeader
 from lowbeam.codec.cues import MAX_CUE_BYTES, MAX_PADDING, BoxCue, parse_cue
 from lowbeam.errors import StreamError
-from lowbeam.face import Box
+from lowbeam.face import NO_BOX
 from lowbeam.scale import SCALES
 
 MAX_RECORD = 60_000  # bytes
@@ -29,7 +29,8 @@ KEY, HAS_HEADER, HAS_BOX, FOLLOWS = 1, 2, 4, 8  # flags; FOLLOWS: the face befor
 class FaceRecord:
     """A coded face: its `number` in the recording, from 0; `before`, the number of the face before it in its `track`,
     None for the first; its time in milliseconds from the start of the recording; for a key face the id of its `header`.
-    `box_cue` is the box of the face where it has changed, always of a key face; `data` is one access unit."""
+    `box_cue` is the box of the face where it has changed, always of a key face of pixels; `data` is one access unit, or
+    one packet of a compact codec."""
 
     number: int
     before: int | None
@@ -138,5 +139,5 @@ def _pull_box(buffer: Buffer) -> BoxCue:
     return cue
 
 
-NO_BOX = BoxCue(0, Box(0.0, 0.0, 1.0))
+NO_CUE = BoxCue(0, NO_BOX)
 """The box of a face before one was received."""

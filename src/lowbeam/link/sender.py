@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
+from lowbeam.codec import CODECS, PlacedFace
 from lowbeam.codec.cues import BoxCue
-from lowbeam.codec.policy import Mirror, NoMirror, Policy
-from lowbeam.codec.track_encoder import TrackEncoder
+from lowbeam.codec.policy import Mirror, NoMirror
+from lowbeam.codec.track_encoders import AnyPolicy, AnyTrackEncoder, open_track_encoder
 from lowbeam.errors import LowbeamError, OutputError, UsageError, reason
 from lowbeam.face import Face
 from lowbeam.link.messages import Ask
@@ -34,7 +35,7 @@ class Sender:
         with Sender(options, spool, policy, name="camera") as sender:
             for frame in frames:
                 if policy.looks_at(frame.time_s):
-                    sender.send(find_faces(frame, tracker, "primary").faces)
+                    sender.send(frame.time_s, find_faces(frame, tracker, "primary").faces)
             sender.finish(timeout_s=60)
 
     Faces that cannot be sent are kept in `spool` and sent later. `make_mirror` makes the mirror of a track's receiver.
@@ -45,7 +46,7 @@ class Sender:
     """
 
     def __init__(
-        self, options: SendingOptions, spool: Spool, policy: Policy, *, name: str,
+        self, options: SendingOptions, spool: Spool, policy: AnyPolicy, *, name: str,
         make_mirror: Callable[[], Mirror] = NoMirror, is_fast: bool = False,
         on_ask: Callable[[Ask], None] = lambda ask: None,
     ) -> None:  # fmt: skip
@@ -57,7 +58,7 @@ class Sender:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self.core = SendingCore(options, peer, spool, self._recording, time.monotonic(), on_ask)
-        self._encoders: dict[int, TrackEncoder] = {}
+        self._encoders: dict[int, AnyTrackEncoder] = {}
         self._used_s: dict[int, float] = {}
         self._is_ending = False
         self._renew_s = 0.0
@@ -83,17 +84,16 @@ class Sender:
         with self._lock:
             return self.core.budget_bps
 
-    def send(self, faces: list[Face], point: str = "") -> int:
-        """Code and send the faces of a frame; returns the number that was coded. Raises `OutputError` or
-        `CodecError`."""
+    def send(self, time_s: float, faces: list[Face], point: str = "") -> int:
+        """Code and send the faces of the frame at `time_s` (seconds); returns the number of coded faces or packets.
+        Raises `OutputError` or `CodecError`."""
         self._check()
         with self._lock:
             is_restarting = self.core.take_key_request()
             self.core.point = point
-        if is_restarting:
-            for encoder in self._encoders.values():
-                encoder.flush()
-        coded = 0
+        coded = self._flush() if is_restarting else 0
+        for track, encoder in self._encoders.items():
+            coded += self._add(track, encoder.finish_by(time_s))
         for face in faces:
             coded += self._code(face)
         if coded:
@@ -103,25 +103,37 @@ class Sender:
     def _code(self, face: Face) -> int:
         encoder = self._encoders.get(face.id)
         if encoder is None:
-            encoder = TrackEncoder(self._policy, self._make_mirror(), is_config_in_band=False)
+            encoder = open_track_encoder(self._policy, self._make_mirror(), is_config_in_band=False)
             self._encoders[face.id] = encoder
         self._used_s[face.id] = face.time_s
-        placed = encoder.encode(face)
-        for one in placed:
-            moved = next((cue for cue in one.cues if isinstance(cue, BoxCue)), None)
-            box = BoxCue(face.id, face.box) if one.coded.is_key else moved
-            with self._lock:
-                is_up = self.core.is_live() and not self._is_fast
-                self._recording.add(one.coded, face.id, encoder.coded_header, box, is_up)
+        coded = self._add(face.id, encoder.encode(face), BoxCue(face.id, face.box))
         if len(self._encoders) > MAX_ENCODERS:
             unused = min(self._used_s, key=lambda key: self._used_s[key])
             self._used_s.pop(unused)
-            self._encoders.pop(unused).flush()
+            coded += self._add(unused, self._encoders[unused].flush())
+            del self._encoders[unused]
+        return coded
+
+    def _add(self, track: int, placed: list[PlacedFace], key_box: BoxCue | None = None) -> int:
+        """Give coded faces or packets to the recording; returns their number. Key faces go with their box."""
+        header = self._encoders[track].coded_header
+        has_pixels = CODECS[header.codec].kind == "pixels"
+        for one in placed:
+            moved = next((cue for cue in one.cues if isinstance(cue, BoxCue)), None)
+            box = key_box if has_pixels and one.coded.is_key else moved
+            with self._lock:
+                is_up = self.core.is_live() and not self._is_fast
+                self._recording.add(one.coded, track, header, box, is_up)
         return len(placed)
+
+    def _flush(self) -> int:
+        """End what the encoders have begun; returns the number of packets."""
+        return sum(self._add(track, encoder.flush()) for track, encoder in self._encoders.items())
 
     def finish(self, timeout_s: float = 30.0) -> bool:
         """The source has ended: wait until the receiver has stored everything, at most `timeout_s` seconds. Returns
         whether it has. Raises `OutputError`."""
+        self._flush()
         with self._lock:
             self.core.end()
         self._wake()
@@ -136,11 +148,11 @@ class Sender:
 
     def close(self) -> None:
         """End the connection. What was not stored stays in the spool."""
+        with suppress(LowbeamError):
+            self._flush()
         self._is_ending = True
         self._wake()
         self._thread.join(timeout=5)
-        for encoder in self._encoders.values():
-            encoder.flush()
         for one in (self._socket, self._wake_in, self._wake_out):
             one.close()
 

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from lowbeam.codec.policy import Mirror, NoMirror, Policy
-from lowbeam.codec.track_encoder import PlacedFace, TrackEncoder
+from lowbeam.codec import PlacedFace
+from lowbeam.codec.policy import Mirror, NoMirror
+from lowbeam.codec.track_encoders import AnyPolicy, AnyTrackEncoder, open_track_encoder
 from lowbeam.container.layout import MAX_TRACKS
 from lowbeam.container.writer import FaceStreamWriter, Target, TrackWriter
 from lowbeam.faces import FrameFaces
@@ -23,12 +24,13 @@ class PrimaryOutput:
     left_out = 0
 
     def __init__(
-        self, policy: Policy, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
+        self, policy: AnyPolicy, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
     ) -> None:
         self._policy, self._target, self._latency_s = policy, target, latency_s
-        self._encoder = TrackEncoder(policy, make_mirror())
+        self._encoder = open_track_encoder(policy, make_mirror())
         self._stack = ExitStack()
         self._track: TrackWriter | None = None
+        self._source_size = (1, 1)
         self.coded = 0
 
     def __enter__(self) -> "PrimaryOutput":
@@ -45,12 +47,14 @@ class PrimaryOutput:
 
     def add(self, frame: FrameFaces) -> None:
         """Encode and write the first face of a frame. Raises `CodecError` or `OutputError`."""
+        self._source_size = frame.source_size
+        self._write(self._encoder.finish_by(frame.time_s))
         for face in frame.faces[:1]:
-            self._write(self._encoder.encode(face), frame.source_size)
+            self._write(self._encoder.encode(face))
 
-    def _write(self, placed: list[PlacedFace], source_size: tuple[int, int]) -> None:
+    def _write(self, placed: list[PlacedFace]) -> None:
         if placed and self._track is None:
-            self._track = self._begin(source_size)
+            self._track = self._begin(self._source_size)
         for one in placed:
             assert self._track is not None  # created above
             self._track.write(one)
@@ -64,7 +68,7 @@ class PrimaryOutput:
 
     def finish(self) -> None:
         """Write the remaining faces of the encoder and end the file."""
-        self._write(self._encoder.flush(), (1, 1))
+        self._write(self._encoder.flush())
         self._stack.close()
 
 
@@ -72,7 +76,7 @@ class PrimaryOutput:
 class _Spool:
     """A face's coded track, kept until all tracks are known, since a container lists its tracks first."""
 
-    encoder: TrackEncoder
+    encoder: AnyTrackEncoder
     presence: float = 0.0
     last_s: float = 0.0
     placed: list[PlacedFace] = field(default_factory=list)
@@ -93,11 +97,11 @@ class AllFacesOutput:
     the most present face first. Of more than `MAX_TRACKS` the least present are omitted. A context manager."""
 
     def __init__(
-        self, policy: Policy, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
+        self, policy: AnyPolicy, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
     ) -> None:
         self._policy, self._target, self._latency_s = policy, target, latency_s
         self._make_mirror = make_mirror
-        TrackEncoder(policy).flush()  # raises `CodecError` early if there is no such encoder
+        open_track_encoder(policy, NoMirror()).flush()  # raises `CodecError` early if there is no such encoder
         self._spools: dict[int, _Spool] = {}
         self._refused: set[int] = set()  # faces without a track
         self._source_size = (1, 1)
@@ -120,6 +124,8 @@ class AllFacesOutput:
             spool.presence += face.box.side**2
             spool.last_s = face.time_s
             spool.placed += spool.encoder.encode(face)
+        for spool in self._spools.values():
+            spool.placed += spool.encoder.finish_by(frame.time_s)
         self._end_unused(frame.time_s)
 
     def _end_unused(self, time_s: float) -> None:
@@ -142,7 +148,9 @@ class AllFacesOutput:
             least = min(gone, key=lambda known: self._spools[known].presence)
             self._spools.pop(least).end()
             self._refused.add(least)
-        self._spools[face] = _Spool(TrackEncoder(self._policy, self._make_mirror()), last_s=time_s)
+        self._spools[face] = _Spool(
+            open_track_encoder(self._policy, self._make_mirror()), last_s=time_s
+        )  # fmt: skip
         return self._spools[face]
 
     def finish(self) -> None:

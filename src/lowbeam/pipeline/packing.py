@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lowbeam.codec import OperatingPoint
+from lowbeam.codec import OperatingPoint, usual_point
 from lowbeam.codec.budget import BudgetReport, parse_budget
-from lowbeam.codec.operating_table import ladder
-from lowbeam.codec.policy import Fixed, Mirror, NoMirror, Policy
+from lowbeam.codec.choice import budget_policy, fixed_policy, parse_kinds
+from lowbeam.codec.compact.policy import CompactBudget
+from lowbeam.codec.policy import Fixed, Mirror, NoMirror
 from lowbeam.codec.rate_control import RateControl
+from lowbeam.codec.registry import Kind
+from lowbeam.codec.track_encoders import AnyPolicy
 from lowbeam.codec.wire import PIPE_FACE
 from lowbeam.container.writer import FILE_LATENCY_S
 from lowbeam.errors import NoFaceError, UsageError
@@ -28,6 +31,16 @@ from lowbeam.recognize import DEFAULT_MODEL, Recognizer
 NOT_MATROSKA = {".avi", ".flv", ".gif", ".m4v", ".mov", ".mp4", ".mpg", ".ts", ".webm"}
 MAX_LATENCY_S = 60.0
 DEFAULT_BUDGET = "4kbps"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A budget as it was asked for: what it counts (`of`), and the kinds of codecs that are allowed; None for the
+    defaults."""
+
+    budget: str | None
+    of: str
+    kinds: tuple[Kind, ...] | None
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Packed:
 def pack(
     source: str | os.PathLike[str], out: str | os.PathLike[str], *, scale: int | None = None, codec: str | None = None,
     qp: int | None = None, fps: float | None = None, budget: str | None = None, budget_of: str = "wire",
-    latency_s: float | None = None, faces: FacesChoice = "primary",
+    allow: str | None = None, latency_s: float | None = None, faces: FacesChoice = "primary",
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     progress: Progress | None = None,
 ) -> Packed:  # fmt: skip
@@ -69,19 +82,25 @@ def pack(
     (``"payload"``) or the bytes of the file (``"file"``). With ``faces="all"`` the faces share it. If not even one face
     in ten seconds fits, one is sent, and `Packed.report` says so.
 
+    `allow` lists what may be sent: ``pixels``, ``features`` or ``estimates``, comma-separated; among the codecs of
+    these kinds the budget's is the one that keeps most. By default it is pixels, which can be looked at and estimated
+    again; a budget too small for them sends the others. Samples of features and estimates are gathered into packets
+    for `latency_s` seconds, by default as long as the budget demands: 1 s from 500 bit/s on, 5 s at 100 bit/s.
+
     With `scale`, `qp` or `fps` there is no budget: faces are coded at a fixed operating point, whose other settings are
     the defaults of `lowbeam.codec.OperatingPoint`, and only frames that are coded are searched for faces.
 
-    Faces are written every `latency_s` seconds. By default that is 2 s for a file; to a pipe each face is written when
-    the next one arrives, at a cost of about 14 bytes per face. SIGINT, SIGTERM and SIGHUP, if the program handles them,
-    end a live source, and the stream is finished.
+    Faces of pixels are written every `latency_s` seconds. By default that is 2 s for a file; to a pipe each face is
+    written when the next one arrives, at a cost of about 14 bytes per face. SIGINT, SIGTERM and SIGHUP, if the program
+    handles them, end a live source, and the stream is finished.
 
     Raises `UsageError`, `SourceError`, `NoFaceError`, `CodecError` or `OutputError`; an existing file at `out` is then
     left unchanged.
     """
     check_faces(faces)
     is_piped = latency_s < 1 if latency_s is not None else os.fspath(out) == "-" or is_device(out)
-    policy = _policy({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, budget, budget_of, is_piped)
+    wanted = Wanted(budget, budget_of, None if allow is None else parse_kinds(allow))
+    policy = _policy({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, wanted, latency_s, is_piped)
     check_outputs(source, out)
     _check_out(out, latency_s)
     make_mirror = _mirror_maker(policy, model)
@@ -101,7 +120,7 @@ def pack(
         if not output.coded:
             raise NoFaceError(f"{video.name} shows no face")
         size = target.size if isinstance(target, Pipe) else target.stat().st_size
-    report = policy.report if isinstance(policy, RateControl) else None
+    report = policy.report if isinstance(policy, RateControl | CompactBudget) else None
     point = report.chosen[0][1] if report is not None else policy.point
     return Packed(point, output.coded, output.tracks, frames.last_s + 1 / video.fps, size, output.left_out, report)
 
@@ -113,22 +132,21 @@ def _check_out(out: str | os.PathLike[str], latency_s: float | None) -> None:
         raise UsageError(f"latency {latency_s:g} is out of range: 0 to {MAX_LATENCY_S:g} seconds")
 
 
-def _policy(given: dict[str, Any], budget: str | None, budget_of: str, is_piped: bool) -> Policy:
+def _policy(given: dict[str, Any], wanted: Wanted, latency_s: float | None, is_piped: bool) -> AnyPolicy:
     """The policy; `is_piped` means that each face gets a cluster of its own. `given` are the settings of the operating
     point, None for those not given. Raises `UsageError`."""
     set_by_hand = {name: value for name, value in given.items() if value is not None}
-    if budget is None and budget_of == "wire" and set_by_hand.keys() - {"codec"}:
-        point = OperatingPoint(**set_by_hand)
-        return Fixed(point)
+    if wanted.budget is None and wanted.of == "wire" and set_by_hand.keys() - {"codec"}:
+        return fixed_policy(usual_point(**set_by_hand), latency_s)
     if set_by_hand.keys() - {"codec"}:
         raise UsageError("a budget chooses scale, QP and frame rate; give either the budget or these")
-    wanted = parse_budget(DEFAULT_BUDGET if budget is None else budget, budget_of)
+    budget = parse_budget(DEFAULT_BUDGET if wanted.budget is None else wanted.budget, wanted.of)
     if is_piped:
-        wanted = replace(wanted, face_overhead=PIPE_FACE)
-    return RateControl(wanted, ladder(wanted.bps, set_by_hand.get("codec")))
+        budget = replace(budget, face_overhead=PIPE_FACE)
+    return budget_policy(budget, set_by_hand.get("codec"), wanted.kinds, latency_s)
 
 
-def _mirror_maker(policy: Policy, model: str | os.PathLike[str]) -> Callable[[], Mirror]:
+def _mirror_maker(policy: AnyPolicy, model: str | os.PathLike[str]) -> Callable[[], Mirror]:
     """A function that makes the mirror of a track's receiver. Raises `ModelError`."""
     if isinstance(policy, Fixed):
         return NoMirror

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import cached_property
 
 from lowbeam.errors import NoFaceError, SourceError, StreamError, UsageError
+from lowbeam.estimator import Estimator
 from lowbeam.faces import Detector, FrameFaces, YunetDetector
 from lowbeam.files import check_outputs, is_device
 from lowbeam.media.stopping import raise_stop
@@ -14,7 +15,7 @@ from lowbeam.pipeline.estimate import BATCH, LIVE_BATCH, OVERLAY_BATCH, estimate
 from lowbeam.pipeline.options import FacesChoice, Section, check_faces
 from lowbeam.pipeline.sources import FaceSource, open_faces
 from lowbeam.progress import Progress
-from lowbeam.recognize import DEFAULT_MODEL, Recognizer
+from lowbeam.recognize import DEFAULT_MODEL
 from lowbeam.restore import Restorer
 from lowbeam.sinks import OverlaySink, PlotSink, ResampledSink, Sink, TraceSink, check_overlay_format, trace_sink
 from lowbeam.trace import Estimate, How, Provenance, Trace, check_figure_format, check_format, check_resampling
@@ -30,7 +31,7 @@ class Reader:
 
     def __init__(self, model: Path = DEFAULT_MODEL, *, threads: int = 1) -> None:
         self._model, self._threads = model, threads
-        self._recognizer = Recognizer(model, threads)
+        self._estimator = Estimator(model, threads)
 
     @cached_property
     def _detector(self) -> Detector:
@@ -50,7 +51,7 @@ class Reader:
         check_faces(faces)
         section = Section(start_s, duration_s, fps)
         with open_faces(source, lambda: self._detector, faces, section, progress) as opened:
-            yield from estimates_of(opened, self._recognizer, LIVE_BATCH if opened.is_live else BATCH, keep_frames=True)
+            yield from estimates_of(opened, self._estimator, LIVE_BATCH if opened.is_live else BATCH, keep_frames=True)
 
     def read(
         self, source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
@@ -76,7 +77,7 @@ class Reader:
                 sinks.append(stack.enter_context(OverlaySink(overlay, opened.size, opened.fps, restorer=restorer)))
             batch = LIVE_BATCH if opened.is_live else BATCH if overlay is None else OVERLAY_BATCH
             count = 0
-            for frame, found in estimates_of(opened, self._recognizer, batch, keep_frames=overlay is not None):
+            for frame, found in estimates_of(opened, self._estimator, batch, keep_frames=overlay is not None):
                 count += len(found)
                 for sink in sinks:
                     sink.write(frame, found)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from lowbeam.errors import LowbeamError, OutputError
+from lowbeam.estimator import Estimator
 from lowbeam.link.incoming import Item, ReceivedFace
-from lowbeam.recognize import Recognizer
 from lowbeam.server.estimation import Seen, estimate_together
 from lowbeam.server.followed import Arrival
 from lowbeam.server.hub import Hub
@@ -86,9 +86,9 @@ class Batches:
                 log.error("recording %d: %s", part.stream.recording.id, error, exc_info=trace)
 
     async def _estimate(self, parts: Sequence["_Part"]) -> None:
-        def work(recognizer: Recognizer) -> None:
+        def work(estimator: Estimator) -> None:
             given = [(part.stream.followed, part.arrivals) for part in parts]
-            for part, seen in zip(parts, estimate_together(recognizer, given, self._keep_faces), strict=True):
+            for part, seen in zip(parts, estimate_together(estimator, given, self._keep_faces), strict=True):
                 part.seen, part.has_failed, part.memory = seen or [], seen is None, part.stream.followed.save()
 
         await self._workers.run(self._number, work)
@@ -132,9 +132,9 @@ class _Part:
         self.stream, self.settled = stream, max([stream.stored, *(item.settled for item in items)])
         self.arrivals = stream.followed.new(
             [
-                Arrival(one.decoded.number, one.decoded.face, one.decoded.is_final, one.arrived_utc)
+                Arrival(one.decoded.number, face, one.decoded.is_final, one.arrived_utc, place)
                 for one in faces
-                if one.decoded.face is not None
+                for place, face in enumerate(one.decoded.faces)
             ]
         )
         self.seen: list[Seen] = []

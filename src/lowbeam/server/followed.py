@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,12 +20,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Arrival:
-    """A face with its `number` in the recording, whether it is final, and when it arrived (Unix time)."""
+    """A face with its `number` in the recording, and its `place` in a packet of several; whether it is final, and when
+    it arrived (Unix time)."""
 
     number: int
     face: Face = field(repr=False)
     is_final: bool
     arrived_utc: float
+    place: int = 0
 
 
 class Followed:
@@ -47,9 +49,9 @@ class Followed:
         """The faces before `number` will not come again."""
         self._taken = {one for one in self._taken if one >= number}
 
-    def fit(self, shape: tuple[int, ...]) -> None:
-        """Forget what a model whose memory has another `shape` remembered."""
-        self._final = {face: memory for face, memory in self._final.items() if memory.state.shape == shape}
+    def fit(self, fits: Callable[[Memory], bool]) -> None:
+        """Forget what another model remembered, which does not fit."""
+        self._final = {face: memory for face, memory in self._final.items() if fits(memory)}
 
     def memory(self, arrival: Arrival) -> Memory | None:
         """What is remembered of the person before this face; None of a person who is new."""

@@ -69,14 +69,15 @@ class LiveStream:
     people: dict[int, Person] = field(default_factory=dict)
 
     def see(self, estimate: Estimate, face: Grey | None, now_utc: float) -> None:
-        """Add an estimate, with the face that it was made of."""
+        """Add an estimate, with the face that it was made of, or None or an empty one if it cannot be looked at."""
         person = self.people.setdefault(estimate.face, Person(estimate.face))
         if person.estimates and estimate.time_s <= person.estimates[-1].time_s:
             return  # filled in later: it belongs in the history
         person.estimates.append(estimate)
         while estimate.time_s - person.estimates[0].time_s > HISTORY_S:
             person.estimates.popleft()
-        person.face, person.seen_utc = face, now_utc
+        person.face = face if face is not None and face.size else None
+        person.seen_utc = now_utc
         for gone in [key for key, other in self.people.items() if now_utc - other.seen_utc > FORGET_S]:
             del self.people[gone]
 

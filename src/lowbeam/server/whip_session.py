@@ -20,8 +20,8 @@ from aiortc.mediastreams import MediaStreamError
 from av.video.frame import VideoFrame
 
 from lowbeam.errors import LowbeamError
+from lowbeam.estimator import Estimator
 from lowbeam.face import Face
-from lowbeam.recognize import Recognizer
 from lowbeam.server.face_png import face_png
 from lowbeam.server.faces_of_video import VideoReader
 from lowbeam.server.hub import Hub, LinkState, LiveStream
@@ -202,9 +202,9 @@ class WhipSession:
             work = functools.partial(self._read, frame=frame, time_s=time.monotonic() - self._started)
             self._take(await self._workers.run(self._stream.id, work))
 
-    def _read(self, recognizer: Recognizer, *, frame: VideoFrame, time_s: float) -> list[_Seen]:
+    def _read(self, estimator: Estimator, *, frame: VideoFrame, time_s: float) -> list[_Seen]:
         """In a thread of the workers: what is seen in a frame."""
-        self._reader = self._reader or VideoReader(recognizer)
+        self._reader = self._reader or VideoReader(estimator)
         found = self._reader.read(frame, time_s)
         return [_Seen(face, read, face_png(face.pixels) if self._keep_faces else None) for face, read in found]
 

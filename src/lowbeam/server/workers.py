@@ -1,4 +1,4 @@
-"""Threads that estimate, one for each core, each with a recognizer of its own."""
+"""Threads that estimate, one for each core, each with an estimator of its own."""
 
 import asyncio
 import os
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from lowbeam.recognize import DEFAULT_MODEL, Recognizer
+from lowbeam.estimator import Estimator
+from lowbeam.recognize import DEFAULT_MODEL
 
 Result = TypeVar("Result")
 
@@ -16,20 +17,20 @@ class Workers:
     `ModelError` if `model` cannot be loaded."""
 
     def __init__(self, model: str = DEFAULT_MODEL, count: int | None = None) -> None:
-        self._recognizers = [Recognizer(model) for _ in range(count or _cores())]
-        self._threads = [ThreadPoolExecutor(1, f"estimate-{number}") for number in range(len(self._recognizers))]
+        self._estimators = [Estimator(model) for _ in range(count or _cores())]
+        self._threads = [ThreadPoolExecutor(1, f"estimate-{number}") for number in range(len(self._estimators))]
 
     @property
     def count(self) -> int:
         """The number of threads."""
         return len(self._threads)
 
-    async def run(self, number: int, work: Callable[[Recognizer], Result]) -> Result:
-        """Run `work` with a recognizer after all earlier work of the same `number`; returns its result. Numbers that
+    async def run(self, number: int, work: Callable[[Estimator], Result]) -> Result:
+        """Run `work` with an estimator after all earlier work of the same `number`; returns its result. Numbers that
         are equal modulo `count` share a thread."""
         place = number % self.count
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads[place], work, self._recognizers[place])
+        return await loop.run_in_executor(self._threads[place], work, self._estimators[place])
 
     def close(self) -> None:
         """Wait for the work that runs, and end the threads."""

@@ -5,18 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.codec import CodedFace, TrackHeader
+from lowbeam.codec import CodedFace, PlacedFace, TrackHeader, face_of, open_decoder
 from lowbeam.codec.budget import Budget
+from lowbeam.codec.choice import controlled
 from lowbeam.codec.operating_table import Entry
 from lowbeam.codec.rate_control import RateControl
-from lowbeam.codec.track_encoder import TrackEncoder
+from lowbeam.codec.track_encoders import open_track_encoder
 from lowbeam.corpora.labelled import Affect, Track
-from lowbeam.face import Box, Face
+from lowbeam.estimator import Estimator
+from lowbeam.face import NO_BOX, Box, Face, FaceEstimate
 from lowbeam.mirror import ReceiverMirror
 from lowbeam.recognize import Estimates, Recognizer
 
 PERSON = 1
-Known = dict[float, tuple[float, float]]  # the sender's estimates of a recording by time in seconds
+Known = dict[float, FaceEstimate]  # the sender's estimates of a recording by time in seconds
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,10 @@ class _Recorder(ReceiverMirror):
     def __init__(self, recognizer: Recognizer, known: Known) -> None:
         super().__init__(recognizer)
         self._known = known
+        self.times_s: list[float] = []
         self.kept: list[Estimates] = []
 
-    def own_estimate(self, face: Face) -> tuple[float, float]:
+    def own_estimate(self, face: Face) -> FaceEstimate:
         if face.time_s not in self._known:
             self._known[face.time_s] = super().own_estimate(face)
         return self._known[face.time_s]
@@ -53,6 +56,7 @@ class _Recorder(ReceiverMirror):
         super().receive(header, coded)
         assert self.last is not None  # the decoders return each face at once
         self.kept.append(self.last)
+        self.times_s.append(coded.time_ms / 1000)
 
 
 def run_with_budget(
@@ -60,20 +64,35 @@ def run_with_budget(
 ) -> BudgetRun:
     """Send the face of `track` within `budget`, at the entries `rungs` of an operating table. `known` is a cache of the
     sender's estimates for this recording, which may be shared by runs at the same frame rate. Raises `CodecError`."""
-    control = RateControl(budget, rungs)
+    policy = controlled(budget, rungs)
     recorder = _Recorder(recognizer, known)
-    encoder = TrackEncoder(control, recorder)
-    time_s: list[float] = []
-    payload = data = counted = 0
+    encoder = open_track_encoder(policy, recorder)
+    sent: list[PlacedFace] = []
     for index, seconds in enumerate(track.time_s.tolist()):
-        if not control.looks_at(seconds):
-            continue
-        face = Face(seconds, PERSON, Box(*track.box[index].tolist()), np.asarray(track.pixels[index]))
-        for placed in encoder.encode(face):
-            time_s.append(seconds)
-            size = len(placed.coded.data)
-            payload, data = payload + size, data + size + placed.cue_bytes
-            counted += budget.weigh(size, placed.cue_bytes)
-    encoder.flush()
-    columns = zip(*((e.valence, e.arousal, e.valence_std, e.arousal_std) for e in recorder.kept), strict=True)
-    return BudgetRun(np.array(time_s), Estimates(*map(np.concatenate, columns)), payload, data, counted)
+        if policy.looks_at(seconds):
+            sent += encoder.encode(_face_of(track, index))
+    sent += encoder.flush()
+    sizes = [(len(placed.coded.data), placed.cue_bytes) for placed in sent]
+    if isinstance(policy, RateControl):
+        time_s, kept = recorder.times_s, recorder.kept
+    else:
+        time_s, kept = _read_packets(encoder.header, sent, Estimator(recognizer=recognizer))
+    columns = zip(*((e.valence, e.arousal, e.valence_std, e.arousal_std) for e in kept), strict=True)
+    return BudgetRun(
+        np.array(time_s), Estimates(*map(np.concatenate, columns)), sum(face for face, _ in sizes),
+        sum(face + cues for face, cues in sizes), sum(budget.weigh(*size) for size in sizes),
+    )  # fmt: skip
+
+
+def _face_of(track: Track, index: int) -> Face:
+    box = Box(*track.box[index].tolist())
+    return Face(float(track.time_s[index]), PERSON, box, np.asarray(track.pixels[index]))
+
+
+def _read_packets(
+    header: TrackHeader, sent: list[PlacedFace], estimator: Estimator
+) -> tuple[list[float], list[Estimates]]:
+    """Times and estimates of all samples of a compact codec's packets."""
+    decoder, box = open_decoder(header), NO_BOX
+    faces = [face_of(sample, PERSON, box) for placed in sent for sample in decoder.decode(placed.coded)]
+    return [face.time_s for face in faces], [estimator.follow(faces, None)[0]]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lowbeam.codec import CODECS, OperatingPoint
+from lowbeam.codec import PIXEL_CODECS, OperatingPoint
 from lowbeam.errors import UsageError
 from lowbeam.scale import SCALES
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Grid:
     """Every combination of `codecs`, `scales`, `qps` and `fps` (the fastest first)."""
 
-    codecs: tuple[str, ...] = tuple(CODECS)
+    codecs: tuple[str, ...] = PIXEL_CODECS
     scales: tuple[int, ...] = SCALES
     qps: tuple[int, ...] = (22, 27, 32, 37, 42, 47)
     fps: tuple[float, ...] = (25.0, 12.5, 5.0, 2.5, 1.0)

@@ -12,9 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.codec import CodedFace, OperatingPoint, open_encoder
+from lowbeam.codec import CodedFace, OperatingPoint, PlacedFace, open_encoder
 from lowbeam.codec.cues import CueChooser
-from lowbeam.codec.track_encoder import PlacedFace
 from lowbeam.codec.trip import CodedRun, code, decode, milliseconds, sent_rows
 from lowbeam.codec.wire import ByteCounter
 from lowbeam.container import FaceStreamWriter

@@ -21,7 +21,7 @@ def _insert(dialect: ModuleType) -> Executable:
     new = dialect.insert(EstimateRow)
     replaced = [column.name for column in EstimateRow.__table__.columns if not column.primary_key]
     inserted: Executable = new.on_conflict_do_update(
-        index_elements=["recording_id", "number"],
+        index_elements=["recording_id", "number", "place"],
         set_={name: new.excluded[name] for name in replaced},
         where=~EstimateRow.is_final & new.excluded["is_final"],
     )
@@ -106,7 +106,7 @@ class Appender:
         connection = await session.connection()
         recordings = {found.id: found for found in await connection.execute(FIND, {"ids": sorted(ids)})}
         changes = {key: {"of": key, "until": found.stored, "state": None} for key, found in recordings.items()}
-        values: dict[tuple[int, int], dict[str, Any]] = {}
+        values: dict[tuple[int, int, int], dict[str, Any]] = {}
         for request in requests:
             if (recording := recordings.get(request.recording_id)) is None:
                 continue
@@ -114,14 +114,15 @@ class Appender:
             change["until"] = max(change["until"], request.stored or 0)
             change["state"] = change["state"] if request.memory is None else request.memory
             for row in request.rows:
-                before = values.get((recording.id, row.number))
+                key = recording.id, row.number, row.place
+                before = values.get(key)
                 if before is None or (row.is_final and not before["is_final"]):
-                    values[recording.id, row.number] = _values(recording, row)
+                    values[key] = _values(recording, row)
         if changes:
             await connection.execute(CHANGE, [*changes.values()])
         if values:
             insert = INSERTS[self._database.engine.dialect.name]
-            await connection.execute(insert, [values[place] for place in sorted(values)])
+            await connection.execute(insert, [values[key] for key in sorted(values)])
         return ids - set(recordings)
 
 
@@ -129,6 +130,7 @@ def _values(recording: Any, row: Row) -> dict[str, Any]:
     return row.estimate._asdict() | {
         "recording_id": recording.id,
         "number": row.number,
+        "place": row.place,
         "sender_id": recording.sender_id,
         "utc": recording.started_utc + row.estimate.time_s,
         "arrived_utc": row.arrived_utc,

@@ -111,8 +111,8 @@ class Recordings:
         """All rows of a sender in [since, until) in order of time, in pages: Unix time, id of the recording, row. No
         transaction is open between pages."""
         row = EstimateRow
-        place = (row.utc, row.recording_id, row.number)
-        found = select(*place, row.arrived_utc, row.is_final, row.image, *ESTIMATE).order_by(*place).limit(PAGE)
+        key = (row.utc, row.recording_id, row.number, row.place)
+        found = select(*key, row.arrived_utc, row.is_final, row.image, *ESTIMATE).order_by(*key).limit(PAGE)
         found = found.where(row.sender_id == sender_id, row.utc < until_utc)
         span = found.where(row.utc >= since_utc)
         while True:
@@ -120,13 +120,13 @@ class Recordings:
                 page = (await session.execute(span)).all()
             if page:
                 yield [
-                    (utc, recording_id, Row(number, Estimate(*estimate), arrived_utc, is_final, image))
-                    for utc, recording_id, number, arrived_utc, is_final, image, *estimate in page
+                    (utc, recording_id, Row(number, Estimate(*estimate), arrived_utc, is_final, image, place))
+                    for utc, recording_id, number, place, arrived_utc, is_final, image, *estimate in page
                 ]
             if len(page) < PAGE:
                 return
-            last = page[-1][:3]
-            span = found.where(row.utc >= last[0], tuple_(*place) > last)  # the first bound is that of the index
+            last = page[-1][:4]
+            span = found.where(row.utc >= last[0], tuple_(*key) > last)  # the first bound is that of the index
 
     async def delete_before(self, utc: float) -> int:
         """Delete the estimates and faces from before `utc` for good, and the recordings that ended and have none left.

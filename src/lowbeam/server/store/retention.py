@@ -24,11 +24,11 @@ async def delete_before(database: Database, utc: float) -> int:
 
 async def _delete_some(database: Database, utc: float) -> int:
     row = EstimateRow
-    key = tuple_(row.recording_id, row.number)
     senders = select(SenderRow.id)
-    old = select(row.recording_id, row.number).where(row.sender_id.in_(senders), row.utc < utc).limit(AT_ONCE)
+    columns = (row.recording_id, row.number, row.place)
+    old = select(*columns).where(row.sender_id.in_(senders), row.utc < utc).limit(AT_ONCE)
     async with database.writing() as session:
         before = await session.scalar(select(func.count()).select_from(old.subquery()))
         if before:
-            await session.execute(delete(row).where(key.in_(old)))
+            await session.execute(delete(row).where(tuple_(*columns).in_(old)))
     return before or 0

@@ -47,12 +47,14 @@ class RecordingRow(Base):
 
 
 class EstimateRow(Base):
-    """The estimate of the face `number` of a recording. `utc` is the recording's start plus `time_s`; the index serves
-    spans of one sender in order of time. `image` is the coded face where faces are kept."""
+    """An estimate of the face `number` of a recording, or of the sample `place` of a packet. `utc` is the recording's
+    start plus `time_s`; the index serves spans of one sender in order of time. `image` is the coded face where faces
+    are kept."""
 
     __tablename__ = "estimates"
     recording_id: Mapped[int] = mapped_column(ForeignKey("recordings.id"), primary_key=True)
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
     sender_id: Mapped[int] = mapped_column(ForeignKey("senders.id"))
     utc: Mapped[float]
     time_s: Mapped[float]

@@ -1,0 +1,49 @@
+"""Chooses the policy for an operating point or a budget: which codec, and how it is controlled."""
+
+from lowbeam.codec.budget import Budget
+from lowbeam.codec.compact.policy import CompactBudget, CompactFixed
+from lowbeam.codec.operating_point import OperatingPoint
+from lowbeam.codec.operating_table import Entry, entry_for, ladder, lowest_budget
+from lowbeam.codec.policy import Fixed
+from lowbeam.codec.rate_control import RateControl
+from lowbeam.codec.registry import KINDS, Kind, codec_named
+from lowbeam.errors import UsageError
+
+
+def parse_kinds(text: str) -> tuple[Kind, ...]:
+    """The kinds in a comma-separated list. Raises `UsageError`."""
+    words = [word.strip() for word in text.split(",")]
+    found = tuple(kind for kind in KINDS if kind in words)
+    if not found or len(found) != len(words):
+        raise UsageError(f"--allow {text} is not a list of {', '.join(KINDS)}")
+    return found
+
+
+def fixed_policy(point: OperatingPoint, latency_s: float | None = None) -> Fixed | CompactFixed:
+    """The policy of a fixed operating point."""
+    if codec_named(point.codec).kind == "pixels":
+        return Fixed(point)
+    return CompactFixed(point, latency_s)
+
+
+def budget_policy(
+    budget: Budget, codec: str | None = None, kinds: tuple[Kind, ...] | None = None, latency_s: float | None = None
+) -> RateControl | CompactBudget:
+    """The policy for a budget: with `codec`, or the best of those of the `kinds` allowed; by default pixels, or what a
+    smaller budget can carry. Raises `UsageError`."""
+    if codec is not None and kinds is not None and codec_named(codec).kind not in kinds:
+        raise UsageError(f"--codec {codec} sends {codec_named(codec).kind}, which --allow leaves out")
+    return controlled(budget, ladder(budget.bps, codec, kinds=kinds or _usual_kinds(budget.bps)), latency_s)
+
+
+def controlled(budget: Budget, rungs: list[Entry], latency_s: float | None = None) -> RateControl | CompactBudget:
+    """The policy for a budget with `rungs`, the entries of one codec in an operating table by rising budget."""
+    if codec_named(rungs[0].point.codec).kind == "pixels":
+        return RateControl(budget, rungs)
+    entry = entry_for(rungs, budget.bps)
+    return CompactBudget(budget, entry.point, latency_s, entry.kept if entry.bps <= budget.bps else None)
+
+
+def _usual_kinds(bps: float) -> tuple[Kind, ...]:
+    """What lets the far side do most at a rate: pixels, or else features, or else estimates."""
+    return next(((kind,) for kind in KINDS if lowest_budget(kind) <= bps), ("estimates",))
