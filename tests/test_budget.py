@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import lowbeam
 from lowbeam.codec import CODECS, PIXEL_CODECS, OperatingPoint, open_decoder, open_encoder
 from lowbeam.codec.budget import WINDOW_S, Budget, Counts, parse_budget
+from lowbeam.codec.layers import Layers
 from lowbeam.codec.operating_point import FrameRateLimiter
 from lowbeam.codec.operating_table import Entry, Kept, entry_for, ladder, operating_table
 from lowbeam.codec.rate_control import RateControl
@@ -116,7 +117,7 @@ def face_at(time_s: float, face: int = 1) -> Face:
 
 def pack_faces(control: RateControl, path: Path, faces: Faces, fps: float) -> int:
     """Write `faces` at `fps` a second, as many as `control` admits; how many were sent."""
-    with PrimaryOutput(control, path, 2.0) as output:
+    with PrimaryOutput(Layers([control]), path, 2.0) as output:
         for index, pixels in enumerate(faces):
             if control.looks_at(index / fps):
                 face = Face(index / fps, 1, Box(10 + index % 7, 20, 100), pixels)
@@ -276,7 +277,7 @@ def test_the_mirror_knows_what_the_receiver_estimates(hr_faces: Faces, tmp_path:
 
     known = []
     control = RateControl(Budget(8000), rungs("hevc"))
-    with PrimaryOutput(control, tmp_path / "b.mkv", 2.0, mirror) as output:
+    with PrimaryOutput(Layers([control]), tmp_path / "b.mkv", 2.0, mirror) as output:
         for index, pixels in enumerate(hr_faces):
             face = Face(index / 10, 1, Box(10, 20, 100), pixels)
             before = output.coded
@@ -367,7 +368,7 @@ def test_a_second_face_whose_point_changes_before_it_begins_is_read_as_sent(hr_f
             return True
 
     for codec in PIXEL_CODECS:
-        with AllFacesOutput(Changing(Budget(1e6), rungs(codec)), tmp_path / "two.mkv", 2.0) as output:
+        with AllFacesOutput(Layers([Changing(Budget(1e6), rungs(codec))]), tmp_path / "two.mkv", 2.0) as output:
             for index in range(20):
                 ids = (1, 2) if index >= 10 else (1,)
                 faces = [Face(index / 10, n, Box(10 * n, 20, 100), hr_faces[index]) for n in ids]

@@ -18,16 +18,19 @@ HEAVY = (
 # The floors of the house, from the ground up. A room imports from its own file or folder, and from the rooms named:
 # those of the floors below, and on the ground and the second floor of each other, but never in a circle.
 GROUND = {"errors", "scale", "face", "metrics", "files", "media", "trace", "pool", "progress"}
-SECOND = {"faces", "codec", "container", "onnx_session", "recognize", "restore", "mirror"}
+SECOND = {
+    "faces", "codec", "container", "onnx_session", "recognize", "latent_reader", "estimator", "restore", "mirror",
+}  # fmt: skip
 THIRD = {"sinks", "corpora", "models"}
 MAY_IMPORT: dict[str, set[str]] = {
     # 1, the ground
     "errors": set(), "face": set(), "metrics": set(), "progress": set(), "pool": {"errors"}, "scale": {"errors"},
     "files": {"errors"}, "media": {"errors", "face"}, "trace": {"errors", "files"},
     # 2
-    "faces": GROUND | {"onnx_session"}, "codec": GROUND, "container": GROUND | {"codec"}, "onnx_session": GROUND,
+    "faces": GROUND | {"onnx_session"}, "codec": GROUND | {"onnx_session"}, "container": GROUND | {"codec"}, "onnx_session": GROUND,
     "recognize": GROUND | {"onnx_session"}, "restore": GROUND | {"onnx_session"},
-    "mirror": GROUND | {"codec", "recognize"},
+    "latent_reader": GROUND | {"codec", "onnx_session", "recognize"},
+    "estimator": GROUND | {"latent_reader", "recognize"}, "mirror": GROUND | {"codec", "recognize"},
     # 3
     "sinks": GROUND | SECOND, "corpora": GROUND | SECOND, "models": GROUND | SECOND,
     # 4

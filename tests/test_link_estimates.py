@@ -14,6 +14,7 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve"
 
 import lowbeam
 from lowbeam.codec import OperatingPoint, PlacedFace
+from lowbeam.codec.layers import Layers
 from lowbeam.codec.policy import Fixed
 from lowbeam.codec.track_encoder import TrackEncoder
 from lowbeam.container import FaceStreamWriter
@@ -76,7 +77,7 @@ def read_from_file(encoders: list[KeepingEncoder], path: Path) -> list[Estimate]
 
 def send(frames: list[list[Face]], token: str, pin: str, port: int) -> None:
     options = SendingOptions(Address("127.0.0.1", port), token, pin)
-    with Sender(options, Spool(), Fixed(POINT), name="camera") as sender:
+    with Sender(options, Spool(), Layers([Fixed(POINT)]), name="camera") as sender:
         for number, frame in enumerate(frames):
             sender.send(number * PERIOD_S, frame)
             time.sleep(PERIOD_S)

@@ -14,6 +14,7 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve"
 from aioquic.quic.events import HandshakeCompleted
 
 from lowbeam.codec import OperatingPoint
+from lowbeam.codec.layers import Layers
 from lowbeam.codec.policy import Fixed
 from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
@@ -35,7 +36,7 @@ PORT = free_port()
 
 def send(faces: Faces, token: str, pin: str) -> bool:
     options = SendingOptions(Address("127.0.0.1", PORT), token, pin)
-    with Sender(options, Spool(), Fixed(OperatingPoint("hevc", 8, 32, 25)), name="camera") as sender:
+    with Sender(options, Spool(), Layers([Fixed(OperatingPoint("hevc", 8, 32, 25))]), name="camera") as sender:
         for index, pixels in enumerate(faces):
             sender.send(index / 25, [Face(index / 25, 0, Box(10.0, 10.0, 80.0), pixels)])
             time.sleep(0.04)
@@ -64,7 +65,7 @@ def test_a_sender_that_connects_again_resumes_its_session(tmp_path: Path) -> Non
 
     def connect_twice() -> bool:
         options = SendingOptions(Address("127.0.0.1", PORT), "token", fingerprint(certificate))
-        with Sender(options, Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+        with Sender(options, Spool(), Layers([Fixed(OperatingPoint())]), name="camera") as sender:
             wait_until_live(sender)
             time.sleep(0.5)  # for the ticket
             with sender._lock:
@@ -87,7 +88,7 @@ def test_faces_that_arrived_are_not_sent_again_after_a_new_connection(tmp_path: 
 
     def send_and_reconnect() -> int:
         options = SendingOptions(Address("127.0.0.1", PORT), "token", fingerprint(certificate))
-        with Sender(options, Spool(), Fixed(OperatingPoint("hevc", 8, 32, 25)), name="camera") as sender:
+        with Sender(options, Spool(), Layers([Fixed(OperatingPoint("hevc", 8, 32, 25))]), name="camera") as sender:
             wait_until_live(sender)
             for index, pixels in enumerate(hr_faces[:20]):
                 sender.send(index / 25, [Face(index / 25, 0, Box(10.0, 10.0, 80.0), pixels)])
@@ -138,7 +139,9 @@ def test_connections_that_are_never_completed_cost_no_memory_and_no_sender_its_p
                 for data, _ in quic.datagrams_to_send(time.monotonic()):
                     made.sendto(data, ("127.0.0.1", PORT))
             time.sleep(0.005)
-        with Sender(SendingOptions(address, "token", pin), Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+        with Sender(
+            SendingOptions(address, "token", pin), Spool(), Layers([Fixed(OperatingPoint())]), name="camera"
+        ) as sender:
             wait_until_live(sender)
 
     async def run() -> int:
@@ -158,7 +161,7 @@ def test_a_sender_whose_hello_meets_a_defect_tries_again(tmp_path: Path) -> None
 
     def connect() -> None:
         options = SendingOptions(Address("127.0.0.1", PORT), "token", fingerprint(certificate))
-        with Sender(options, Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+        with Sender(options, Spool(), Layers([Fixed(OperatingPoint())]), name="camera") as sender:
             wait_until_live(sender)
 
     async def run() -> None:
@@ -209,7 +212,7 @@ def test_a_certificate_that_no_authority_signed_is_refused_without_a_pin(tmp_pat
 
     def connect() -> None:
         options = SendingOptions(Address("127.0.0.1", PORT), "secret-token")
-        with Sender(options, Spool(), Fixed(OperatingPoint()), name="camera") as sender:
+        with Sender(options, Spool(), Layers([Fixed(OperatingPoint())]), name="camera") as sender:
             sender.finish(10)
 
     async def run() -> None:

@@ -16,7 +16,7 @@ from lowbeam.errors import OutputError
 from lowbeam.face import Box, Face
 from lowbeam.link.incoming import Accepted, Incoming, ReceivedFace
 from lowbeam.link.messages import Bye, Fill, Gone, Hello, write_message
-from lowbeam.link.policy import LinkPolicy
+from lowbeam.link.policy import link_layers
 from lowbeam.link.quic import ALPN, Address, fingerprint, own_certificate
 from lowbeam.link.receiver import Receiver
 from lowbeam.link.sender import Sender
@@ -79,7 +79,7 @@ class Filming:
     """A sender in a thread that sends real faces for some seconds, and finishes."""
 
     def __init__(self, port: int, pin: str, faces: Faces, token: str = TOKEN, spool: Spool | None = None) -> None:
-        self._faces, self._policy = faces, LinkPolicy()
+        self._faces, self._policy = faces, link_layers()
         options = SendingOptions(Address("127.0.0.1", port), token, pin, latency_s=0.1)
         self.sender = Sender(options, spool or Spool(), self._policy, name="camera")
         self.coded, self._time_s = 0, 0.0

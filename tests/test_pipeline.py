@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import lowbeam
 from lowbeam import NoFaceError, OutputError, SourceError, StreamError, UsageError
 from lowbeam.codec import PIXEL_CODECS, OperatingPoint
+from lowbeam.codec.layers import Layers
 from lowbeam.codec.policy import Fixed
 from lowbeam.container.layout import MAX_TRACKS
 from lowbeam.face import Box, Face
@@ -239,7 +240,7 @@ def test_an_absence_is_told_from_a_low_frame_rate(intervals: list[float], away_s
 
 
 def test_encoders_of_faces_that_have_gone_are_let_go_of(hr_faces: Faces, tmp_path: Path) -> None:
-    with AllFacesOutput(Fixed(OperatingPoint("av1", 8)), tmp_path / "f.mkv", 2.0) as output:
+    with AllFacesOutput(Layers([Fixed(OperatingPoint("av1", 8))]), tmp_path / "f.mkv", 2.0) as output:
         threads = []
         for index in range(60):  # passers-by, each for one frame, two seconds apart
             face = Face(2.0 * index, index, Box(0, 0, 50), hr_faces[index % 50])
@@ -255,11 +256,11 @@ def test_encoders_of_faces_that_have_gone_are_let_go_of(hr_faces: Faces, tmp_pat
 def test_a_crowd_that_comes_and_goes_holds_few_encoders_and_loses_no_face(
     codec: str, hr_faces: Faces, tmp_path: Path
 ) -> None:
-    with AllFacesOutput(Fixed(OperatingPoint(codec, 8)), tmp_path / "f.mkv", 2.0) as output:
+    with AllFacesOutput(Layers([Fixed(OperatingPoint(codec, 8))]), tmp_path / "f.mkv", 2.0) as output:
         for index in range(60):  # thirty people, one at a time, twice within three seconds
             face = Face(0.04 * index, index % 30, Box(0, 0, 50), hr_faces[index % 50])
             output.add(FrameFaces(face.time_s, [face], None, (640, 360)))
-            assert sum(spool.encoder.is_open for spool in output._spools.values()) <= MAX_AWAY + 1
+            assert sum(spool.track.is_open for spool in output._spools.values()) <= MAX_AWAY + 1
         output.finish()
     trace = lowbeam.read(tmp_path / "f.mkv", faces="all")
     assert trace.cut_at_s is None
@@ -269,7 +270,7 @@ def test_a_crowd_that_comes_and_goes_holds_few_encoders_and_loses_no_face(
 
 def test_a_crowd_that_stays_in_view_keeps_its_tracks(hr_faces: Faces, tmp_path: Path) -> None:
     people = range(MAX_SPOOLS + 3)
-    with AllFacesOutput(Fixed(OperatingPoint("avc", 16)), tmp_path / "f.mkv", 2.0) as output:
+    with AllFacesOutput(Layers([Fixed(OperatingPoint("avc", 16))]), tmp_path / "f.mkv", 2.0) as output:
         for index in range(3):
             faces = [Face(0.1 * index, n, Box(0, 0, 200 - n), hr_faces[n % 50]) for n in people]
             output.add(FrameFaces(0.1 * index, faces, None, (640, 360)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbeam.codec import OperatingPoint
+from lowbeam.codec import OperatingPoint, usual_point
 from lowbeam.codec.budget import Budget
 from lowbeam.codec.operating_table import Entry, Kept
 from lowbeam.corpora.choose import corpus_name
@@ -29,6 +29,9 @@ LOOK_FPS = 10.0  # frames per second at which the sender looks at the face
 BUDGETS_BPS = (400, 600, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 24_000, 32_000)
 SCALES = (1, 2, 3, 4, 6, 8)
 QPS = {"hevc": (22, 26, 30, 34, 38, 42), "avc": (22, 26, 30, 34, 38, 42)}
+# Compact codecs choose their quality for each packet; what is left to choose is how often they look.
+COMPACT_FPS = {"estimates": (10.0,), "features": (10.0, 5.0, 2.5)}
+COMPACT_BUDGETS_BPS = (50, 75, 100, 150, 200, 300, 500, 800, 1000, 1500, 2000, 4000)
 WIDE_QPS = (26, 32, 38, 44, 50, 56)  # of codecs whose QP goes up to 63
 FACES_PER_S = (0.3, 8.0)  # rates at which a point is measured within a budget
 TRIAL_BPS = 4000
@@ -49,6 +52,7 @@ class _Job:
     codec: str
     scale: int
     qp: int
+    fps: float = LOOK_FPS
 
 
 class _Worker:
@@ -62,7 +66,10 @@ class _Worker:
 
     def measure(self, job: _Job) -> Iterator[dict[str, Any]]:
         """A row for each budget that suits the point."""
-        point = OperatingPoint(job.codec, job.scale, job.qp, LOOK_FPS)
+        point = OperatingPoint(job.codec, job.scale, job.qp, job.fps)
+        if job.codec in COMPACT_FPS:
+            yield from (self._row(point, bps, KINDS) for bps in COMPACT_BUDGETS_BPS)
+            return
         size = self._row(point, TRIAL_BPS, ("real",))["face_bytes"]
         for bps in BUDGETS_BPS:
             per_s = bps / 8 / Budget(bps).weigh(round(size), 0)
@@ -106,7 +113,11 @@ def measure_points(
     """Run rate control at every point and budget. Returns ``{"model", "real", "rendered", "rows"}``; a row has the
     point, the budget, the mean sizes of a face and its cues in bytes and, for both corpora, the CCC of valence and
     arousal (estimates held) and the bit rate used."""
-    jobs = [_Job(c, s, qp) for c in codecs for s in SCALES for qp in QPS.get(c, WIDE_QPS)]
+    pixels = [codec for codec in codecs if codec not in COMPACT_FPS]
+    jobs = [_Job(c, s, qp) for c in pixels for s in SCALES for qp in QPS.get(c, WIDE_QPS)]
+    for codec in [codec for codec in codecs if codec in COMPACT_FPS]:
+        usual = usual_point(codec)
+        jobs += [_Job(codec, usual.scale, usual.qp, fps) for fps in COMPACT_FPS[codec]]
     rows: list[dict[str, Any]] = []
     for count, (_, found) in enumerate(shared(_measure, jobs, workers, _begin, corpora, model), 1):
         rows += found
@@ -154,7 +165,7 @@ def make_operating_table(points: dict[str, Any], kinds: tuple[str, ...] = KINDS)
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["codec"], row["bps"], row["scale"], row["qp"]
+    return row["codec"], row["bps"], row["scale"], row["qp"], row["fps"]
 
 
 def _mean(row: dict[str, Any], kind: str) -> float:
@@ -163,11 +174,12 @@ def _mean(row: dict[str, Any], kind: str) -> float:
 
 def _smoothed(row: dict[str, Any], worth: dict[tuple[Any, ...], float]) -> float:
     """The mean of `worth` over the neighbouring QPs and budgets that were measured, with weights 1, 2, 1 for each."""
-    codec, bps, scale, qp = _key(row)
+    codec, bps, scale, qp, fps = _key(row)
+    is_compact = codec in COMPACT_FPS
     total = weights = 0.0
-    for near_qp, qp_weight in _neighbours(QPS.get(codec, WIDE_QPS), qp):
-        for near_bps, bps_weight in _neighbours(BUDGETS_BPS, bps):
-            found = worth.get((codec, near_bps, scale, near_qp))
+    for near_qp, qp_weight in _neighbours((qp,) if is_compact else QPS.get(codec, WIDE_QPS), qp):
+        for near_bps, bps_weight in _neighbours(COMPACT_BUDGETS_BPS if is_compact else BUDGETS_BPS, bps):
+            found = worth.get((codec, near_bps, scale, near_qp, fps))
             if found is not None:
                 total, weights = total + qp_weight * bps_weight * found, weights + qp_weight * bps_weight
     return total / weights

@@ -13,7 +13,7 @@ from lowbeam.errors import UsageError
 from lowbeam.faces import FaceTracker, YunetDetector
 from lowbeam.link.bandwidth import START_BPS
 from lowbeam.link.messages import Ask
-from lowbeam.link.policy import CompactLinkPolicy, LinkPolicy, link_policy
+from lowbeam.link.policy import LinkLayers, link_layers
 from lowbeam.link.quic import parse_address, parse_pin
 from lowbeam.link.recording_sender import Repair
 from lowbeam.link.sender import Sender
@@ -48,18 +48,20 @@ class Sent:
 def send(
     source: str | os.PathLike[str], to: str, *, token: str, pin: str | None = None, budget: str = AUTO,
     latency_s: float | None = None, spool: str | os.PathLike[str] | None = None, faces: FacesChoice = "primary",
-    codec: str | None = None, model: str | os.PathLike[str] = DEFAULT_MODEL, loop: bool = False, fast: bool = False,
-    name: str | None = None, finish_s: float = FINISH_S, repair: Repair = Repair.CHEAPEST,
+    codec: str | None = None, layers: str | None = None, key_face: bool = False,
+    model: str | os.PathLike[str] = DEFAULT_MODEL, loop: bool = False, fast: bool = False, name: str | None = None,
+    finish_s: float = FINISH_S, repair: Repair = Repair.CHEAPEST,
 ) -> Sent:  # fmt: skip
     """Find the face in `source` (a video file, ``camera:N``, a URL, a named pipe or ``-``) and send it to the receiver
     at `to` (``lowbeam://HOST:PORT``), while the source runs. A file plays in real time, with `loop` again and again.
 
     The rate follows what the link carries, up to `budget` (``"auto"``: no other limit). While the link is busy, a face
     may wait `latency_s` seconds to share a packet with others, by default 0.2; a compact `codec` gathers samples for
-    this time, by default for as long as the rate demands. Faces that are lost, or made while the link is down, are
-    kept in the folder `spool` (None: in memory) and sent later; with a folder also those of earlier runs. With `fast` a
-    recording is not played but sent as fast as the link carries it, coded within `budget` by its own time. A receiver
-    that cannot be reached, or whose name has no address yet, is tried again and again while faces are kept. At the end,
+    this time, by default for as long as the rate demands. `layers` and `key_face` are those of `lowbeam.pack`. Faces
+    that are lost, or made while the link is down, are kept in the folder `spool` (None: in memory) and sent later; with
+    a folder also those of earlier runs. With `fast` a recording is not played but sent as fast as the link carries it,
+    coded within `budget` by its own time. A receiver that cannot be reached, or whose name has no address yet, is tried
+    again and again while faces are kept. At the end,
     `send` waits `finish_s` seconds until all is stored. `pin` is the SHA-256 fingerprint of the receiver's certificate;
     if None the certificate must be signed by a known authority. `name` is shown to those who watch.
 
@@ -72,28 +74,32 @@ def send(
     if fast and loop:
         raise UsageError("--fast and --loop cannot be combined")
     options = SendingOptions(
-        parse_address(to), token, None if pin is None else parse_pin(pin), _wait_s(codec, latency_s), most, repair
+        parse_address(to), token, None if pin is None else parse_pin(pin), _wait_s(codec, layers, latency_s), most,
+        repair,
     )  # fmt: skip
-    policy, recognizer = link_policy(codec, is_fast=fast, latency_s=latency_s), Recognizer(model)
+    layered = link_layers(codec, layers, is_fast=fast, latency_s=latency_s, key_face=key_face)
+    recognizer = Recognizer(model)
     shown = name if name is not None else os.fspath(source)
-    held, looks = Spool(spool), _Looks(policy)
+    held, looks = Spool(spool), _Looks(layered)
     try:
         with (
             _Player(source, loop, fast) as player,
             Sender(
-                options, held, policy, name=shown, make_mirror=lambda: ReceiverMirror(recognizer), is_fast=fast,
+                options, held, layered, name=shown, make_mirror=lambda: ReceiverMirror(recognizer), is_fast=fast,
                 on_ask=looks.take,
             ) as sender,
         ):  # fmt: skip
-            coded, duration_s = _send_frames(sender, policy, looks, player, faces, most)
+            coded, duration_s = _send_frames(sender, layered, looks, player, faces, most)
             is_stored = sender.finish(finish_s)
-        return Sent(coded, duration_s, sender.core.wire_bytes, is_stored, policy.held_back)
+        return Sent(coded, duration_s, sender.core.wire_bytes, is_stored, layered.held_back)
     finally:
         held.close()
 
 
-def _wait_s(codec: str | None, latency_s: float | None) -> float:
+def _wait_s(codec: str | None, layers: str | None, latency_s: float | None) -> float:
     """Seconds that a coded face waits to share a packet with others; a packet of a compact codec does not."""
+    if layers is not None:
+        return LATENCY_S
     if codec is not None and codec_named(codec).kind != "pixels":
         return 0.0
     return LATENCY_S if latency_s is None else latency_s
@@ -102,8 +108,8 @@ def _wait_s(codec: str | None, latency_s: float | None) -> float:
 class _Looks:
     """Better looks that the receiver asks for."""
 
-    def __init__(self, policy: LinkPolicy | CompactLinkPolicy) -> None:
-        self._policy, self._asked_s = policy, 0.0
+    def __init__(self, layers: LinkLayers) -> None:
+        self._layers, self._asked_s = layers, 0.0
 
     def take(self, ask: Ask) -> None:
         """A request came, in the thread of the link."""
@@ -113,13 +119,13 @@ class _Looks:
     def begin_at(self, time_s: float) -> None:
         """Begin a look that was asked for."""
         if self._asked_s:
-            self._policy.look_closer(time_s + self._asked_s)
+            self._layers.look_closer(time_s + self._asked_s)
             self._asked_s = 0.0
 
 
 def _send_frames(
     sender: Sender,
-    policy: LinkPolicy | CompactLinkPolicy,
+    layers: LinkLayers,
     looks: _Looks,
     player: "_Player",
     faces: FacesChoice,
@@ -131,11 +137,11 @@ def _send_frames(
         last_s = frame.time_s
         looks.begin_at(last_s)
         if player.is_fast:
-            policy.follow(most or START_BPS, False, last_s)
+            layers.follow(most or START_BPS, False, last_s)
         else:
-            policy.follow(sender.budget_bps, not sender.may_code, last_s)
-        if policy.looks_at(last_s):
-            coded += sender.send(last_s, find_faces(frame, tracker, faces).faces, str(policy.point))
+            layers.follow(sender.budget_bps, not sender.may_code, last_s)
+        if layers.looks_at(last_s):
+            coded += sender.send(last_s, find_faces(frame, tracker, faces).faces, str(layers.point))
     return coded, last_s
 
 

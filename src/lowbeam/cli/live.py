@@ -56,8 +56,16 @@ def send(
     ] = False,
     name: Annotated[str | None, typer.Option(help="name of the recording [default: the source]")] = None,
     codec: Annotated[
-        str | None, typer.Option(help="hevc, avc, av1, vp9 or estimates [default: pixels, the best at 4 kbit/s]")
+        str | None,
+        typer.Option(help="hevc, avc, av1, vp9, features or estimates [default: pixels, the best at 4 kbit/s]"),
     ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="two kinds at once, the lean one first, such as estimates,pixels"),
+    ] = None,
+    key_face: Annotated[
+        bool, typer.Option("--key-face", help="send a still along with features, so that the face can be looked at")
+    ] = False,
     finish: Annotated[float, typer.Option(help="seconds to wait in the end until all is stored")] = 30.0,
     faces: Faces = "primary",
     model: ModelName = "accurate",
@@ -72,7 +80,7 @@ def send(
         raise UsageError(f"--token is missing; the receiver's operator gives one (or set {TOKEN_VARIABLE})")
     sent = send_source(
         source, to, token=given, pin=pin, budget=budget, latency_s=latency, spool=spool, faces=faces, codec=codec,
-        model=model, loop=loop, fast=fast, name=name, finish_s=finish,
+        layers=layers, key_face=key_face, model=model, loop=loop, fast=fast, name=name, finish_s=finish,
     )  # fmt: skip
     rate = 8 * sent.wire_bytes / max(sent.duration_s, 1.0) / 1000
     say(f"{sent.coded} faces in {sent.duration_s:.1f} s, {rate:.2f} kbit/s on the wire")

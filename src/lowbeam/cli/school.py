@@ -7,6 +7,7 @@ import typer
 
 from lowbeam.cli.options import ANY_CORPUS, Corpus
 from lowbeam.cli.show import Commands, needs, progress_bar, say
+from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs
 
 app = Commands()
@@ -21,7 +22,7 @@ TrainingThreads = Annotated[int | None, typer.Option("--threads", min=1, help="C
 )
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="recipe file (YAML), or a name: accurate, fast, one-for-all, fine-tune")
+        str, typer.Argument(help="recipe file (YAML), or a name: accurate, fast, one-for-all, fine-tune, features")
     ],
     corpus: Annotated[list[str], typer.Option("--corpus", help=f"stills or recordings, {ANY_CORPUS}; repeatable")],
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for checkpoints, logs and the ONNX file")],
@@ -40,10 +41,22 @@ def train(
     with needs("train"):
         import torch
 
-        from lowbeam.train.recognizer_recipe import load_recognizer_recipe
+        from lowbeam.train.features.recipe import load_features_recipe
+        from lowbeam.train.features.run import train_features
+        from lowbeam.train.recipe import kind_of
+        from lowbeam.train.recognizer_recipe import RECIPES, load_recognizer_recipe
         from lowbeam.train.run import train as run_training
     if threads is not None:
         torch.set_num_threads(threads)
+    if kind_of(recipe, RECIPES) == "features":
+        features = load_features_recipe(recipe, change or [])
+        if start is None or unlabelled is None or teacher is not None:
+            raise UsageError(f"recipe {features.name} needs --start and --unlabelled; the start is its teacher")
+        with progress_bar("preparing", "parts") as progress:
+            print(train_features(
+                features, corpus, out, start=start, unlabelled=unlabelled, say=say, progress=progress
+            ))  # fmt: skip
+        return
     loaded = load_recognizer_recipe(recipe, change or [])
     with progress_bar("preparing", "parts") as progress:
         path = run_training(

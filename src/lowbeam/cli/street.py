@@ -11,7 +11,7 @@ import typer
 import lowbeam
 from lowbeam.cli.options import BudgetOf, Faces, ModelName, Source, Threads
 from lowbeam.cli.show import Commands, print_results, print_table, progress_bar, say
-from lowbeam.codec import available_codecs
+from lowbeam.codec import CODECS, available_codecs
 from lowbeam.codec.budget import BudgetReport
 from lowbeam.errors import UsageError
 from lowbeam.onnx_session import WEIGHTS
@@ -32,12 +32,15 @@ def pack(
     ] = None,
     codec: Annotated[
         str | None,
-        typer.Option(help="hevc, avc, av1, vp9 or estimates [default: the best for the budget; hevc at a fixed point]"),
+        typer.Option(
+            help="hevc, avc, av1, vp9, features or estimates [default: the best for the budget; hevc at a fixed point]"
+        ),
     ] = None,
     qp: Annotated[
         int | None,
         typer.Option(
-            help="instead of a budget: quantisation parameter, 0 to 51 (hevc, avc), 63 (av1, vp9) or 14 (estimates)"
+            help="instead of a budget: quantisation parameter, 0 to 51 (hevc, avc), 63 (av1, vp9), 15 (features) or "
+            "14 (estimates)"
         ),
     ] = None,
     fps: Annotated[float | None, typer.Option(help="instead of a budget: maximum frames per second")] = None,
@@ -56,6 +59,13 @@ def pack(
             "fits]"
         ),
     ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="two kinds at once, the lean one first, such as estimates,pixels; read fuses them"),
+    ] = None,
+    key_face: Annotated[
+        bool, typer.Option("--key-face", help="send a still along with features, so that the face can be looked at")
+    ] = False,
     latency: Annotated[
         float | None,
         typer.Option(
@@ -70,10 +80,12 @@ def pack(
     with progress_bar("packing") as progress:
         packed = lowbeam.pack(
             source, out, scale=scale, codec=codec, qp=qp, fps=fps, budget=budget, budget_of=budget_of,
-            allow=allow, latency_s=latency, faces=faces, model=model, progress=progress,
+            allow=allow, layers=layers, key_face=key_face, latency_s=latency, faces=faces, model=model,
+            progress=progress,
         )  # fmt: skip
+    what = "faces" if CODECS[packed.point.codec].kind == "pixels" else "packets"
     say(
-        f"{out}: {packed.coded} faces in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "
+        f"{out}: {packed.coded} {what} in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "
         f"{packed.rate_bps / 1000:.2f} kbit/s"
     )
     if packed.report is not None:
@@ -185,6 +197,12 @@ def info(as_json: AsJson = False) -> None:
     print_table(("item", "value"), [(name, codecs if name == "codecs" else value) for name, value in rows])
 
 
+def packets_line(report: BudgetReport) -> str:
+    """How samples of a compact codec are sent."""
+    point = report.chosen[0][1]
+    return f"{point.codec}, {point.fps:g} samples/s, {report.latency_s:g} s in a packet"
+
+
 def say_report(report: BudgetReport) -> None:
     """Report on standard error how a budget was kept."""
     counted = {"wire": "on the wire", "payload": "of video", "file": "in the file"}[report.budget.counts]
@@ -194,11 +212,12 @@ def say_report(report: BudgetReport) -> None:
     else:
         say(f"{asked}: at most {most} in any ten seconds")
     for time_s, point in report.chosen[:MOST_POINTS]:
-        say(f"from {time_s:.1f} s: {point}")
+        say(f"from {time_s:.1f} s: {point if not report.latency_s else packets_line(report)}")
     if len(report.chosen) > MOST_POINTS:
         say(f"and {len(report.chosen) - MOST_POINTS} more changes")
     if report.held_back:
-        say(f"{report.held_back} faces were not sent, to keep to the budget")
+        what = "samples" if report.latency_s else "faces"
+        say(f"{report.held_back} {what} were not sent, to keep to the budget")
     if (kept := report.expected) is not None:
         say(
             f"expected CCC: {kept.real:.2f} with uncoded estimates (real people), {kept.rendered:.2f} (rendered people)"

@@ -50,7 +50,8 @@ class BudgetReport:
     `is_reachable` tells whether the cheapest operating point is within the budget; `chosen` lists the operating points
     that were used, each with its start time in seconds; `held_back` is the number of due frames whose face was not sent
     because it would have exceeded the budget; `expected` is what was kept at such a budget when the table was made,
-    None below its lowest budget."""
+    None below its lowest budget. `latency_s` are the seconds of samples in a packet of a compact codec, whose quality
+    is chosen for each packet."""
 
     budget: Budget
     most_bps: float
@@ -58,6 +59,7 @@ class BudgetReport:
     chosen: list[tuple[float, OperatingPoint]]
     held_back: int
     expected: Kept | None
+    latency_s: float = 0.0
 
 
 def parse_budget(text: str, counts: str = "wire") -> Budget:

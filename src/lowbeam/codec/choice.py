@@ -10,38 +10,57 @@ from lowbeam.codec.registry import KINDS, Kind, codec_named
 from lowbeam.errors import UsageError
 
 
-def parse_kinds(text: str) -> tuple[Kind, ...]:
-    """The kinds in a comma-separated list. Raises `UsageError`."""
+def parse_kinds(text: str, option: str) -> tuple[Kind, ...]:
+    """The kinds in a comma-separated list, the value of `option`. Raises `UsageError`."""
     words = [word.strip() for word in text.split(",")]
-    found = tuple(kind for kind in KINDS if kind in words)
-    if not found or len(found) != len(words):
-        raise UsageError(f"--allow {text} is not a list of {', '.join(KINDS)}")
+    found = tuple(kind for word in words for kind in KINDS if kind == word)
+    if not found or len(found) != len(words) or len(set(found)) < len(found):
+        raise UsageError(f"{option} {text} is not a list of {', '.join(KINDS)}")
     return found
 
 
-def fixed_policy(point: OperatingPoint, latency_s: float | None = None) -> Fixed | CompactFixed:
+def parse_layers(text: str) -> tuple[Kind, Kind]:
+    """The lean and the rich kind in ``LEAN,RICH``. Raises `UsageError`."""
+    found = parse_kinds(text, "--layers")
+    if len(found) != 2 or KINDS.index(found[0]) < KINDS.index(found[1]):
+        raise UsageError(f"--layers {text} does not name two kinds, the lean one first, such as estimates,pixels")
+    return found[0], found[1]
+
+
+def fixed_policy(
+    point: OperatingPoint, latency_s: float | None = None, *, has_key_face: bool = False
+) -> Fixed | CompactFixed:
     """The policy of a fixed operating point."""
     if codec_named(point.codec).kind == "pixels":
         return Fixed(point)
-    return CompactFixed(point, latency_s)
+    return CompactFixed(point, latency_s, has_key_face=has_key_face)
 
 
 def budget_policy(
-    budget: Budget, codec: str | None = None, kinds: tuple[Kind, ...] | None = None, latency_s: float | None = None
+    budget: Budget,
+    codec: str | None = None,
+    kinds: tuple[Kind, ...] | None = None,
+    latency_s: float | None = None,
+    *,
+    has_key_face: bool = False,
 ) -> RateControl | CompactBudget:
     """The policy for a budget: with `codec`, or the best of those of the `kinds` allowed; by default pixels, or what a
     smaller budget can carry. Raises `UsageError`."""
     if codec is not None and kinds is not None and codec_named(codec).kind not in kinds:
         raise UsageError(f"--codec {codec} sends {codec_named(codec).kind}, which --allow leaves out")
-    return controlled(budget, ladder(budget.bps, codec, kinds=kinds or _usual_kinds(budget.bps)), latency_s)
+    rungs = ladder(budget.bps, codec, kinds=kinds or _usual_kinds(budget.bps))
+    return controlled(budget, rungs, latency_s, has_key_face=has_key_face)
 
 
-def controlled(budget: Budget, rungs: list[Entry], latency_s: float | None = None) -> RateControl | CompactBudget:
+def controlled(
+    budget: Budget, rungs: list[Entry], latency_s: float | None = None, *, has_key_face: bool = False
+) -> RateControl | CompactBudget:
     """The policy for a budget with `rungs`, the entries of one codec in an operating table by rising budget."""
     if codec_named(rungs[0].point.codec).kind == "pixels":
         return RateControl(budget, rungs)
     entry = entry_for(rungs, budget.bps)
-    return CompactBudget(budget, entry.point, latency_s, entry.kept if entry.bps <= budget.bps else None)
+    expected = entry.kept if entry.bps <= budget.bps else None
+    return CompactBudget(budget, entry.point, latency_s, expected, has_key_face=has_key_face)
 
 
 def _usual_kinds(bps: float) -> tuple[Kind, ...]:

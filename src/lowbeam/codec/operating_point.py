@@ -41,6 +41,8 @@ class OperatingPoint:
         return side_of(self.scale)
 
     def __str__(self) -> str:
+        if codec_named(self.codec).kind != "pixels" and self.scale == 1:
+            return f"{self.codec} QP {self.qp} {self.fps:g} fps"
         return f"{self.codec} s={self.scale} QP {self.qp} {self.fps:g} fps"
 
 

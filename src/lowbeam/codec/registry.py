@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from lowbeam.codec import standard
-from lowbeam.codec.compact import coder
+from lowbeam.codec.compact import coder, features
 from lowbeam.codec.compact.coder import PacketCoder
 from lowbeam.codec.interface import Decoder, Encoder, TrackHeader
 from lowbeam.errors import CodecError, UsageError
@@ -22,7 +22,8 @@ class Codec:
     second, and the functions that open its encoders and decoders.
 
     `open_encoder` takes scale, QP and frames per second; a compact codec, which sends no pixels, has `open_packets`
-    instead, which takes scale and QP. `is_available` tells whether this machine can encode and decode it.
+    instead, which takes scale, QP, and whether a key face goes along. `is_available` tells whether this machine can
+    encode and decode it.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Codec:
     usual: tuple[int, int, float]
     open_decoder: Callable[[TrackHeader], Decoder]
     open_encoder: Callable[[int, int, float], Encoder] | None = None
-    open_packets: Callable[[int, int], PacketCoder[Any]] | None = None
+    open_packets: Callable[[int, int, bool], PacketCoder[Any]] | None = None
     is_available: Callable[[], bool] = lambda: True
 
     def check_qp(self, qp: int) -> None:
@@ -51,6 +52,8 @@ CODECS = {codec.name: codec for codec in (
     _standard("hevc", 51), _standard("avc", 51), _standard("av1", 63), _standard("vp9", 63),
     Codec("estimates", "estimates", coder.MAX_QP, (1, 6, 10.0), coder.EstimatesDecoder,
           open_packets=coder.EstimatesCoder),
+    Codec("features", "features", features.MAX_QP, (1, 8, 5.0), features.FeaturesDecoder,
+          open_packets=features.FeaturesCoder),
 )}  # fmt: skip
 PIXEL_CODECS = tuple(name for name, codec in CODECS.items() if codec.kind == "pixels")
 
@@ -67,12 +70,13 @@ def available_codecs() -> dict[str, bool]:
     return {name: codec.is_available() for name, codec in CODECS.items()}
 
 
-def open_packet_coder(codec: str, scale: int, qp: int) -> PacketCoder[Any]:
-    """The coder of the packets of a compact codec. Raises `CodecError` or `UsageError`."""
+def open_packet_coder(codec: str, scale: int, qp: int, *, has_key_face: bool = False) -> PacketCoder[Any]:
+    """The coder of the packets of a compact codec; of features, `has_key_face` sends a key face along. Raises
+    `CodecError` or `UsageError`."""
     opened = codec_named(codec).open_packets
     if opened is None:
         raise CodecError(f"{codec} sends pixels, not packets of samples")
-    return opened(scale, qp)
+    return opened(scale, qp, has_key_face)
 
 
 def open_decoder(header: TrackHeader) -> Decoder:

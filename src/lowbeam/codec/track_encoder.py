@@ -17,6 +17,8 @@ class TrackEncoder:
     header the receiver needs. Raises `CodecError`.
     """
 
+    latency_s = 0.0  # for which a face waits
+
     def __init__(self, policy: Policy, mirror: Mirror | None = None, *, is_config_in_band: bool = True) -> None:
         self._policy, self._mirror = policy, mirror or NoMirror()
         self._is_config_in_band = is_config_in_band
@@ -28,6 +30,11 @@ class TrackEncoder:
         self._is_first = True  # of the track
         self._is_restarted = False
         self._last_ms = -1
+
+    def announced(self) -> TrackHeader:
+        """The header, which is now written or sent: another encoder is from now on a change within the track."""
+        self._is_first = False
+        return self.header
 
     def encode(self, face: Face) -> list[PlacedFace]:
         """Encode an HR face, uint8 (96, 96); returns what to send, which is empty if the policy does not want the face

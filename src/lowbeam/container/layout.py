@@ -5,7 +5,9 @@ Any player opens it. The information for the decoder is in tags:
 - of the file: ``LOWBEAM`` (format version: 1, 2 if a track can change its scale, or 3 if it has packets of a compact
   codec), ``LOWBEAM_FRAMING`` (framing version), ``LOWBEAM_SOURCE`` (``WIDTHxHEIGHT`` of the source, pixels);
 - of each face track: ``LOWBEAM_SCALE``, ``LOWBEAM_PADDING`` (pixels added right and below), ``LOWBEAM_POINT`` (for
-  information: codec, scale, QP, fps); of a track of packets also ``LOWBEAM_CODEC`` (name and configuration, hex).
+  information: codec, scale, QP, fps); of a track of packets also ``LOWBEAM_CODEC`` (name and configuration, hex) and
+  ``LOWBEAM_GATHERED`` (seconds of samples in a packet); of a further layer of the face of the track before,
+  ``LOWBEAM_LAYER`` (its number, from 1).
 
 The packets of compact codecs have no picture, and are in a subtitle track of Matroska's kind for binary data.
 

@@ -37,6 +37,7 @@ from lowbeam.media.stopping import StopOnSignal
 from lowbeam.scale import side_of
 
 MAX_CUES_AHEAD = 1000  # pending cues
+MAX_GATHERED_S, GATHERED_MARGIN_S = 60.0, 0.2  # seconds in a packet, and beyond that until it is written
 PACKETS_FPS = 10  # of packets, nominally
 MAX_CONFIG = 256  # bytes of a compact codec's configuration
 PROBE_BYTES = 32  # FFmpeg's minimum: the header describes the tracks, so probing would only add delay
@@ -46,7 +47,7 @@ class FaceStreamReader(StoppableSource):
     """Reads a face stream once from its start, without seeking: a context manager and an iterable of `Face`.
 
     `size` is the source's (width, height) in pixels; `may_change` tells whether scale and frame rate can change. With
-    `primary_only` only the first track, that of the primary face, is read. `is_live` is true for pipes and URLs:
+    `primary_only` only the primary face is read, in all its layers. `is_live` is true for pipes and URLs:
     SIGINT, SIGTERM and SIGHUP end them, by means of `stop` if it is given. After the last face, `cut_at_s` is the time
     in seconds at which the stream was cut, None if it is complete or was ended by a signal. Raises `StreamError` if the
     header is damaged, malformed, or of an unknown version.
@@ -63,8 +64,9 @@ class FaceStreamReader(StoppableSource):
             self.size = self._read_header()
             self._tracks = self._read_tracks(count)
             self._has_packets = any(is_packet_track(stream) for stream in self._container.streams)
-            self._ahead: list[tuple[float, int, Face]] = []  # faces that are later than what was read, by time
-            self._count = 0
+            self._gathered_s = self._read_gathered_s()
+            self._ahead: list[tuple[float, int, Face]] = []  # faces that wait for earlier ones, by time
+            self._count, self._newest_s = 0, 0.0
         except BaseException:
             self._container.close()
             raise
@@ -108,7 +110,11 @@ class FaceStreamReader(StoppableSource):
         if not faces or len(faces) != len(texts) or len(faces) > MAX_TRACKS:
             raise StreamError(f"{self.name} is damaged: it has {len(faces)} face tracks and {len(texts)} cue tracks")
         tracks: dict[int, _TrackReader] = {}
-        for stream, text in zip(faces[:count], texts[:count], strict=True):
+        people = 0
+        for stream, text in zip(faces, texts, strict=True):
+            people += "LOWBEAM_LAYER" not in stream.metadata
+            if people > count:
+                break
             header = self._packets_header(stream) if is_packet_track(stream) else self._track_header(stream)
             track = _TrackReader(header, self.may_change)
             tracks[stream.index] = tracks[text.index] = track
@@ -160,17 +166,29 @@ class FaceStreamReader(StoppableSource):
         self.cut_at_s = None if whole or self.is_stopped else last_s
 
     def _in_order(self, faces: Iterable[Face], packet: "Packet[Stream]") -> Iterator[Face]:
-        """Faces in order of time: a packet of a compact codec has samples that are later than the first of another
-        track's next packet."""
+        """Faces in order of time. A packet of a compact codec comes when its samples were gathered, after the faces of
+        other tracks that were sent meanwhile."""
         if len({*self._tracks.values()}) == 1 or not self._has_packets:
             yield from faces
             return
         for face in faces:
             self._count += 1
             heapq.heappush(self._ahead, (face.time_s, self._count, face))
-        begun_s = math.inf if packet.pts is None else float(packet.pts * packet.time_base)
-        while self._ahead and self._ahead[0][0] < begun_s:
+        if packet.pts is not None:
+            self._newest_s = max(self._newest_s, float(packet.pts * packet.time_base))
+        while self._ahead and self._ahead[0][0] < self._newest_s - self._gathered_s:
             yield heapq.heappop(self._ahead)[2]
+
+    def _read_gathered_s(self) -> float:
+        """The most seconds for which a track says that samples are gathered."""
+        texts = [stream.metadata.get("LOWBEAM_GATHERED", "0") for stream in self._container.streams]
+        try:
+            found = max(map(float, texts))
+        except ValueError:
+            found = math.nan
+        if not 0 <= found <= MAX_GATHERED_S:
+            raise StreamError(f"{self.name} is damaged: it states an invalid time for which samples are gathered")
+        return found + GATHERED_MARGIN_S
 
 
 class _TrackReader:

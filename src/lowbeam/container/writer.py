@@ -62,9 +62,12 @@ class FaceStreamWriter:
             with suppress(av.FFmpegError, OSError, ValueError):
                 self._container.close()
 
-    def add_track(self, header: TrackHeader, point: OperatingPoint) -> "TrackWriter":
-        """Add a track for the faces that `header` describes, coded at `point` at first. All tracks are added before the
-        first write."""
+    def add_track(
+        self, header: TrackHeader, point: OperatingPoint, *, layer: int = 0, gathered_s: float = 0.0
+    ) -> "TrackWriter":
+        """Add a track for the faces that `header` describes, coded at `point` at first. A `layer` above 0 is of the
+        same face as the track before; `gathered_s` are the seconds of samples in a packet. All tracks are added before
+        the first write."""
         # The text track is added first, so that at equal times its cue precedes the face.
         cues = self._container.add_mux_stream("subrip")
         faces = self._add_packets(header) if header.template is None else (
@@ -75,6 +78,10 @@ class FaceStreamWriter:
         faces.metadata["LOWBEAM_SCALE"] = str(header.scale)
         faces.metadata["LOWBEAM_PADDING"] = str(header.padding)
         faces.metadata["LOWBEAM_POINT"] = str(point)
+        if gathered_s:
+            faces.metadata["LOWBEAM_GATHERED"] = f"{gathered_s:.3f}"
+        if layer:
+            faces.metadata["LOWBEAM_LAYER"] = str(layer)
         track = TrackWriter(self._container, faces, cues)
         self.tracks.append(track)
         return track

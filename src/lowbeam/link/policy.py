@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lowbeam.codec.budget import Budget
+from lowbeam.codec.choice import parse_layers
 from lowbeam.codec.compact.policy import CompactBudget
+from lowbeam.codec.layers import Layers, shares
 from lowbeam.codec.operating_point import OperatingPoint
 from lowbeam.codec.operating_table import Entry, entry_for, ladder
 from lowbeam.codec.rate_control import RateControl
-from lowbeam.codec.registry import codec_named
+from lowbeam.codec.registry import Kind, codec_named
 from lowbeam.face import Face
 from lowbeam.link.bandwidth import START_BPS
 
@@ -77,9 +79,9 @@ class CompactLinkPolicy(CompactBudget):
     """The same for a compact codec. Samples are gathered while the link is choked, too: they are few bytes, and their
     packets wait."""
 
-    def __init__(self, codec: str, latency_s: float | None = None) -> None:
+    def __init__(self, codec: str, latency_s: float | None = None, has_key_face: bool = False) -> None:
         entry = entry_for(ladder(START_BPS, codec), START_BPS)
-        super().__init__(Budget(START_BPS, "link"), entry.point, latency_s)
+        super().__init__(Budget(START_BPS, "link"), entry.point, latency_s, has_key_face=has_key_face)
         self._bps = START_BPS
 
     def follow(self, bps: float, is_choked: bool, time_s: float) -> None:
@@ -92,10 +94,40 @@ class CompactLinkPolicy(CompactBudget):
         """Nothing: a packet has all there is."""
 
 
-def link_policy(
-    codec: str | None = None, *, is_fast: bool = False, latency_s: float | None = None
-) -> LinkPolicy | CompactLinkPolicy:
-    """The policy for `codec`; None: of pixels, the best at 4 kbit/s. The other arguments are those of the policies."""
-    if codec is not None and codec_named(codec).kind != "pixels":
-        return CompactLinkPolicy(codec, latency_s)
-    return LinkPolicy(codec, is_fast=is_fast)
+class LinkLayers(Layers):
+    """The layers of a live link, which share its budget; often there is one."""
+
+    policies: list[LinkPolicy | CompactLinkPolicy]  # type: ignore[assignment]  # narrower
+
+    @property
+    def held_back(self) -> int:
+        """Frames or samples that were not sent."""
+        return sum(policy.held_back for policy in self.policies)
+
+    def follow(self, bps: float, is_choked: bool, time_s: float) -> None:
+        """Take the link's budget, and whether it is choked, at `time_s` of the source."""
+        budgets = [bps] if len(self.policies) == 1 else [*shares(bps)]
+        for policy, one in zip(self.policies, budgets, strict=True):
+            policy.follow(one, is_choked, time_s)
+
+    def look_closer(self, until_s: float) -> None:
+        """Spend more until `until_s` (seconds of the source)."""
+        for policy in self.policies:
+            policy.look_closer(until_s)
+
+
+def link_layers(
+    codec: str | None = None, layers: str | None = None, *, is_fast: bool = False, latency_s: float | None = None,
+    key_face: bool = False,
+) -> LinkLayers:  # fmt: skip
+    """One layer of `codec` (None: of pixels, the best at 4 kbit/s), or two `layers` such as ``"estimates,pixels"``; the
+    other arguments are those of the policies. Raises `UsageError`."""
+
+    def policy(kind: Kind) -> LinkPolicy | CompactLinkPolicy:
+        if kind == "pixels":
+            return LinkPolicy(codec, is_fast=is_fast)
+        return CompactLinkPolicy(codec if codec is not None and layers is None else kind, latency_s, key_face)
+
+    if layers is None:
+        return LinkLayers([policy("pixels" if codec is None else codec_named(codec).kind)])
+    return LinkLayers([policy(kind) for kind in parse_layers(layers)])

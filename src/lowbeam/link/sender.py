@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
-from lowbeam.codec import CODECS, PlacedFace
+from lowbeam.codec import CODECS
 from lowbeam.codec.cues import BoxCue
+from lowbeam.codec.layers import LayeredFace, Layers, TrackLayers
 from lowbeam.codec.policy import Mirror, NoMirror
-from lowbeam.codec.track_encoders import AnyPolicy, AnyTrackEncoder, open_track_encoder
 from lowbeam.errors import LowbeamError, OutputError, UsageError, reason
 from lowbeam.face import Face
 from lowbeam.link.messages import Ask
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 
 class Sender:
-    """Codes faces by a `policy` and sends them to a receiver. A context manager::
+    """Codes faces in `layers` and sends them to a receiver. A context manager::
 
-        with Sender(options, spool, policy, name="camera") as sender:
+        with Sender(options, spool, layers, name="camera") as sender:
             for frame in frames:
-                if policy.looks_at(frame.time_s):
+                if layers.looks_at(frame.time_s):
                     sender.send(frame.time_s, find_faces(frame, tracker, "primary").faces)
             sender.finish(timeout_s=60)
 
@@ -46,11 +46,11 @@ class Sender:
     """
 
     def __init__(
-        self, options: SendingOptions, spool: Spool, policy: AnyPolicy, *, name: str,
+        self, options: SendingOptions, spool: Spool, layers: Layers, *, name: str,
         make_mirror: Callable[[], Mirror] = NoMirror, is_fast: bool = False,
         on_ask: Callable[[Ask], None] = lambda ask: None,
     ) -> None:  # fmt: skip
-        self._options, self._spool, self._policy = options, spool, policy
+        self._options, self._spool, self._layers = options, spool, layers
         self._make_mirror, self._is_fast = make_mirror, is_fast
         self._lock = threading.Lock()  # around the core
         self._socket, peer = self._first_socket()
@@ -58,7 +58,7 @@ class Sender:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self.core = SendingCore(options, peer, spool, self._recording, time.monotonic(), on_ask)
-        self._encoders: dict[int, AnyTrackEncoder] = {}
+        self._tracks: dict[int, TrackLayers] = {}  # by face
         self._used_s: dict[int, float] = {}
         self._is_ending = False
         self._renew_s = 0.0
@@ -92,43 +92,45 @@ class Sender:
             is_restarting = self.core.take_key_request()
             self.core.point = point
         coded = self._flush() if is_restarting else 0
-        for track, encoder in self._encoders.items():
-            coded += self._add(track, encoder.finish_by(time_s))
-        for face in faces:
-            coded += self._code(face)
+        for face, track in self._tracks.items():
+            coded += self._add(face, track.finish_by(time_s))
+        for one in faces:
+            coded += self._code(one)
         if coded:
             self._wake()
         return coded
 
     def _code(self, face: Face) -> int:
-        encoder = self._encoders.get(face.id)
-        if encoder is None:
-            encoder = open_track_encoder(self._policy, self._make_mirror(), is_config_in_band=False)
-            self._encoders[face.id] = encoder
+        track = self._tracks.get(face.id)
+        if track is None:
+            track = TrackLayers(self._layers, self._make_mirror(), is_config_in_band=False)
+            self._tracks[face.id] = track
         self._used_s[face.id] = face.time_s
-        coded = self._add(face.id, encoder.encode(face), BoxCue(face.id, face.box))
-        if len(self._encoders) > MAX_ENCODERS:
+        coded = self._add(face.id, track.encode(face), BoxCue(face.id, face.box))
+        if len(self._tracks) > MAX_ENCODERS:
             unused = min(self._used_s, key=lambda key: self._used_s[key])
             self._used_s.pop(unused)
-            coded += self._add(unused, self._encoders[unused].flush())
-            del self._encoders[unused]
+            coded += self._add(unused, self._tracks[unused].flush())
+            del self._tracks[unused]
         return coded
 
-    def _add(self, track: int, placed: list[PlacedFace], key_box: BoxCue | None = None) -> int:
-        """Give coded faces or packets to the recording; returns their number. Key faces go with their box."""
-        header = self._encoders[track].coded_header
-        has_pixels = CODECS[header.codec].kind == "pixels"
-        for one in placed:
-            moved = next((cue for cue in one.cues if isinstance(cue, BoxCue)), None)
-            box = key_box if has_pixels and one.coded.is_key else moved
+    def _add(self, face: int, coded: list[LayeredFace], key_box: BoxCue | None = None) -> int:
+        """Give coded faces or packets to the recording, each layer as a track; returns their number. Key faces of
+        pixels go with their box."""
+        for one in coded:
+            placed, header = one.placed, self._tracks[face].encoders[one.layer].coded_header
+            moved = next((cue for cue in placed.cues if isinstance(cue, BoxCue)), None)
+            has_pixels = CODECS[header.codec].kind == "pixels"
+            box = key_box if has_pixels and placed.coded.is_key else moved
             with self._lock:
                 is_up = self.core.is_live() and not self._is_fast
-                self._recording.add(one.coded, track, header, box, is_up)
-        return len(placed)
+                number = len(self._layers.policies) * face + one.layer
+                self._recording.add(placed.coded, number, header, box, is_up)
+        return len(coded)
 
     def _flush(self) -> int:
         """End what the encoders have begun; returns the number of packets."""
-        return sum(self._add(track, encoder.flush()) for track, encoder in self._encoders.items())
+        return sum(self._add(face, track.flush()) for face, track in self._tracks.items())
 
     def finish(self, timeout_s: float = 30.0) -> bool:
         """The source has ended: wait until the receiver has stored everything, at most `timeout_s` seconds. Returns

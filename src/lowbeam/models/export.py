@@ -43,7 +43,7 @@ def export_onnx(network: OneForAll, path: str | Path, seen: Feeds | None = None)
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (48, d) (`lowbeam.scale.resample_matrix`); outputs
     ``affect`` and ``std`` float32 (n, 2), valence first.
     """
-    model = _traced_faces(_Deployed(network.cpu()), GRID, ["affect", "std"])
+    model = traced_faces(_Deployed(network.cpu()), GRID, ["affect", "std"])
     onnx.save(model if seen is None else in_eight_bits(model, seen), str(path))
     set_calibration(path, {GRID: AS_IT_IS})
 
@@ -73,6 +73,15 @@ class _DeployedHead(nn.Module):
         return affect.clamp(-1, 1), torch.exp(0.5 * log_variance), after
 
 
+def deployed_head(head: TemporalHead, features: int) -> onnx.ModelProto:
+    """`head`, of a network with so many `features`, as an ONNX model for `with_memory`."""
+    people, length = torch.export.Dim("p"), torch.export.Dim("t")
+    example = (torch.zeros(2, 3, features), torch.zeros(2, 3, 4), torch.zeros(2, 3), torch.zeros(2, *head.state_shape))
+    track = {0: people, 1: length}
+    shapes = {"features": track, "single": track, "gaps_s": track, "state": {0: people}}
+    return traced(_DeployedHead(head.cpu()), example, shapes, ["steady_affect", "steady_std", "next_state"])
+
+
 def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path, seen: Feeds | None = None) -> None:
     """Write `network` with its `head` to `path`, as `export_onnx` does, not yet calibrated.
 
@@ -82,17 +91,10 @@ def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path, 
     channels), zeros for a new track; outputs are ``steady_affect`` and ``steady_std`` float32 (n, 2), and
     ``next_state`` (p, spans, channels). Without ``remember`` these outputs are empty.
     """
-    model = _traced_faces(_DeployedWithFeatures(network.cpu()), GRID, ["affect", "std", "features", "single"])
+    model = traced_faces(_DeployedWithFeatures(network.cpu()), GRID, ["affect", "std", "features", "single"])
     if seen is not None:
         model = in_eight_bits(model, seen)
-    people, length = torch.export.Dim("p"), torch.export.Dim("t")
-    example = (
-        torch.zeros(2, 3, network.width), torch.zeros(2, 3, 4), torch.zeros(2, 3), torch.zeros(2, *head.state_shape)
-    )  # fmt: skip
-    track = {0: people, 1: length}
-    shapes = {"features": track, "single": track, "gaps_s": track, "state": {0: people}}
-    steady = _traced(_DeployedHead(head.cpu()), example, shapes, ["steady_affect", "steady_std", "next_state"])
-    onnx.save(with_memory(model, steady, ["affect", "std"]), str(path))
+    onnx.save(with_memory(model, deployed_head(head, network.width), ["affect", "std"]), str(path))
     set_calibration(path, {GRID: AS_IT_IS}, {GRID: AS_IT_IS})
 
 
@@ -115,7 +117,7 @@ class _DeployedCnnD(nn.Module):
 def export_cnn_d(network: CnnD, std: tuple[float, float], path: str | Path) -> None:
     """Write a network of the paper's experiment to `path`, as `export_onnx` does; `std` is the standard deviation of
     all estimates of valence and of arousal."""
-    onnx.save(_traced_faces(_DeployedCnnD(network.cpu(), torch.tensor(std)), FACE_SIDE, ["affect", "std"]), str(path))
+    onnx.save(traced_faces(_DeployedCnnD(network.cpu(), torch.tensor(std)), FACE_SIDE, ["affect", "std"]), str(path))
     set_calibration(path, {FACE_SIDE: AS_IT_IS}, grid=FACE_SIDE)
 
 
@@ -138,13 +140,14 @@ def export_restorer(network: RestorationNetwork, path: str | Path) -> None:
     ``restored`` uint8 (n, 96, 96). Weights are stored in float16 and computed with in float32: half the size, and the
     pictures are the same to a grey level.
     """
-    model = _traced_faces(_Restoring(network.cpu()), FACE_SIDE, ["restored"])
-    _halve_weights(model)
+    model = traced_faces(_Restoring(network.cpu()), FACE_SIDE, ["restored"])
+    halve_weights(model)
     onnx.save(model, str(path))
-    _set_about(path, "lowbeam-restorer", {"format": RESTORER_FORMAT})
+    set_about(path, "lowbeam-restorer", {"format": RESTORER_FORMAT})
 
 
-def _halve_weights(model: onnx.ModelProto) -> None:
+def halve_weights(model: onnx.ModelProto) -> None:
+    """Store the weights of `model` in float16; they are computed with in float32."""
     graph = model.graph
     for weight in [w for w in graph.initializer if w.data_type == onnx.TensorProto.FLOAT and len(w.dims) > 1]:
         half = onnx.numpy_helper.from_array(
@@ -156,14 +159,14 @@ def _halve_weights(model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model)
 
 
-def _traced_faces(module: nn.Module, side: int, outputs: list[str]) -> onnx.ModelProto:
+def traced_faces(module: nn.Module, side: int, outputs: list[str]) -> onnx.ModelProto:
     """`module`, which takes ``faces`` (n, d, d) and ``resample`` (`side`, d), as an ONNX model."""
     faces, faces_side = torch.export.Dim("n"), torch.export.Dim("d")
     shapes = {"faces": {0: faces, 1: faces_side, 2: faces_side}, "resample": {1: faces_side}}
-    return _traced(module, (*EXAMPLE_FACES, torch.zeros(side, EXAMPLE_FACES[0].shape[1])), shapes, outputs)
+    return traced(module, (*EXAMPLE_FACES, torch.zeros(side, EXAMPLE_FACES[0].shape[1])), shapes, outputs)
 
 
-def _traced(
+def traced(
     module: nn.Module, example: tuple[Tensor, ...], shapes: dict[str, Any], outputs: list[str]
 ) -> onnx.ModelProto:
     """`module` as an ONNX model, with inputs of the names and dynamic `shapes` given."""
@@ -199,7 +202,7 @@ def set_calibration(path: str | Path, fits: Fits, steady: Fits | None = None, gr
     if steady is not None:
         about["memory"] = {"calibration": _table(steady)}
     about["format"] = MEMORY_FORMAT if "memory" in about else MODEL_FORMAT
-    _set_about(path, "lowbeam", about)
+    set_about(path, "lowbeam", about)
 
 
 def _table(fits: Fits) -> dict[str, list]:
@@ -208,7 +211,8 @@ def _table(fits: Fits) -> dict[str, list]:
     return {"side": sides} | columns
 
 
-def _set_about(path: str | Path, key: str, about: dict[str, Any]) -> None:
+def set_about(path: str | Path, key: str, about: dict[str, Any]) -> None:
+    """Store `about` as the only metadata of the file, under `key`."""
     model = onnx.load(str(path))
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {key: json.dumps(about)})

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from lowbeam.codec import PlacedFace
+from lowbeam.codec.layers import LayeredFace, Layers, TrackLayers
 from lowbeam.codec.policy import Mirror, NoMirror
-from lowbeam.codec.track_encoders import AnyPolicy, AnyTrackEncoder, open_track_encoder
 from lowbeam.container.layout import MAX_TRACKS
 from lowbeam.container.writer import FaceStreamWriter, Target, TrackWriter
 from lowbeam.faces import FrameFaces
@@ -19,17 +19,17 @@ MAX_SPOOLS = 2 * MAX_TRACKS  # tracks kept in memory; of more, the least present
 
 
 class PrimaryOutput:
-    """Writes the primary face's track while the source runs. A context manager."""
+    """Writes the primary face's tracks, one for each layer, while the source runs. A context manager."""
 
     left_out = 0
 
     def __init__(
-        self, policy: AnyPolicy, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
+        self, layers: Layers, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
     ) -> None:
-        self._policy, self._target, self._latency_s = policy, target, latency_s
-        self._encoder = open_track_encoder(policy, make_mirror())
+        self._layers, self._target, self._latency_s = layers, target, latency_s
+        self._track = TrackLayers(layers, make_mirror())
         self._stack = ExitStack()
-        self._track: TrackWriter | None = None
+        self._writers: list[TrackWriter] = []  # by layer
         self._source_size = (1, 1)
         self.coded = 0
 
@@ -38,58 +38,63 @@ class PrimaryOutput:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, trace)
-        self._encoder.flush()
+        self._track.flush()
 
     @property
     def tracks(self) -> int:
         """Number of tracks written."""
-        return min(self.coded, 1)
+        return len(self._writers)
 
     def add(self, frame: FrameFaces) -> None:
         """Encode and write the first face of a frame. Raises `CodecError` or `OutputError`."""
         self._source_size = frame.source_size
-        self._write(self._encoder.finish_by(frame.time_s))
+        self._write(self._track.finish_by(frame.time_s))
         for face in frame.faces[:1]:
-            self._write(self._encoder.encode(face))
+            self._write(self._track.encode(face))
 
-    def _write(self, placed: list[PlacedFace]) -> None:
-        if placed and self._track is None:
-            self._track = self._begin(self._source_size)
-        for one in placed:
-            assert self._track is not None  # created above
-            self._track.write(one)
+    def _write(self, coded: list[LayeredFace]) -> None:
+        if coded and not self._writers:
+            writer = FaceStreamWriter(
+                self._target, self._source_size, may_change=self._layers.may_change, latency_s=self._latency_s
+            )  # fmt: skip
+            self._writers = add_tracks(self._stack.enter_context(writer), self._track)
+        for one in coded:
+            self._writers[one.layer].write(one.placed)
             self.coded += 1
 
-    def _begin(self, source_size: tuple[int, int]) -> TrackWriter:
-        writer = FaceStreamWriter(
-            self._target, source_size, may_change=self._policy.may_change, latency_s=self._latency_s
-        )  # fmt: skip
-        return self._stack.enter_context(writer).add_track(self._encoder.header, self._encoder.point)
-
     def finish(self) -> None:
-        """Write the remaining faces of the encoder and end the file."""
-        self._write(self._encoder.flush())
+        """Write the remaining faces of the encoders and end the file."""
+        self._write(self._track.flush())
         self._stack.close()
+
+
+def add_tracks(writer: FaceStreamWriter, track: TrackLayers) -> list[TrackWriter]:
+    """Add the tracks of one face, one for each layer."""
+    return [
+        writer.add_track(encoder.announced(), encoder.point, layer=layer, gathered_s=encoder.latency_s)
+        for layer, encoder in enumerate(track.encoders)
+    ]
 
 
 @dataclass
 class _Spool:
     """A face's coded track, kept until all tracks are known, since a container lists its tracks first."""
 
-    encoder: AnyTrackEncoder
+    track: TrackLayers
     presence: float = 0.0
     last_s: float = 0.0
-    placed: list[PlacedFace] = field(default_factory=list)
+    coded: list[LayeredFace] = field(default_factory=list)
 
     def end(self) -> None:
-        """Free the encoder, which holds far more memory than the track."""
-        if self.encoder.is_open:
-            self.placed += self.encoder.flush()
+        """Free the encoders, which hold far more memory than the track."""
+        if self.track.is_open:
+            self.coded += self.track.flush()
 
-    def events(self, track: TrackWriter) -> Iterator[tuple[int, TrackWriter, PlacedFace]]:
-        """Each face with its time and its track."""
-        for placed in self.placed:
-            yield placed.coded.time_ms, track, placed
+    def events(self, writer: TrackWriter, layer: int) -> Iterator[tuple[int, TrackWriter, PlacedFace]]:
+        """Each face of a layer with its time and its writer."""
+        for one in self.coded:
+            if one.layer == layer:
+                yield one.placed.coded.time_ms, writer, one.placed
 
 
 class AllFacesOutput:
@@ -97,11 +102,11 @@ class AllFacesOutput:
     the most present face first. Of more than `MAX_TRACKS` the least present are omitted. A context manager."""
 
     def __init__(
-        self, policy: AnyPolicy, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
+        self, layers: Layers, target: Target, latency_s: float, make_mirror: Callable[[], Mirror] = NoMirror
     ) -> None:
-        self._policy, self._target, self._latency_s = policy, target, latency_s
+        self._layers, self._target, self._latency_s = layers, target, latency_s
         self._make_mirror = make_mirror
-        open_track_encoder(policy, NoMirror()).flush()  # raises `CodecError` early if there is no such encoder
+        TrackLayers(layers, NoMirror()).flush()  # raises `CodecError` early if there is no such encoder
         self._spools: dict[int, _Spool] = {}
         self._refused: set[int] = set()  # faces without a track
         self._source_size = (1, 1)
@@ -123,15 +128,15 @@ class AllFacesOutput:
                 continue
             spool.presence += face.box.side**2
             spool.last_s = face.time_s
-            spool.placed += spool.encoder.encode(face)
+            spool.coded += spool.track.encode(face)
         for spool in self._spools.values():
-            spool.placed += spool.encoder.finish_by(frame.time_s)
+            spool.coded += spool.track.finish_by(frame.time_s)
         self._end_unused(frame.time_s)
 
     def _end_unused(self, time_s: float) -> None:
         """Free the encoders of faces out of view: those that the tracker will not recognize again, and beyond
         `MAX_AWAY` those absent for longest. A face that returns gets a new encoder."""
-        away = [spool for spool in self._spools.values() if spool.encoder.is_open and spool.last_s < time_s]
+        away = [spool for spool in self._spools.values() if spool.track.is_open and spool.last_s < time_s]
         away.sort(key=lambda spool: spool.last_s, reverse=True)
         for rank, spool in enumerate(away):
             if rank >= MAX_AWAY or time_s > spool.last_s + RECALL_S:
@@ -148,25 +153,28 @@ class AllFacesOutput:
             least = min(gone, key=lambda known: self._spools[known].presence)
             self._spools.pop(least).end()
             self._refused.add(least)
-        self._spools[face] = _Spool(
-            open_track_encoder(self._policy, self._make_mirror()), last_s=time_s
-        )  # fmt: skip
+        self._spools[face] = _Spool(TrackLayers(self._layers, self._make_mirror()), last_s=time_s)
         return self._spools[face]
 
     def finish(self) -> None:
         """Write the file."""
         for spool in self._spools.values():
             spool.end()
-        spools = sorted((s for s in self._spools.values() if s.placed), key=lambda spool: -spool.presence)
-        self.left_out = len(self._refused - self._spools.keys()) + max(0, len(spools) - MAX_TRACKS)
-        spools = spools[:MAX_TRACKS]
-        self.tracks, self.coded = len(spools), sum(len(spool.placed) for spool in spools)
+        spools = sorted((s for s in self._spools.values() if s.coded), key=lambda spool: -spool.presence)
+        most = MAX_TRACKS // len(self._layers.policies)
+        self.left_out = len(self._refused - self._spools.keys()) + max(0, len(spools) - most)
+        spools = spools[:most]
+        self.tracks = len(spools) * len(self._layers.policies)
+        self.coded = sum(len(spool.coded) for spool in spools)
         if not spools:
             return
         with FaceStreamWriter(
-            self._target, self._source_size, may_change=self._policy.may_change, latency_s=self._latency_s
+            self._target, self._source_size, may_change=self._layers.may_change, latency_s=self._latency_s
         ) as writer:
-            tracks = [writer.add_track(spool.encoder.header, spool.encoder.point) for spool in spools]
-            events = (spool.events(track) for spool, track in zip(spools, tracks, strict=True))
+            events = [
+                spool.events(track, layer)
+                for spool in spools
+                for layer, track in enumerate(add_tracks(writer, spool.track))
+            ]
             for _, track, placed in heapq.merge(*events, key=lambda event: event[0]):
                 track.write(placed)

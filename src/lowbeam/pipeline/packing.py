@@ -8,12 +8,10 @@ from typing import Any
 
 from lowbeam.codec import OperatingPoint, usual_point
 from lowbeam.codec.budget import BudgetReport, parse_budget
-from lowbeam.codec.choice import budget_policy, fixed_policy, parse_kinds
-from lowbeam.codec.compact.policy import CompactBudget
+from lowbeam.codec.choice import budget_policy, fixed_policy, parse_kinds, parse_layers
+from lowbeam.codec.layers import Layers, shares
 from lowbeam.codec.policy import Fixed, Mirror, NoMirror
-from lowbeam.codec.rate_control import RateControl
-from lowbeam.codec.registry import Kind
-from lowbeam.codec.track_encoders import AnyPolicy
+from lowbeam.codec.registry import Kind, codec_named
 from lowbeam.codec.wire import PIPE_FACE
 from lowbeam.container.writer import FILE_LATENCY_S
 from lowbeam.errors import NoFaceError, UsageError
@@ -35,12 +33,14 @@ DEFAULT_BUDGET = "4kbps"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A budget as it was asked for: what it counts (`of`), and the kinds of codecs that are allowed; None for the
-    defaults."""
+    """A budget as it was asked for: what it counts (`of`), the kinds of codecs that are allowed, and the seconds in a
+    packet of a compact codec, None for the defaults; and whether features go with a key face."""
 
     budget: str | None
     of: str
     kinds: tuple[Kind, ...] | None
+    latency_s: float | None
+    key_face: bool
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Packed:
 def pack(
     source: str | os.PathLike[str], out: str | os.PathLike[str], *, scale: int | None = None, codec: str | None = None,
     qp: int | None = None, fps: float | None = None, budget: str | None = None, budget_of: str = "wire",
-    allow: str | None = None, latency_s: float | None = None, faces: FacesChoice = "primary",
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    allow: str | None = None, layers: str | None = None, key_face: bool = False,
+    latency_s: float | None = None, faces: FacesChoice = "primary", model: str | os.PathLike[str] = DEFAULT_MODEL,
     progress: Progress | None = None,
 ) -> Packed:  # fmt: skip
     """Find the face in a video, downsample and encode it, and write a face stream to `out` (``-``: standard output).
@@ -85,7 +85,12 @@ def pack(
     `allow` lists what may be sent: ``pixels``, ``features`` or ``estimates``, comma-separated; among the codecs of
     these kinds the budget's is the one that keeps most. By default it is pixels, which can be looked at and estimated
     again; a budget too small for them sends the others. Samples of features and estimates are gathered into packets
-    for `latency_s` seconds, by default as long as the budget demands: 1 s from 500 bit/s on, 5 s at 100 bit/s.
+    for `latency_s` seconds, by default as long as the budget demands: 1 s from 500 bit/s on, 5 s at 100 bit/s. Features
+    cannot be looked at, unless with `key_face` a coded still goes along every minute: then the far side shows the face
+    as it moves.
+
+    `layers` names two kinds, the lean one first, such as ``"estimates,pixels"``: the lean one is always sent, within a
+    quarter of the budget or 150 bit/s, the other with the rest. `read` fuses what it receives of both.
 
     With `scale`, `qp` or `fps` there is no budget: faces are coded at a fixed operating point, whose other settings are
     the defaults of `lowbeam.codec.OperatingPoint`, and only frames that are coded are searched for faces.
@@ -99,20 +104,23 @@ def pack(
     """
     check_faces(faces)
     is_piped = latency_s < 1 if latency_s is not None else os.fspath(out) == "-" or is_device(out)
-    wanted = Wanted(budget, budget_of, None if allow is None else parse_kinds(allow))
-    policy = _policy({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, wanted, latency_s, is_piped)
+    kinds = None if allow is None else parse_kinds(allow, "--allow")
+    wanted = Wanted(budget, budget_of, kinds, latency_s, key_face)
+    layered = _layers({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, wanted, layers, is_piped)
+    if key_face and not any(codec_named(one.point.codec).kind == "features" for one in layered.policies):
+        raise UsageError(f"--key-face is for features, which are not what {layered.point.codec} sends")
     check_outputs(source, out)
     _check_out(out, latency_s)
-    make_mirror = _mirror_maker(policy, model)
+    make_mirror = _mirror_maker(layered, model)
     tracker = FaceTracker(YunetDetector())
     with open_video(opened(source)) as video, binary_output(out) as target:
         if latency_s is None:
             latency_s = 0.0 if isinstance(target, Pipe) else FILE_LATENCY_S
         make_output = AllFacesOutput if faces == "all" else PrimaryOutput
         frames = Counted(video, progress, video.frame_count)
-        with make_output(policy, target, latency_s, make_mirror) as output:
+        with make_output(layered, target, latency_s, make_mirror) as output:
             for frame in frames:
-                if policy.looks_at(frame.time_s):
+                if layered.looks_at(frame.time_s):
                     output.add(find_faces(frame, tracker, faces))
             output.finish()
         if not output.coded and video.is_stopped:
@@ -120,8 +128,8 @@ def pack(
         if not output.coded:
             raise NoFaceError(f"{video.name} shows no face")
         size = target.size if isinstance(target, Pipe) else target.stat().st_size
-    report = policy.report if isinstance(policy, RateControl | CompactBudget) else None
-    point = report.chosen[0][1] if report is not None else policy.point
+    report = layered.report
+    point = report.chosen[0][1] if report is not None else layered.point
     return Packed(point, output.coded, output.tracks, frames.last_s + 1 / video.fps, size, output.left_out, report)
 
 
@@ -132,23 +140,36 @@ def _check_out(out: str | os.PathLike[str], latency_s: float | None) -> None:
         raise UsageError(f"latency {latency_s:g} is out of range: 0 to {MAX_LATENCY_S:g} seconds")
 
 
-def _policy(given: dict[str, Any], wanted: Wanted, latency_s: float | None, is_piped: bool) -> AnyPolicy:
-    """The policy; `is_piped` means that each face gets a cluster of its own. `given` are the settings of the operating
-    point, None for those not given. Raises `UsageError`."""
+def _layers(given: dict[str, Any], wanted: Wanted, layers: str | None, is_piped: bool) -> Layers:
+    """The policies of the layers; `is_piped` means that each face gets a cluster of its own. `given` are the settings
+    of the operating point, None for those not given. Raises `UsageError`."""
     set_by_hand = {name: value for name, value in given.items() if value is not None}
-    if wanted.budget is None and wanted.of == "wire" and set_by_hand.keys() - {"codec"}:
-        return fixed_policy(usual_point(**set_by_hand), latency_s)
+    if wanted.budget is None and wanted.of == "wire" and layers is None and set_by_hand.keys() - {"codec"}:
+        point = usual_point(**set_by_hand)
+        return Layers([fixed_policy(point, wanted.latency_s, has_key_face=wanted.key_face)])
     if set_by_hand.keys() - {"codec"}:
         raise UsageError("a budget chooses scale, QP and frame rate; give either the budget or these")
     budget = parse_budget(DEFAULT_BUDGET if wanted.budget is None else wanted.budget, wanted.of)
     if is_piped:
         budget = replace(budget, face_overhead=PIPE_FACE)
-    return budget_policy(budget, set_by_hand.get("codec"), wanted.kinds, latency_s)
+    codec = set_by_hand.get("codec")
+    if layers is None:
+        return Layers([budget_policy(budget, codec, wanted.kinds, wanted.latency_s, has_key_face=wanted.key_face)])
+    if wanted.kinds is not None:
+        raise UsageError("--layers says what is sent; leave out --allow")
+    lean, rich = parse_layers(layers)
+    lean_bps, rich_bps = shares(budget.bps)
+    return Layers([
+        budget_policy(replace(budget, bps=lean_bps), None, (lean,), wanted.latency_s),
+        budget_policy(
+            replace(budget, bps=rich_bps), codec, (rich,), wanted.latency_s, has_key_face=wanted.key_face
+        ),
+    ])  # fmt: skip
 
 
-def _mirror_maker(policy: AnyPolicy, model: str | os.PathLike[str]) -> Callable[[], Mirror]:
+def _mirror_maker(layers: Layers, model: str | os.PathLike[str]) -> Callable[[], Mirror]:
     """A function that makes the mirror of a track's receiver. Raises `ModelError`."""
-    if isinstance(policy, Fixed):
+    if all(isinstance(policy, Fixed) for policy in layers.policies):
         return NoMirror
     recognizer = Recognizer(model)
     return lambda: ReceiverMirror(recognizer)

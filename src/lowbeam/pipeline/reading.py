@@ -12,6 +12,7 @@ from lowbeam.faces import Detector, FrameFaces, YunetDetector
 from lowbeam.files import check_outputs, is_device
 from lowbeam.media.stopping import raise_stop
 from lowbeam.pipeline.estimate import BATCH, LIVE_BATCH, OVERLAY_BATCH, estimates_of
+from lowbeam.pipeline.fuse import fused
 from lowbeam.pipeline.options import FacesChoice, Section, check_faces
 from lowbeam.pipeline.sources import FaceSource, open_faces
 from lowbeam.progress import Progress
@@ -51,7 +52,8 @@ class Reader:
         check_faces(faces)
         section = Section(start_s, duration_s, fps)
         with open_faces(source, lambda: self._detector, faces, section, progress) as opened:
-            yield from estimates_of(opened, self._estimator, LIVE_BATCH if opened.is_live else BATCH, keep_frames=True)
+            batch = LIVE_BATCH if opened.is_live else BATCH
+            yield from fused(estimates_of(opened, self._estimator, batch, keep_frames=True))
 
     def read(
         self, source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
@@ -77,7 +79,8 @@ class Reader:
                 sinks.append(stack.enter_context(OverlaySink(overlay, opened.size, opened.fps, restorer=restorer)))
             batch = LIVE_BATCH if opened.is_live else BATCH if overlay is None else OVERLAY_BATCH
             count = 0
-            for frame, found in estimates_of(opened, self._estimator, batch, keep_frames=overlay is not None):
+            estimated = estimates_of(opened, self._estimator, batch, keep_frames=overlay is not None)
+            for frame, found in fused(estimated):
                 count += len(found)
                 for sink in sinks:
                     sink.write(frame, found)

@@ -4,6 +4,7 @@
 kind           schema                                              carried out by
 =============  ==================================================  =================================
 recognizer     `lowbeam.train.recognizer_recipe.RecognizerRecipe`  ``lowbeam train``
+features       `lowbeam.train.features.recipe.FeaturesRecipe`      ``lowbeam train``
 experiment     `lowbeam.train.paper.recipe.Experiment`             ``lowbeam replicate``
 system         `lowbeam.train.paper.recipe.System`                 a part of an experiment
 =============  ==================================================  =================================
@@ -19,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from lowbeam.errors import UsageError, reason
 from lowbeam.scale import side_of
 
-COMMANDS = {"recognizer": "lowbeam train", "experiment": "lowbeam replicate"}
+COMMANDS = {"recognizer": "lowbeam train", "features": "lowbeam train", "experiment": "lowbeam replicate"}
 
 
 def _known(scale: int) -> int:
@@ -52,6 +53,16 @@ class Augmentation(Strict):
 
 
 Schema = TypeVar("Schema", bound=Strict)
+
+
+def kind_of(recipe: str | Path, shipped: Path) -> str | None:
+    """The kind that a recipe states, None if it cannot be read or states none."""
+    file = Path(recipe) if Path(recipe).is_file() else shipped / f"{recipe}.yaml"
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError):
+        return None
+    return str(content.get("kind")) if isinstance(content, dict) else None
 
 
 def load_recipe(schema: type[Schema], recipe: str | Path, shipped: Path, changes: Iterable[str] = ()) -> Schema:

@@ -45,7 +45,7 @@ class PacketCoder(Protocol[Content]):
 class EstimatesCoder:
     """Codes estimates. The price of a bit follows from `qp`, from 0 (fine) to `MAX_QP`, or from the size allowed."""
 
-    def __init__(self, scale: int, qp: int) -> None:
+    def __init__(self, scale: int, qp: int, has_key_face: bool = False) -> None:
         self.header = TrackHeader("estimates", scale, 0, VERSION)
         self._price = PRICE * 2.0 ** (qp - 10)  # at QP 10, a step is one standard deviation
 

@@ -19,10 +19,12 @@ LEAST = 1.5  # of a packet's size to that of its headers: with less latency, hea
 
 
 class CompactPolicy(Protocol):
-    """Decides which frames are searched for faces, and the sizes of packets, which have samples of `latency_s`."""
+    """Decides which frames are searched for faces, and the sizes of packets, which have samples of `latency_s`.
+    `has_key_face` tells whether features go with a key face, so that the face can be looked at."""
 
     may_change: bool
     latency_s: float
+    has_key_face: bool
 
     @property
     def is_idle(self) -> bool:
@@ -79,7 +81,10 @@ class CompactFixed:
 
     may_change = is_idle = False
 
-    def __init__(self, point: OperatingPoint, latency_s: float | None = None) -> None:
+    def __init__(
+        self, point: OperatingPoint, latency_s: float | None = None, *, has_key_face: bool = False
+    ) -> None:  # fmt: skip
+        self.has_key_face = has_key_face
         self.point, self.latency_s = point, MIN_LATENCY_S if latency_s is None else latency_s
         self._limiter = FrameRateLimiter(point.fps)
         self._spans = _Spans(self.latency_s)
@@ -109,9 +114,10 @@ class CompactBudget:
     may_change = False
 
     def __init__(
-        self, budget: Budget, point: OperatingPoint, latency_s: float | None = None, expected: Kept | None = None
-    ) -> None:
-        self.point = point
+        self, budget: Budget, point: OperatingPoint, latency_s: float | None = None, expected: Kept | None = None, *,
+        has_key_face: bool = False,
+    ) -> None:  # fmt: skip
+        self.point, self.has_key_face = point, has_key_face
         self._gathered_s, self._expected = latency_s, expected
         self._limiter = FrameRateLimiter(point.fps)
         self._sent: deque[tuple[float, int]] = deque()  # in the window
@@ -136,7 +142,8 @@ class CompactBudget:
         """How the budget has been kept so far."""
         most_bps = 8 * self._most_bytes / WINDOW_S
         return BudgetReport(
-            self._budget, most_bps, self._is_reachable, [(0.0, self.point)], self.held_back, self._expected
+            self._budget, most_bps, self._is_reachable, [(0.0, self.point)], self.held_back, self._expected,
+            self.latency_s,
         )  # fmt: skip
 
     def looks_at(self, time_s: float) -> bool:

@@ -29,7 +29,9 @@ class CompactTrackEncoder:
     def __init__(self, policy: CompactPolicy, mirror: Mirror) -> None:
         self._policy, self._mirror = policy, mirror
         self.point: OperatingPoint = policy.point
-        self._coder: PacketCoder[Any] = open_packet_coder(self.point.codec, self.point.scale, self.point.qp)
+        self._coder: PacketCoder[Any] = open_packet_coder(
+            self.point.codec, self.point.scale, self.point.qp, has_key_face=policy.has_key_face
+        )  # fmt: skip
         self._gathered: list[tuple[Face, Any]] = []
         self._end_s = 0.0  # of their span
         self._step_s = 1 / self.point.fps  # usual, between samples
@@ -51,6 +53,15 @@ class CompactTrackEncoder:
     def coded_header(self) -> TrackHeader:
         """The same: it never changes."""
         return self._coder.header
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds for which samples are gathered."""
+        return self._policy.latency_s
+
+    def announced(self) -> TrackHeader:
+        """The header, which is now written or sent."""
+        return self.header
 
     def encode(self, face: Face) -> list[PlacedFace]:
         """Gather an HR face, uint8 (96, 96); returns the packets that are complete. Raises `CodecError`."""

@@ -1,0 +1,52 @@
+"""Fuses the layers of a face stream: estimates that the camera made, with those that are made of what else came."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from lowbeam.face import FaceEstimate
+from lowbeam.faces import FrameFaces
+from lowbeam.trace import Estimate
+
+NEAR_S = 0.25  # seconds for which an estimate of one layer counts beside that of another
+FORGET_S = 60.0  # after which a person who is absent is forgotten
+
+
+def fused(
+    seen: Iterable[tuple[FrameFaces, list[Estimate]]],
+) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
+    """Each frame with its estimates, where those of pixels or latents are averaged with the camera's own estimate of
+    the same person that is `NEAR_S` old at most, by the inverse of their variances. Both see the same face and err
+    alike, so that the deviation is the smaller one of both."""
+    told: dict[int, tuple[float, FaceEstimate]] = {}  # by person: time and estimate
+    for frame, estimates in seen:
+        for face in frame.faces:
+            if face.estimate is not None:
+                told[face.id] = face.time_s, face.estimate
+        yield _of_frame(frame, estimates, told) if told else (frame, estimates)
+        for gone in [person for person, (time_s, _) in told.items() if frame.time_s - time_s > FORGET_S]:
+            del told[gone]
+
+
+def _of_frame(
+    frame: FrameFaces, estimates: list[Estimate], told: dict[int, tuple[float, FaceEstimate]]
+) -> tuple[FrameFaces, list[Estimate]]:
+    """The faces of a frame, each once, with fused estimates."""
+    rich = {face.id for face in frame.faces if face.estimate is None}
+    pairs = []
+    for face, estimate in zip(frame.faces, estimates, strict=True):
+        if face.estimate is not None and face.id in rich:
+            continue
+        is_told = face.estimate is None and face.id in told and face.time_s - told[face.id][0] <= NEAR_S
+        pairs.append((face, _together(estimate, told[face.id][1]) if is_told else estimate))
+    return replace(frame, faces=[face for face, _ in pairs]), [estimate for _, estimate in pairs]
+
+
+def _together(estimate: Estimate, other: FaceEstimate) -> Estimate:
+    valence, valence_std = _mean((estimate.valence, estimate.valence_std), (other.valence, other.valence_std))
+    arousal, arousal_std = _mean((estimate.arousal, estimate.arousal_std), (other.arousal, other.arousal_std))
+    return estimate._replace(valence=valence, arousal=arousal, valence_std=valence_std, arousal_std=arousal_std)
+
+
+def _mean(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    weights = one[1] ** -2, other[1] ** -2
+    return (weights[0] * one[0] + weights[1] * other[0]) / sum(weights), min(one[1], other[1])
