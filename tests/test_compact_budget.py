@@ -1,7 +1,6 @@
 """Budgets of compact codecs: kept over any ten seconds whatever comes, and the times of the samples in between."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -10,38 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbeam.codec import CodedFace, OperatingPoint, Sample, open_decoder
+from lowbeam.codec import CodedFace, OperatingPoint
 from lowbeam.codec.budget import WINDOW_S, Budget, Counts, parse_budget
 from lowbeam.codec.choice import budget_policy, fixed_policy, parse_kinds
 from lowbeam.codec.compact.policy import LEAST, MIN_LATENCY_S, CompactBudget, CompactFixed, latency_for
 from lowbeam.codec.compact.track_encoder import CompactTrackEncoder
 from lowbeam.codec.rate_control import RateControl
 from lowbeam.errors import UsageError
-from lowbeam.face import NO_PIXELS, Box, Face, FaceEstimate
+from lowbeam.face import NO_PIXELS, Box
+from tests.compact_source import POINT, Feeling, Times, decoded, face_of, feeling, regular, sent_packets
 
 LEAST_PACKET = 60  # bytes: no packet of a calm second is larger, with any headers
-Times = Sequence[float]
-
-
-class Feeling:
-    """A mirror whose estimates move like those of a lively person, without a network."""
-
-    debt = 0.0
-    own = FaceEstimate(0.0, 0.0, 0.15, 0.2)
-
-    def look(self, face: Face) -> None:
-        self.own = feeling(face.time_s, face.id)
-
-    def receive(self, header: object, coded: CodedFace) -> None: ...
-
-    def release(self) -> None: ...
-
-
-def feeling(time_s: float, face: int) -> FaceEstimate:
-    """What the person `face` feels."""
-    at = time_s + 11 * face
-    valence = 0.5 * math.sin(0.9 * at) + 0.3 * math.sin(2.3 * at)
-    return FaceEstimate(valence, 0.6 * math.cos(0.7 * at + 1), 0.15, 0.2)
 
 
 @dataclass
@@ -65,41 +43,8 @@ class Listening(CompactBudget):
         )
 
 
-POINT = OperatingPoint("estimates", 1, 6, 10.0)
-Policy = CompactBudget | CompactFixed
-
-
-def sent_packets(
-    times: Iterable[float], policy: Policy, people: Callable[[float], list[int]] = lambda time_s: [0], tracks: int = 1
-) -> list[list[CodedFace]]:
-    """The packets of each track of a source; `people` tells who is seen when. With one track, they take turns."""
-    encoders = [CompactTrackEncoder(policy, Feeling()) for _ in range(tracks)]
-    found: list[list[CodedFace]] = [[] for _ in encoders]
-    for time_s in times:
-        if not policy.looks_at(time_s):
-            continue
-        for number, encoder in enumerate(encoders):
-            found[number] += [one.coded for one in encoder.finish_by(time_s)]
-        for person in people(time_s):
-            number = person if tracks > 1 else 0
-            face = Face(time_s, person, Box(10.0 + 200 * person, 10.0, 80.0), np.zeros((96, 96), np.uint8))
-            found[number] += [one.coded for one in encoders[number].encode(face)]
-    for number, encoder in enumerate(encoders):
-        found[number] += [one.coded for one in encoder.flush()]
-    return found
-
-
-def decoded(packets: Sequence[CodedFace]) -> list[Sample]:
-    decoder = open_decoder(CompactTrackEncoder(CompactFixed(POINT), Feeling()).header)
-    return [sample for packet in packets for sample in decoder.decode(packet)]
-
-
 def times_of(packets: Sequence[CodedFace]) -> list[float]:
     return [sample.time_ms / 1000 for sample in decoded(packets)]
-
-
-def regular(fps: float, seconds: float = 30.0) -> Times:
-    return np.arange(0, seconds, 1 / fps).tolist()
 
 
 def check_times(packets: Sequence[CodedFace], seen: Times, tolerance_s: float = 0.05) -> list[float]:
@@ -237,7 +182,7 @@ def test_a_budget_that_changes_is_kept_at_once() -> None:
         if abs(time_s - 20) < 0.01:
             policy.change_budget(300)
             policy._own = Budget(300)
-        face = Face(time_s, 0, Box(10, 10, 80), np.zeros((96, 96), np.uint8))
+        face = face_of(time_s)
         log += encoder.finish_by(time_s) + encoder.encode(face)
     late = [(at, size) for at, size in policy.log if at > 31]
     for end, _ in late:
@@ -292,7 +237,7 @@ def test_packets_are_sent_when_their_samples_are_as_old_as_the_latency() -> None
     encoder, waiting = CompactTrackEncoder(policy, Feeling()), list[float]()
     for time_s in regular(10, 20):
         done = encoder.finish_by(time_s)
-        done += encoder.encode(Face(time_s, 0, Box(10, 10, 80), np.zeros((96, 96), np.uint8)))
+        done += encoder.encode(face_of(time_s))
         waiting += [time_s - one.coded.time_ms / 1000 for one in done]
         assert encoder.is_open
     assert len(waiting) == 9
@@ -326,7 +271,7 @@ def test_a_person_who_leaves_is_told_of_and_who_comes_back_begins_a_packet() -> 
 def test_a_packet_of_a_person_who_left_does_not_wait_for_their_return() -> None:
     encoder = CompactTrackEncoder(CompactFixed(POINT, 2.0), Feeling())
     for time_s in regular(10, 0.5):
-        assert not encoder.encode(Face(time_s, 0, Box(10, 10, 80), np.zeros((96, 96), np.uint8)))
+        assert not encoder.encode(face_of(time_s))
     assert not encoder.finish_by(1.9)
     assert len(encoder.finish_by(2.0)) == 1
     assert not encoder.is_open
@@ -354,7 +299,7 @@ def test_a_box_is_told_again_when_it_moves_and_now_and_then() -> None:
     encoder, found = CompactTrackEncoder(CompactFixed(POINT), Feeling()), list[CodedFace]()
     for time_s in regular(10, 40):
         box = Box(10.0 if time_s < 21 else 300.0, 10.0, 80.0)
-        found += [one.coded for one in encoder.encode(Face(time_s, 0, box, np.zeros((96, 96), np.uint8)))]
+        found += [one.coded for one in encoder.encode(face_of(time_s, box=box))]
     told = [(sample.time_ms, sample.box) for packet in found for sample in decoded([packet])[:1] if sample.box]
     assert [time_ms for time_ms, _ in told][:5] == [0, 5000, 10_000, 15_000, 20_000]
     assert told[5][0] == 21_000
