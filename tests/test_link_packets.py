@@ -143,8 +143,7 @@ def test_two_people_are_stored_as_a_file_gives_them(tmp_path: Path, loss: float)
     stored, from_file = in_order([row.estimate for row in rows]), in_order(read_from_file(tmp_path / "face.mkv"))
     assert len(from_file) == 120 + 90
     assert [(one.time_s, one.face) for one in stored] == [(one.time_s, one.face) for one in from_file]
-    values = [np.array(found)[:, 2:6] for found in (stored, from_file)]
-    np.testing.assert_allclose(*values, atol=1e-6)
+    np.testing.assert_allclose(np.array(stored)[:, 2:6], np.array(from_file)[:, 2:6], atol=1e-6)
 
 
 @pytest.mark.xfail(strict=True, reason="times on the link never go back: an earlier packet that ends later is moved")
