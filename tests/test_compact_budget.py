@@ -213,8 +213,8 @@ def test_a_source_of_any_frame_rate_is_told_to_its_end(fps: float, bps: float) -
 def test_a_source_slower_than_a_frame_in_a_second_shares_packets_too(fps: float) -> None:
     policy = Listening(Budget(100), POINT)
     (packets,) = sent_packets(regular(fps, 120), policy)
-    assert policy.report.held_back == 0
-    assert len(decoded(packets)) >= 0.9 * fps * 120
+    assert policy.report.held_back <= 4  # until it is known how slow the source is
+    assert len(decoded(packets)) >= 0.85 * fps * 120
 
 
 @pytest.mark.parametrize("fps", [50.0, 60.0, 120.0])
