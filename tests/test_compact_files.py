@@ -233,7 +233,6 @@ def test_samples_before_a_damaged_packet_are_read(data: bytes, stream: Path, tmp
     assert cut_at_s is not None or len(faces) > 70
 
 
-@pytest.mark.xfail(strict=True, reason="samples that wait for those of other tracks are dropped at a damaged packet")
 def test_samples_of_all_people_before_a_damaged_packet_are_read(tmp_path: Path) -> None:
     tracks = sent_packets(regular(10, 20), CompactFixed(POINT, 5.0), lambda time_s: [0, 1], tracks=2)
     tracks[1][2] = CodedFace(b"\xff" * 12, tracks[1][2].time_ms, True)
@@ -287,7 +286,6 @@ def test_an_overlay_shows_where_the_face_is(stream: Path, tmp_path: Path) -> Non
     assert pictures[0].max() > 150
 
 
-@pytest.mark.xfail(strict=True, reason="the message tells of faces of 0 px, not of what to do")
 def test_what_cannot_be_restored_is_said(stream: Path, tmp_path: Path) -> None:
     with pytest.raises((UsageError, SourceError), match="--restore"):
         lowbeam.read(stream, overlay=tmp_path / "o.mp4", restore=True)
@@ -303,10 +301,6 @@ def test_a_failed_overlay_leaves_no_file(stream: Path, tmp_path: Path) -> None:
 # --- pipes
 
 
-STALLS = "FFmpeg holds packets back until a cue of their track comes, which is at the end"
-
-
-@pytest.mark.xfail(strict=True, reason=STALLS)
 def test_each_packet_is_written_to_a_pipe_when_the_next_one_comes() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb", buffering=0) as out, os.fdopen(writing, "wb", buffering=0) as into:
@@ -395,18 +389,15 @@ def test_what_is_wrong_is_said_in_one_line(options: str, said: str, short_clip: 
 @pytest.mark.parametrize(
     "options", ["--allow estimates --scale 4", "--allow estimates --fps 5", "--allow pixels --qp 6"]
 )
-@pytest.mark.xfail(strict=True, reason="--allow is ignored without a budget: pixels are sent though not allowed")
 def test_what_is_not_allowed_is_not_sent(options: str, short_clip: Path, tmp_path: Path) -> None:
     codec = ["--codec", "estimates"] if "pixels" in options else []
     assert "--allow" in said_by("pack", short_clip, "-o", tmp_path / "f.mkv", *codec, *options.split())
 
 
-@pytest.mark.xfail(strict=True, raises=ZeroDivisionError, reason="--latency 0 divides by zero at a fixed point")
 def test_no_latency_is_allowed(short_clip: Path, tmp_path: Path) -> None:
     lowbeam.pack(short_clip, tmp_path / "f.mkv", codec="estimates", qp=6, latency_s=0)
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="the report does not know what a budget of the link counts")
 def test_a_budget_of_the_link_is_reported(short_clip: Path, tmp_path: Path) -> None:
     options = ["--budget", "100bps", "--budget-of", "link"]
     assert cli.run(["pack", str(short_clip), "-o", str(tmp_path / "f.mkv"), *options]) == 0

@@ -347,7 +347,6 @@ def test_the_tick_is_never_much_longer_than_the_step(step_s: float) -> None:
     assert tick_for(step_s) <= max(1250 * step_s, TICKS_MS[0])
 
 
-@pytest.mark.xfail(strict=True, reason="at 12.5 frames per second, rounding decides between ticks of 40 and 100 ms")
 def test_the_tick_does_not_depend_on_how_a_step_was_rounded() -> None:
     for tick in TICKS_MS:
         step_s = tick / 1250

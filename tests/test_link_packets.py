@@ -146,7 +146,6 @@ def test_two_people_are_stored_as_a_file_gives_them(tmp_path: Path, loss: float)
     np.testing.assert_allclose(np.array(stored)[:, 2:6], np.array(from_file)[:, 2:6], atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="times on the link never go back: an earlier packet that ends later is moved")
 def test_people_who_come_at_different_times_keep_their_times(tmp_path: Path) -> None:
     """The first comes late within a span of 3 s; the packet of the second begins earlier and is sent after it."""
 

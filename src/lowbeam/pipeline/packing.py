@@ -137,6 +137,10 @@ def _policy(given: dict[str, Any], wanted: Wanted, latency_s: float | None, is_p
     point, None for those not given. Raises `UsageError`."""
     set_by_hand = {name: value for name, value in given.items() if value is not None}
     if wanted.budget is None and wanted.of == "wire" and set_by_hand.keys() - {"codec"}:
+        if wanted.kinds is not None:
+            raise UsageError(
+                "--allow chooses among the codecs for a budget; give either it or scale, QP and frame rate"
+            )
         return fixed_policy(usual_point(**set_by_hand), latency_s)
     if set_by_hand.keys() - {"codec"}:
         raise UsageError("a budget chooses scale, QP and frame rate; give either the budget or these")
