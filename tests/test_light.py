@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(), "face": set(), "metrics": set(), "progress": set(), "pool": {"errors"}, "scale": {"errors"},
     "files": {"errors"}, "media": {"errors", "face"}, "trace": {"errors", "files"},
     # 2
-    "faces": GROUND | {"onnx_session"}, "codec": GROUND | {"onnx_session"}, "container": GROUND | {"codec"}, "onnx_session": GROUND,
+    "faces": GROUND | {"onnx_session"}, "codec": GROUND | {"onnx_session"}, "container": GROUND | {"codec"},
+    "onnx_session": GROUND,
     "recognize": GROUND | {"onnx_session"}, "restore": GROUND | {"onnx_session"},
     "latent_reader": GROUND | {"codec", "onnx_session", "recognize"},
     "estimator": GROUND | {"latent_reader", "recognize"}, "mirror": GROUND | {"codec", "recognize"},

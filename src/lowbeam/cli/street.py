@@ -205,7 +205,9 @@ def packets_line(report: BudgetReport) -> str:
 
 def say_report(report: BudgetReport) -> None:
     """Report on standard error how a budget was kept."""
-    counted = {"wire": "on the wire", "payload": "of video", "file": "in the file"}[report.budget.counts]
+    counted = {"wire": "on the wire", "payload": "of video", "file": "in the file", "link": "on the link"}[
+        report.budget.counts
+    ]
     asked, most = f"{report.budget.bps / 1000:g} kbit/s {counted}", f"{report.most_bps / 1000:.2f} kbit/s"
     if not report.is_reachable:
         say(f"{asked} is less than one face in ten seconds needs; at most {most} in any ten seconds")

@@ -157,12 +157,12 @@ class FaceStreamReader(StoppableSource):
                 for received in self._in_order(track.take(packet), packet):
                     last_s = max(last_s, received.time_s)
                     yield received
-            for _, _, received in sorted(self._ahead):
-                last_s = max(last_s, received.time_s)
-                yield received
             whole = all(track.is_whole for track in self._tracks.values())
         except (av.FFmpegError, OSError, IndexError, StreamError):
             pass  # the stream is damaged here; the faces before are valid
+        for _, _, received in sorted(self._ahead):
+            last_s = max(last_s, received.time_s)
+            yield received
         self.cut_at_s = None if whole or self.is_stopped else last_s
 
     def _in_order(self, faces: Iterable[Face], packet: "Packet[Stream]") -> Iterator[Face]:

@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from av.stream import Disposition, Stream
 
 from lowbeam.codec import OperatingPoint, PlacedFace, TrackHeader
-from lowbeam.codec.cues import Cue, EndCue
+from lowbeam.codec.cues import Cue, EndCue, ScaleCue
 from lowbeam.codec.standard import TIME_BASE
 from lowbeam.container.layout import (
     CHANGING_VERSION,
@@ -46,6 +46,7 @@ class FaceStreamWriter:
             self._container: OutputContainer = av.open(
                 out, "w", format="matroska", container_options=options, buffer_size=IO_BUFFER
             )
+        self._is_prompt = latency_s == 0
         self._container.metadata["title"] = TITLE
         self._container.metadata["LOWBEAM"] = str(CHANGING_VERSION if may_change else STREAM_VERSION)
         self._container.metadata["LOWBEAM_FRAMING"] = str(FRAMING_VERSION)
@@ -82,7 +83,10 @@ class FaceStreamWriter:
             faces.metadata["LOWBEAM_GATHERED"] = f"{gathered_s:.3f}"
         if layer:
             faces.metadata["LOWBEAM_LAYER"] = str(layer)
-        track = TrackWriter(self._container, faces, cues)
+        # FFmpeg holds the packets of a text track back until each track has one: to a pipe, a cue goes before each.
+        is_held = header.template is None and self._is_prompt
+        before = ScaleCue(header.scale, header.padding) if is_held else None
+        track = TrackWriter(self._container, faces, cues, before)
         self.tracks.append(track)
         return track
 
@@ -107,15 +111,15 @@ class FaceStreamWriter:
 class TrackWriter:
     """The track of one face: cues, and coded faces or packets, in order of time."""
 
-    def __init__(self, container: OutputContainer, faces: Stream, cues: Stream) -> None:
-        self._container, self._faces, self._cues = container, faces, cues
+    def __init__(self, container: OutputContainer, faces: Stream, cues: Stream, before: Cue | None = None) -> None:
+        self._container, self._faces, self._cues, self._before = container, faces, cues, before
         self._count = 0
         self.last_ms = -1
 
     def write(self, face: PlacedFace) -> None:
         """Write a coded face after its cues."""
         coded = face.coded
-        for cue in face.cues:
+        for cue in (*face.cues, self._before) if self._before else face.cues:
             self._write_cue(coded.time_ms, cue)
         packet = av.Packet(coded.data)
         packet.is_keyframe = coded.is_key

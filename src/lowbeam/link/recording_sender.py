@@ -67,10 +67,11 @@ class RecordingSender:
         changed, and that of every key face. Times of the recording never go back, so that few bytes tell them."""
         is_key, before = coded.is_key, self._last.get(track)
         header_id = self._header_id(header) if is_key else 0
-        time_ms = max(coded.time_ms, self._newest_ms, self._last_ms.get(track, -1) + 1)
-        self._newest_ms = self._last_ms[track] = time_ms
         if is_key and CODECS[header.codec].kind != "pixels":
             self._packets.add(track)
+        newest_ms = 0 if track in self._packets else self._newest_ms  # a packet begins long before it is sent
+        time_ms = max(coded.time_ms, newest_ms, self._last_ms.get(track, -1) + 1)
+        self._newest_ms, self._last_ms[track] = max(self._newest_ms, time_ms), time_ms
         record = FaceRecord(self.count, before, time_ms, is_key, track, header_id, box, coded.data)
         with self._spooling():
             self._spool.add(self.recording.id, record)

@@ -22,7 +22,8 @@ MAX_NUMBER = 2**48  # of a face, and its time in milliseconds
 MAX_HEADERS = 64  # of one recording
 MAX_TRACKS = 4096  # of one recording
 CODEC_NAMES = tuple(CODECS)  # their order is part of the format
-KEY, HAS_HEADER, HAS_BOX, FOLLOWS = 1, 2, 4, 8  # flags; FOLLOWS: the face before it in its track is the one before it
+# Flags; FOLLOWS: the face before it in its track is the one before it; EARLIER: its time is before that of the last.
+KEY, HAS_HEADER, HAS_BOX, FOLLOWS, EARLIER = 1, 2, 4, 8, 16
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ def write_records(records: Iterable[FaceRecord], headers: dict[int, TrackHeader]
         follows = face.before is not None and face.before == face.number - 1
         with_header = face.is_key and face.header not in known
         flags = KEY * face.is_key | HAS_HEADER * with_header | HAS_BOX * (face.box_cue is not None) | FOLLOWS * follows
-        buffer.push_uint8(flags)
+        buffer.push_uint8(flags | EARLIER * (face.time_ms < time_ms))
         buffer.push_uint_var(face.number - number)
-        buffer.push_uint_var(face.time_ms - time_ms)
+        buffer.push_uint_var(abs(face.time_ms - time_ms))
         number, time_ms = face.number, face.time_ms
         if not follows:
             buffer.push_uint_var(0 if face.before is None else face.number - face.before)
@@ -89,16 +90,22 @@ def read_records(data: bytes) -> list[ReceivedRecord]:
         while not buffer.eof():
             flags = buffer.pull_uint8()
             number += buffer.pull_uint_var()
-            time_ms += buffer.pull_uint_var()
+            time_ms += -buffer.pull_uint_var() if flags & EARLIER else buffer.pull_uint_var()
             back = 1 if flags & FOLLOWS else buffer.pull_uint_var()
             track, index = (buffer.pull_uint_var(), buffer.pull_uint_var()) if flags & KEY else (0, 0)
             header = _pull_header(buffer) if flags & HAS_HEADER else None
             cue = _pull_box(buffer) if flags & HAS_BOX else None
             coded = _pull_bytes(buffer, MAX_RECORD)
-            if max(number, time_ms) >= MAX_NUMBER or back > number or track >= MAX_TRACKS or index >= MAX_HEADERS:
+            if (
+                time_ms < 0
+                or max(number, time_ms) >= MAX_NUMBER
+                or back > number
+                or track >= MAX_TRACKS
+                or index >= MAX_HEADERS
+            ):
                 raise StreamError("a face on the link is out of range")
             before = number - back if back else None
-            if flags >= 16 or (not flags & KEY and (before is None or header is not None)):
+            if flags >= 32 or (not flags & KEY and (before is None or header is not None)):
                 raise StreamError("a face on the link has unknown flags")
             face = FaceRecord(number, before, time_ms, bool(flags & KEY), track, index, cue, coded)
             found.append(ReceivedRecord(face, header))

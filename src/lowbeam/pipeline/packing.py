@@ -145,6 +145,10 @@ def _layers(given: dict[str, Any], wanted: Wanted, layers: str | None, is_piped:
     of the operating point, None for those not given. Raises `UsageError`."""
     set_by_hand = {name: value for name, value in given.items() if value is not None}
     if wanted.budget is None and wanted.of == "wire" and layers is None and set_by_hand.keys() - {"codec"}:
+        if wanted.kinds is not None:
+            raise UsageError(
+                "--allow chooses among the codecs for a budget; give either it or scale, QP and frame rate"
+            )
         point = usual_point(**set_by_hand)
         return Layers([fixed_policy(point, wanted.latency_s, has_key_face=wanted.key_face)])
     if set_by_hand.keys() - {"codec"}:

@@ -74,6 +74,8 @@ class OverlaySink(WholeFileSink):
             self._draw_face(canvas, draw, face, estimate, show_pixels=seen.frame is None)
         if self._restorer is not None:
             for face in seen.faces:
+                if not face.pixels.size:
+                    raise UsageError("--restore needs pixels, and the stream has none")
                 self._draw_restored(canvas, draw, face, self._restorer(face.pixels[None])[0])
         if self._inset and seen.faces:
             self._draw_inset(canvas, draw, seen.faces[0])
@@ -105,7 +107,7 @@ class OverlaySink(WholeFileSink):
         box = face.box.scaled(self._factor)
         side = max(1, min(round(box.side), 2 * max(self._size)))
         left, top = round(box.x), round(box.y)
-        if show_pixels:
+        if show_pixels and face.pixels.size:
             canvas.paste(_enlarged(face, side), (left, top))
         draw.rectangle((left, top, left + side, top + side), outline=LIGHT, width=2)
         label = f"#{face.id}  V {row.valence:+.2f} ±{row.valence_std:.2f}  A {row.arousal:+.2f} ±{row.arousal_std:.2f}"

@@ -30,7 +30,7 @@ class Head:
 
 def tick_for(step_s: float) -> int:
     """The largest of `TICKS_MS` that is not much longer than `step_s`, seconds between the sender's samples."""
-    return max([TICKS_MS[0], *(tick for tick in TICKS_MS if tick <= 1250 * step_s)])
+    return max([TICKS_MS[0], *(tick for tick in TICKS_MS if tick <= 1251 * step_s)])
 
 
 def write_head(writer: PacketWriter, head: Head) -> None:

@@ -69,6 +69,8 @@ class _Spans:
 
     def end_of(self, time_s: float) -> float:
         """The end of the span in which `time_s` is; times do not decrease."""
+        if self._length_s == 0:
+            return time_s
         if self._anchor_s is None:
             self._anchor_s = time_s
         passed = math.floor((time_s - self._anchor_s) / self._length_s + 1e-9)
@@ -134,7 +136,12 @@ class CompactBudget:
         self._sent = deque((time_s, round(size * ratio)) for time_s, size in self._sent)
         self._most_bytes = round(self._most_bytes * ratio)
         self._budget = replace(self._budget, bps=bps)
-        self.latency_s = self._gathered_s or latency_for(self._budget)
+        self._gather()
+
+    def _gather(self) -> None:
+        """Gather samples for as long as each face's share of the budget demands."""
+        each = replace(self._budget, bps=self._budget.bps / max(1, len(self._last_s)))
+        self.latency_s = self._gathered_s or latency_for(each)
         self._spans.change(self.latency_s)
 
     @property
@@ -160,6 +167,7 @@ class CompactBudget:
         self._last_s = {one: last_s for one, last_s in self._last_s.items() if end_s - last_s < window_s}
         self._last_s[face] = end_s
         share = self._budget.bps * self.latency_s / 8 / len(self._last_s)
+        self._gather()
         room = min(share, self._budget.window_bytes - self._held(end_s)) - self._overhead
         return math.floor(room + 1e-6)
 

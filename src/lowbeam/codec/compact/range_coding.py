@@ -5,9 +5,10 @@ depends on floating point. The coder writes words of four bytes; of a packet of 
 the last word is cut to the shortest bytes that decode to the same numbers.
 """
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import constriction
 import numpy as np
@@ -18,6 +19,8 @@ from lowbeam.errors import StreamError
 TOTAL = 1 << 16  # of the frequencies of one number
 WORD = 4  # bytes
 
+LENGTH_RATIO, MAX_LENGTH = 0.6, 32  # of the number of bits of a large number: how much less likely one bit more is
+
 Frequencies = NDArray[np.int64]  # (values,), each at least 1
 
 _queue, _model = constriction.stream.queue, constriction.stream.model
@@ -27,9 +30,12 @@ def scaled(weights: NDArray[np.float64]) -> Frequencies:
     """Frequencies in proportion to `weights` (values,), which are not negative. Only sums, products and quotients are
     used, so that the result is the same on every machine."""
     spare = TOTAL - len(weights)
-    found = 1 + np.floor(weights * (spare / weights.sum())).astype(np.int64)
+    found = 1 + np.floor(weights * (spare / math.fsum(weights))).astype(np.int64)
     found[int(found.argmax())] += TOTAL - found.sum()
-    return cast(Frequencies, found)
+    return found
+
+
+LENGTHS = scaled(np.cumprod(np.full(MAX_LENGTH, LENGTH_RATIO)))
 
 
 def cost_bits(frequencies: Frequencies) -> NDArray[np.float64]:
@@ -55,7 +61,7 @@ class PacketWriter:
         """Write a whole number of any size, of which small ones are likely (Elias's gamma code with `low_bits` bits
         more)."""
         length = ((value >> low_bits) + 1).bit_length()
-        self.write_evenly(length - 1, MAX_LENGTH)
+        self.write(length - 1, LENGTHS)
         for bit in reversed(range(length - 1 + low_bits)):
             self.write_evenly((value + (1 << low_bits)) >> bit & 1, 2)
 
@@ -79,9 +85,6 @@ class PacketWriter:
             return False
 
 
-MAX_LENGTH = 24  # bits of a large number
-
-
 class PacketReader:
     """Reads the numbers of a packet in the order in which they were written. Bytes that no writer wrote give numbers,
     too, or raise `StreamError`."""
@@ -100,7 +103,7 @@ class PacketReader:
     def read_large(self, low_bits: int) -> int:
         """A number that `PacketWriter.write_large` wrote."""
         value = 1
-        for _ in range(self.read_evenly(MAX_LENGTH) + low_bits):
+        for _ in range(self.read(LENGTHS) + low_bits):
             value = 2 * value + self.read_evenly(2)
         return value - (1 << low_bits)
 

@@ -1,5 +1,6 @@
 """The encoder side of one track of a compact codec: HR faces in, packets of several samples out."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,6 +18,7 @@ from lowbeam.face import Box, Face
 from lowbeam.scale import shrink
 
 AWAY_S, AWAY_STEPS = 1.0, 2.5  # a face was away if it was not seen for both this and so many usual steps
+INTERVALS = 8  # between faces, whose median is a usual step too: a packet of a slow source has one sample
 BOX_EVERY = 5  # packets: a packet with the box may be lost
 
 
@@ -37,7 +39,9 @@ class CompactTrackEncoder:
         self._step_s = 1 / self.point.fps  # usual, between samples
         self._box: Box | None = None  # that was told last
         self._since_box = 0  # packets
-        self._last_ms = -1
+        self._intervals_s: deque[float] = deque(maxlen=INTERVALS)
+        self._seen_s: float | None = None
+        self._last_ms = -1  # of the last sample
 
     @property
     def is_open(self) -> bool:
@@ -71,6 +75,9 @@ class CompactTrackEncoder:
         done = self.finish_by(face.time_s)
         if self._gathered and self._breaks(self._gathered[-1][0], face):
             done += self.flush()
+        if self._seen_s is not None:
+            self._intervals_s.append(face.time_s - self._seen_s)
+        self._seen_s = face.time_s
         if not self._gathered:
             self._end_s = self._policy.end_of(face.time_s)
         self._gathered.append((face, self._coder.content(face, self._mirror.own)))
@@ -90,7 +97,8 @@ class CompactTrackEncoder:
         times_s = [face.time_s for face, _ in gathered]
         if len(times_s) > 1:
             self._step_s = median(b - a for a, b in pairwise(times_s))
-        head, contents = self._packed(gathered[0][0], times_s, [content for _, content in gathered])
+        time_ms = max(round(1000 * times_s[0]), self._last_ms + 1)
+        head, contents = self._packed(gathered[0][0], time_ms, times_s, [content for _, content in gathered])
         room = self._policy.room(head.face, self._end_s)
         data = self._coder.packet(head, contents, room)
         if data is None and self._policy.is_idle:
@@ -102,21 +110,23 @@ class CompactTrackEncoder:
         if head.box is not None:
             self._box, self._since_box = gathered[0][0].box, 0
         self._since_box += 1
-        time_ms = max(round(1000 * times_s[0]), self._last_ms + 1)
-        self._last_ms = time_ms
+        self._last_ms = time_ms + (head.count - 1) * head.tick_ms
         return [PlacedFace(CodedFace(data, time_ms, is_key=True))]
 
-    def _packed(self, first: Face, times_s: Sequence[float], contents: Sequence[Any]) -> tuple[Head, list[Any]]:
-        """The head of a packet, and its samples at regular times."""
+    def _packed(
+        self, first: Face, time_ms: int, times_s: Sequence[float], contents: Sequence[Any]
+    ) -> tuple[Head, list[Any]]:
+        """The head of a packet, and its samples at regular times from `time_ms` on."""
         tick_ms = tick_for(self._step_s)
-        count = min(round(1000 * (times_s[-1] - times_s[0]) / tick_ms) + 1, MAX_SAMPLES)
-        at_s = [times_s[0] + number * tick_ms / 1000 for number in range(count)]
+        count = min(max(round((1000 * times_s[-1] - time_ms) / tick_ms), 0) + 1, MAX_SAMPLES)
+        at_s = [(time_ms + number * tick_ms) / 1000 for number in range(count)]
         is_due = self._box is None or self._since_box >= BOX_EVERY or has_moved(self._box, first.box)
         head = Head(first.id, tick_ms, count, first.box if is_due else None)
         return head, self._coder.resampled(times_s, contents, at_s)
 
     def _breaks(self, last: Face, face: Face) -> bool:
         """Whether `face` cannot be in the packet of `last`: another person, or one who was away."""
-        is_away = face.time_s - last.time_s > max(AWAY_S, AWAY_STEPS * self._step_s)
+        usual_s = max(self._step_s, median(self._intervals_s or [0.0]))
+        is_away = face.time_s - last.time_s > max(AWAY_S, AWAY_STEPS * usual_s)
         span_ms = 1000 * (face.time_s - self._gathered[0][0].time_s)
         return face.id != last.id or is_away or span_ms / tick_for(self._step_s) >= MAX_SAMPLES - 1
