@@ -70,17 +70,17 @@ def print_anchors(results: dict[str, Any]) -> None:
 
 
 def print_identity(results: dict[str, Any]) -> None:
-    """Print results of `measure_identity`: AUC and equal-error rate of any pairs and of matched pairs, by source."""
+    """Print results of `measure_identity`: AUC of any, hard and matched pairs, then equal-error rates, by source."""
     rows = []
     for row in results["rows"]:
         for attacker, found in ((row["chosen"], row["trained"]), ("untrained", row["untrained"])):
             cells = [
                 f"{kind[m]:.3f} [{kind[f'{m}_95'][0]:.3f}, {kind[f'{m}_95'][1]:.3f}]"
-                for kind in (found["any"], found["matched"])
                 for m in ("auc", "eer")
+                for kind in found.values()
             ]
             rows.append((row["source"], attacker, f"{row['numbers']}", *cells))
-    heads = ("any AUC", "any EER", "matched AUC", "matched EER")
+    heads = tuple(f"{kind} {m}" for m in ("AUC", "EER") for kind in results["rows"][0]["trained"])
     print_table(("sent", "attacker", "numbers", *heads), rows, words=2)
 
 

@@ -17,7 +17,7 @@ from lowbeam.errors import UsageError
 from lowbeam.progress import Progress
 from lowbeam.scale import shrink
 from research.compact.attackers import Samples, train_attackers, untrained
-from research.compact.people import SHARES, Stills, draw_pairs, load_stills, split_people
+from research.compact.people import KINDS, SHARES, Stills, draw_pairs, load_stills, split_people
 from research.compact.sources import Source
 from research.compact.verification import DIGITS, verification
 
@@ -33,7 +33,7 @@ def measure_identity(
 
     Returns results ready for JSON: ``splits``, their sizes, and ``rows``, one for each source: how many ``numbers`` a
     sample has, the attackers with their AUC on valid and seconds of one core, the one that was ``chosen``, and its AUC
-    and equal-error rate with 95 % intervals over ``any`` pairs and over ``matched`` pairs (see `draw_pairs`), beside
+    and equal-error rate with 95 % intervals over ``any``, ``hard`` and ``matched`` pairs (see `draw_pairs`), beside
     those without training. The rows `before` come first. Raises `CorpusError` or `UsageError`.
     """
     splits = split_people(load_stills(path), seed)
@@ -52,8 +52,8 @@ def _measure(source: Source, splits: dict[str, Stills], seed: int) -> dict[str, 
     attacks = train_attackers(samples["train"], samples["valid"], seed)
     best, stills, tested = attacks[0], splits["test"], samples["test"]
     found = {"trained": {}, "untrained": {}}  # type: dict[str, dict[str, Any]]
-    for kind, matched in (("any", False), ("matched", True)):
-        pairs = draw_pairs(stills, seed, matched=matched)
+    for kind in KINDS:
+        pairs = draw_pairs(stills, seed, kind)
         for name, score in (("trained", best.score), ("untrained", untrained)):
             found[name][kind] = verification(score(tested, pairs), pairs, stills, seed)
     return {
@@ -79,10 +79,8 @@ def _samples(source: Source, stills: Stills, seed: int) -> Samples:
 
 def _sizes(stills: Stills, seed: int) -> dict[str, int]:
     counts = np.unique(stills.person, return_counts=True)[1]
-    return {
-        "pictures": len(stills), "people": len(counts), "people_with_several": int((counts > 1).sum()),
-        "pairs": len(draw_pairs(stills, seed)), "matched_pairs": len(draw_pairs(stills, seed, matched=True)),
-    }  # fmt: skip
+    pairs = {f"{kind}_pairs": len(draw_pairs(stills, seed, kind)) for kind in KINDS}
+    return {"pictures": len(stills), "people": len(counts), "people_with_several": int((counts > 1).sum())} | pairs
 
 
 def kept_rows(path: Path, sources: Sequence[Source], seed: int = SEED) -> list[dict[str, Any]]:

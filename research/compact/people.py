@@ -6,6 +6,7 @@ people are numbers.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ SAME_SIDE = 1.05  # the largest ratio of the native sides of two pictures that a
 TRIES = 400  # pictures that are tried for one that matches
 
 Ints = NDArray[np.int64]
+Kind = Literal["any", "hard", "matched"]  # of pairs
+KINDS = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -72,27 +75,26 @@ def split_people(stills: Stills, seed: int) -> dict[str, Stills]:
     return {name: stills.of(np.isin(stills.person, part)) for name, part in zip(SHARES, parts, strict=True)}
 
 
-def draw_pairs(stills: Stills, seed: int, *, matched: bool = False) -> Pairs:
+def draw_pairs(stills: Stills, seed: int, kind: Kind = "any") -> Pairs:
     """Up to `MOST_PAIRS` pairs of different pictures of each person, and for each of them one of its first picture with
     a picture of somebody else: first the other person is drawn, then the picture.
 
-    With `matched`, both pictures of every pair have the same expression word, and native sides that differ by at most
-    5 %, so that neither tells whether they are of one person. Raises `CorpusError` if there is no such pair.
+    Of ``hard`` pairs, those of two people have the same expression word, and native sides that differ by at most 5 %;
+    of ``matched`` pairs, those of one person have too, so that neither tells whether they are of one person. Raises
+    `CorpusError` if there is no such pair.
     """
     rng = np.random.default_rng(seed)
     rows_of = {int(person): np.flatnonzero(stills.person == person) for person in np.unique(stills.person)}
     people = np.array(list(rows_of))
     first, second, other = list[int](), list[int](), list[int]()
     for person, rows in rows_of.items():
-        firsts, seconds = (rows[indices] for indices in np.triu_indices(len(rows), 1))
-        if matched:
-            fits = _alike(stills, firsts, seconds)
-            firsts, seconds = firsts[fits], seconds[fits]
-        for pair in rng.permutation(len(firsts))[:MOST_PAIRS]:
-            a, b = rng.permutation([firsts[pair], seconds[pair]]).tolist()
-            strangers = rng.choice(people[people != person], TRIES if matched else 1)
+        pairs = np.stack([rows[indices] for indices in np.triu_indices(len(rows), 1)], 1)
+        if kind == "matched":
+            pairs = pairs[_alike(stills, pairs[:, 0], pairs[:, 1])]
+        for a, b in rng.permuted(rng.permutation(pairs)[:MOST_PAIRS], axis=1).tolist():
+            strangers = rng.choice(people[people != person], 1 if kind == "any" else TRIES)
             drawn = np.array([rng.choice(rows_of[int(stranger)]) for stranger in strangers])
-            fitting = drawn[_alike(stills, np.full(len(drawn), a), drawn)] if matched else drawn
+            fitting = drawn if kind == "any" else drawn[_alike(stills, np.full(len(drawn), a), drawn)]
             if len(fitting):
                 first.append(a)
                 second.append(b)
