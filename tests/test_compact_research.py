@@ -294,8 +294,11 @@ def test_rows_that_are_not_measured_again_are_kept(tmp_path: Path) -> None:
     results = tmp_path / "identity.json"
     assert kept_rows(results, []) == []
     rows = [{"source": "estimates"}, {"source": "pooled features"}]
-    results.write_text(json.dumps({"seed": 0, "rows": rows}))
-    assert kept_rows(results, [estimates("fast")]) == rows[1:]
+    results.write_text(json.dumps({"seed": 0, "rows": rows, "command": "the second"}))
+    kept = kept_rows(results, [estimates("fast")])
+    assert kept == [{"source": "pooled features", "command": "the second"}]
+    results.write_text(json.dumps({"seed": 0, "rows": kept, "command": "the third"}))
+    assert kept_rows(results, []) == kept
     assert kept_rows(results, [], seed=1) == []
     results.write_text("[]")
     with pytest.raises(UsageError, match="name another file"):

@@ -1,7 +1,8 @@
 """How well an attacker that was trained for it tells whether two samples are of one person.
 
 The attackers are small, and trained on a few thousand pictures within minutes: what they find is a lower bound of what
-can be found. A single picture is compared with a single picture; whoever has many samples of a person knows more. The
+can be found, of pixels above all, for which others have networks trained on millions of faces. A single picture is
+compared with a single picture; whoever has many samples of a person knows more. The
 recognizers were trained on pictures of some of these people, with estimates as targets, never with identities.
 """
 
@@ -84,13 +85,14 @@ def _sizes(stills: Stills, seed: int) -> dict[str, int]:
 
 
 def kept_rows(path: Path, sources: Sequence[Source], seed: int = SEED) -> list[dict[str, Any]]:
-    """Rows of the results in `path`, if it exists and is of the same `seed`, that `sources` do not replace. Raises
-    `UsageError` if the file is something else."""
+    """Rows of the results in `path`, if it exists and is of the same `seed`, that `sources` do not replace, each with
+    the ``command`` that measured it. Raises `UsageError` if the file is something else."""
     if not path.exists():
         return []
     try:
         results = json.loads(path.read_text())
-        replaced = {source.name for source in sources}
-        return [row for row in results["rows"] if row["source"] not in replaced] if results["seed"] == seed else []
+        replaced, measured = {source.name for source in sources}, {"command": results["command"]}
+        kept = [row for row in results["rows"] if row["source"] not in replaced]
+        return [measured | row for row in kept] if results["seed"] == seed else []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is no result of python -m research identity; name another file") from error

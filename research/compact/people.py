@@ -80,8 +80,9 @@ def draw_pairs(stills: Stills, seed: int, kind: Kind = "any") -> Pairs:
     a picture of somebody else: first the other person is drawn, then the picture.
 
     Of ``hard`` pairs, those of two people have the same expression word, and native sides that differ by at most 5 %;
-    of ``matched`` pairs, those of one person have too, so that neither tells whether they are of one person. Raises
-    `CorpusError` if there is no such pair.
+    of ``matched`` pairs, those of one person have too, so that neither tells whether they are of one person. What tells
+    nothing but the expression has an AUC above 0.5 on ``any`` pairs, as people have an expression they prefer, and
+    below 0.5 on ``hard`` pairs; ``matched`` pairs are the fairest. Raises `CorpusError` if there is no such pair.
     """
     rng = np.random.default_rng(seed)
     rows_of = {int(person): np.flatnonzero(stills.person == person) for person in np.unique(stills.person)}
