@@ -20,7 +20,7 @@ EMBEDDING = 128
 MOST_COMPONENTS = 200  # of the linear discriminant
 SHRINKAGES = (0.02, 0.1, 0.5)  # of its within-person scatter towards the identity; the best on valid is kept
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # L2, of the logistic regression; the best on valid is kept
-MLP_STEPS, CNN_STEPS = 800, {96: 650, 24: 800, 12: 1200}  # of about two times 64 people
+MLP_STEPS, CNN_STEPS = 800, {96: 650, 24: 800, 12: 900}  # each of about 2 × 64 faces
 CNN_WIDTHS = {96: (16, 32, 64, 128), 24: (24, 64, 128), 12: (48, 128)}  # by the face's side; each stage halves it
 
 Vectors = NDArray[np.float32]
