@@ -30,7 +30,15 @@ from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs, make_folder
 from lowbeam.recognize import DEFAULT_MODEL
 from research.result_files import command_line, measure_into, write_json
-from research.show import operating_table_line, print_by_side, print_checks, print_detectors, print_followed
+from research.show import (
+    operating_table_line,
+    print_anchors,
+    print_by_side,
+    print_checks,
+    print_detectors,
+    print_followed,
+    print_identity,
+)
 
 app = Commands(
     name="python -m research", rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
@@ -256,6 +264,50 @@ def handover(
     torch.set_num_threads(1)
     make_folder(out.parent)
     study(faces, runs, out)
+
+
+@app.command(
+    "feature-anchors",
+    epilog="Example: python -m research feature-anchors --corpus videos:real --truth self -o feature-anchors.json",
+)
+def feature_anchors(
+    corpus: Annotated[list[str], typer.Option(help=f"recordings, {RECORDED}; may be repeated, each with its truth")],
+    truth: Annotated[list[str], typer.Option(help="labels, or self: the model's estimates of the uncoded faces")],
+    out: Results,
+    split: Split = "test",
+    seconds: Annotated[float | None, typer.Option(min=1, help="of each recording [default: all]")] = None,
+) -> None:
+    """Measure features of the shipped models, cut at each depth, quantised and deflated: bits per second and CCC."""
+    with needs("train"):
+        from research.compact.anchors import measure_corpora
+    check_outputs(corpus[0], out)
+    measure = partial(measure_corpora, corpus, truth, split=split, seconds=seconds)
+    print_anchors(measure_into(out, measure, "cuts"))
+
+
+@app.command(epilog="Example: python -m research identity --stills faces96.npz -o identity.json")
+def identity(
+    stills: Annotated[Path, typer.Option(help="npz file of faces with identities, of kind faces96")],
+    out: Results,
+    latents: Annotated[Path | None, typer.Option(help="an encoder: ONNX, with output latents")] = None,
+    gains: Annotated[Path | None, typer.Option(help="npy file (levels, k): its latents × gains are rounded")] = None,
+    only: Annotated[str, typer.Option(help="comma-separated: 96px, 24px, 12px, estimates, features, latents")] = "all",
+    model: ModelName = DEFAULT_MODEL,
+) -> None:
+    """Measure how well trained attackers tell whether two pictures are of one person, from what crosses the link.
+
+    Rows of an existing file of results are kept, unless they are measured again.
+    """
+    with needs("train"):
+        import torch
+
+        from research.compact.identity import kept_rows, measure_identity
+        from research.compact.sources import choose_sources
+    check_outputs(stills, out)
+    torch.set_num_threads(1)
+    sources = choose_sources(only, model, latents, gains)
+    measure = partial(measure_identity, stills, sources, before=kept_rows(out, sources))
+    print_identity(measure_into(out, measure, "sources"))
 
 
 def run(arguments: list[str]) -> int:

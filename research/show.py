@@ -55,6 +55,35 @@ def print_detectors(results: dict[str, Any]) -> None:
     print_table(("finder", "task", "pixels", "ms"), times, words=2)
 
 
+def print_anchors(results: dict[str, Any]) -> None:
+    """Print results of `measure_corpora`: bits per second and CCC, held and joined by lines, by cut and frame rate."""
+    for corpus in results["corpora"]:
+        against = "their own uncoded estimates" if corpus["truth"] == "self" else "the labels"
+        print(f"{corpus['corpus']}, {corpus['recordings']} recordings: CCC with {against}")
+        rows = []
+        for row in corpus["rows"]:
+            point = (f"{row['bits']}", f"{row['fps']:g}", f"{row['face_bytes']:.0f}", f"{row['bps'] / 1000:.2f}")
+            cells = [figure(row[how][name]) for how in ("hold", "linear") for name in AFFECT_NAMES]
+            rows.append((row["model"], "×".join(map(str, row["shape"])), *point, *cells))
+        heads = ("held V", "held A", "linear V", "linear A")
+        print_table(("model", "cut", "bits", "fps", "bytes", "kbit/s", *heads), rows, words=2)
+
+
+def print_identity(results: dict[str, Any]) -> None:
+    """Print results of `measure_identity`: AUC of any, hard and matched pairs, then equal-error rates, by source."""
+    rows = []
+    for row in results["rows"]:
+        for attacker, found in ((row["chosen"], row["trained"]), ("untrained", row["untrained"])):
+            cells = [
+                f"{kind[m]:.3f} [{kind[f'{m}_95'][0]:.3f}, {kind[f'{m}_95'][1]:.3f}]"
+                for m in ("auc", "eer")
+                for kind in found.values()
+            ]
+            rows.append((row["source"], attacker, f"{row['numbers']}", *cells))
+    heads = tuple(f"{kind} {m}" for m in ("AUC", "EER") for kind in results["rows"][0]["trained"])
+    print_table(("sent", "attacker", "numbers", *heads), rows, words=2)
+
+
 def operating_table_line(table: dict[str, Any]) -> str:
     """A summary of an operating table (see `make_operating_table`) in one line."""
     entries = table["entries"]

@@ -1,0 +1,2 @@
+"""Codecs that send estimates or features instead of pixels: what they are compared with, and what they tell about who
+a person is."""
