@@ -113,7 +113,10 @@ def budgets(
         "1kbps,2kbps,4kbps,8kbps,16kbps"
     ),
     budget_of: BudgetOf = "wire",
-    codec: Annotated[str | None, typer.Option(help="hevc, avc, av1 or vp9 [default: the best for each budget]")] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="hevc, avc, av1, vp9, features or estimates [default: pixels, the best for each budget]"),
+    ] = None,
     model: ModelName = DEFAULT_MODEL,
     split: Split = "test",
     truth: TruthOption = "labels",

@@ -11,7 +11,10 @@ from lowbeam.files import whole_file
 from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
 
-CODEC_MARKS = {"hevc": "circle", "avc": "square", "av1": "diamond", "vp9": "cross"}
+CODEC_MARKS = {
+    "hevc": "circle", "avc": "square", "av1": "diamond", "vp9": "cross", "features": "triangle-up",
+    "estimates": "star",
+}  # fmt: skip
 HEIGHT_PX = 654
 TICKS = (1, 2, 5)  # kbit/s, times powers of ten, where the highest rate is more than WIDE times the lowest
 WIDE = 10

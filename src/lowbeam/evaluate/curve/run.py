@@ -95,13 +95,13 @@ class RunCache:
         """The weight of a run and, if `need_faces`, its faces as decoded."""
         if point is None:
             make_folder(place)
-            return Weight(len(rows), _duration_s(track)), lr[rows] if need_faces else None
+            return Weight(len(rows), duration_s(track)), lr[rows] if need_faces else None
         run = _load(place / "coded.npz", point)
         if run is None:
             make_folder(place)
             run = code(point, lr[rows], milliseconds(track.time_s[rows]))
             _save(run, place / "coded.npz")
-        return weigh(run, track.box[rows], _duration_s(track)), decode(run) if need_faces else None
+        return weigh(run, track.box[rows], duration_s(track)), decode(run) if need_faces else None
 
 
 def _rows(track: Track, point: OperatingPoint | None) -> NDArray[np.int64]:
@@ -111,7 +111,7 @@ def _rows(track: Track, point: OperatingPoint | None) -> NDArray[np.int64]:
     return sent_rows(track.time_s, point.fps)
 
 
-def _duration_s(track: Track) -> float:
+def duration_s(track: Track) -> float:
     """Duration of the recording in seconds, including the last face, which lasts the median interval."""
     return float(track.time_s[-1] - track.time_s[0] + np.median(np.diff(track.time_s)))
 

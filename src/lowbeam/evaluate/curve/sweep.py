@@ -14,6 +14,7 @@ from lowbeam.corpora.cache import default_cache
 from lowbeam.corpora.choose import corpus_name, load_faces
 from lowbeam.corpora.labelled import Affect, Track, tracks_of
 from lowbeam.errors import CodecError, StreamError
+from lowbeam.evaluate.curve.compact_run import compact_result, is_compact
 from lowbeam.evaluate.curve.grid import Grid, by_run
 from lowbeam.evaluate.curve.pseudo_truth import Truth, scored_tracks
 from lowbeam.evaluate.curve.run import RunCache, RunResult, digest_of
@@ -158,6 +159,9 @@ def _do(job: _Job) -> list[RunResult | str]:
     results: list[RunResult | str] = []
     for point in job.points or (None,):
         try:
+            if point is not None and is_compact(point):
+                results.append(compact_result(track, point, worker.systems))
+                continue
             results.append(worker.cache.result(track, digest, point, job.scale, lr, worker.readers, worker.systems))
         except (CodecError, StreamError) as error:  # this point only; other errors concern all points
             results.append(str(error))
