@@ -1,6 +1,7 @@
 """The page ``docs/compact.md``, written from its result files: what pixels, features and estimates keep at a rate."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -27,9 +28,9 @@ Results = dict[str, Any]
 
 def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = True) -> Path:
     """Write `page` (Markdown) from the folder `results`: ``compact-WAY-PEOPLE.json`` of ``lowbeam budgets`` for each of
-    `WAYS` and `PEOPLE` (``budgets-PEOPLE.json`` for pixels), ``feature-anchors.json``, ``identity.json``, ``pictures.json`` and ``reread.json``. The plot is
-    drawn into `results` unless `plots` is False. Raises `SourceError` if a file is missing or damaged, and
-    `OutputError`."""
+    `WAYS` and `PEOPLE` (``budgets-PEOPLE.json`` for pixels), ``feature-anchors.json``, ``identity.json``,
+    ``pictures.json`` and ``reread.json``. The plot is drawn into `results` unless `plots` is False. Raises
+    `SourceError` if a file is missing or damaged, and `OutputError`."""
     folder, page = Path(results), Path(page)
     kept = {people: {way: _read(folder / _name(way, people)) for way in WAYS} for people in PEOPLE}
     anchors, identity, reread = (_read(folder / f"{name}.json") for name in ("feature-anchors", "identity", "reread"))
@@ -110,7 +111,7 @@ def rate_for(results: Results, wanted: float, how: str) -> float | None:
     points = sorted((row["bps"], share(results, row, how)) for row in results["budgets"])
     if points[0][1] >= wanted:
         return float(points[0][0])
-    for (low, below), (high, above) in zip(points, points[1:], strict=False):
+    for (low, below), (high, above) in pairwise(points):
         if below < wanted <= above:
             part = (wanted - below) / (above - below)
             return float(np.exp(np.log(low) + part * np.log(high / low)))
@@ -196,8 +197,8 @@ def speed_line(reread: Results) -> str:
     """Speed and size of the encoder."""
     speed, sizes = reread["speed"], reread["bytes"]
     return (
-        f"The encoder has {sizes['encoder'] / 1e6:.2f} MB and runs at {speed['encoder']['1']:,.0f} faces/s one at a time "
-        f"and {speed['encoder']['32']:,.0f} in batches of 32, on one core; `accurate`, in the same run, at "
+        f"The encoder has {sizes['encoder'] / 1e6:.2f} MB and runs at {speed['encoder']['1']:,.0f} faces/s one at a "
+        f"time and {speed['encoder']['32']:,.0f} in batches of 32, on one core; `accurate`, in the same run, at "
         f"{speed['accurate']['1']:,.0f} and {speed['accurate']['32']:,.0f}."
     )
 
