@@ -19,7 +19,9 @@ from lowbeam.cli import app as cli
 from lowbeam.codec import CodedFace, OperatingPoint, PlacedFace, TrackHeader, open_decoder
 from lowbeam.codec.budget import Budget
 from lowbeam.codec.choice import parse_layers
+from lowbeam.codec.compact.features import TABLES
 from lowbeam.codec.compact.policy import CompactBudget, CompactFixed
+from lowbeam.codec.compact.prior import load_tables
 from lowbeam.codec.cues import BoxCue
 from lowbeam.codec.layers import MOST_LEAN_BPS, Layers, TrackLayers, shares
 from lowbeam.codec.policy import Fixed, NoMirror
@@ -27,7 +29,8 @@ from lowbeam.codec.wire import rtp_bytes
 from lowbeam.container import FaceStreamReader, FaceStreamWriter, count_bytes
 from lowbeam.container.layout import is_packet_track
 from lowbeam.errors import LowbeamError, StreamError, UsageError
-from lowbeam.face import NO_PIXELS, Box, Face, FaceEstimate
+from lowbeam.estimator import Estimator
+from lowbeam.face import NO_PIXELS, Box, Face, FaceEstimate, Latents
 from lowbeam.faces import FrameFaces
 from lowbeam.pipeline.fuse import FORGET_S, NEAR_S, fused
 from lowbeam.pipeline.outputs import AllFacesOutput, PrimaryOutput
@@ -631,6 +634,34 @@ def test_the_server_stores_every_sample_of_both_layers_once(
     assert Counter(row.estimate.face for row in rows)[0] == 2 * Counter(row.estimate.face for row in rows)[1]
     assert {row.estimate.face for row in rows} == {0, 1}
     assert np.isfinite([row.estimate.valence for row in rows]).all()
+
+
+@pytest.mark.xfail(strict=True, reason="what is remembered of pixels is taken for what is remembered of latents")
+def test_a_server_remembers_latents_and_pixels_of_a_person_apart(hr_faces: Faces) -> None:
+    pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve")
+    from lowbeam.server.estimation import estimate_together
+    from lowbeam.server.followed import Arrival, Followed
+
+    rng, estimator = np.random.default_rng(1), Estimator("fast")
+    pixels = [Face(n / 5, 0, BOX, hr_faces[n]) for n in range(20)]
+    latents = [Face(n / 5 + 0.1, 0, BOX, NO_PIXELS, Latents(rng.normal(0, 1, load_tables(TABLES).count).astype(np.float32), 3))
+               for n in range(20)]  # fmt: skip
+
+    def estimated(faces: Sequence[Face]) -> dict[float, Estimate]:
+        followed, found = Followed(), []
+        for start in (0, len(faces) // 2):  # the server is started anew between
+            part = faces[start : start + len(faces) // 2]
+            arrivals = [Arrival(start + n, face, True, 0.0) for n, face in enumerate(part)]
+            (rows,) = estimate_together(estimator, [(followed, arrivals)])
+            assert rows is not None
+            found += rows
+            followed = Followed(followed.save())
+        return {row.estimate.time_s: row.estimate for row, _ in found}
+
+    together = estimated(sorted([*pixels, *latents], key=lambda face: face.time_s))
+    for faces in (pixels, latents):
+        for time_s, one in estimated(faces).items():
+            assert together[time_s] == pytest.approx(one, abs=1e-3)
 
 
 @pytest.mark.parametrize("layers", KINDS)
