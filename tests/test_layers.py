@@ -644,8 +644,8 @@ def test_a_server_remembers_latents_and_pixels_of_a_person_apart(hr_faces: Faces
 
     rng, estimator = np.random.default_rng(1), Estimator("fast")
     pixels = [Face(n / 5, 0, BOX, hr_faces[n]) for n in range(20)]
-    latents = [Face(n / 5 + 0.1, 0, BOX, NO_PIXELS, Latents(rng.normal(0, 1, load_tables(TABLES).count).astype(np.float32), 3))
-               for n in range(20)]  # fmt: skip
+    values = rng.normal(0, 1, (20, load_tables(TABLES).count)).astype(np.float32)
+    latents = [Face(n / 5 + 0.1, 0, BOX, NO_PIXELS, Latents(one, 3)) for n, one in enumerate(values)]
 
     def estimated(faces: Sequence[Face]) -> dict[float, Estimate]:
         followed, found = Followed(), []
