@@ -357,14 +357,16 @@ def test_a_finished_run_is_not_trained_again(run: tuple[Path, list[object]]) -> 
 def test_a_run_that_was_killed_goes_on_to_the_same_end(
     run: tuple[Path, list[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class KilledError(Exception): ...
+
     def killed(*given: object) -> None:
         save(*given)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
+        raise KilledError
 
     save = loop._Progress.save
     with monkeypatch.context() as patch:
         patch.setattr(loop._Progress, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KilledError):
             train(*run[1], "-o", tmp_path)
     assert not (tmp_path / "tables.json").exists()
     assert train(*run[1], "-o", tmp_path) == 0
