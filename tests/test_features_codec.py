@@ -796,7 +796,6 @@ def test_faces_of_other_kinds_between_leave_estimates_as_they_are(
     check_mixture(kinds, batch, estimator, hr_faces)
 
 
-@pytest.mark.xfail(strict=True, reason="what is remembered of pixels is taken for what is remembered of latents")
 @pytest.mark.parametrize("batch", [1, 32])
 def test_latents_and_pixels_of_a_person_are_remembered_apart(
     batch: int, estimator: Estimator, hr_faces: Faces

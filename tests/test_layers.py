@@ -636,7 +636,6 @@ def test_the_server_stores_every_sample_of_both_layers_once(
     assert np.isfinite([row.estimate.valence for row in rows]).all()
 
 
-@pytest.mark.xfail(strict=True, reason="what is remembered of pixels is taken for what is remembered of latents")
 def test_a_server_remembers_latents_and_pixels_of_a_person_apart(hr_faces: Faces) -> None:
     pytest.importorskip("sqlalchemy", reason="SQLAlchemy comes with the extra serve")
     from lowbeam.server.estimation import estimate_together

@@ -39,6 +39,10 @@ class Estimator:
         """Whether the faces before `face` of the same person are of use."""
         return face.estimate is None and (face.latents is not None or self.recognizer.remembers)
 
+    def person(self, face: Face) -> Hashable:
+        """Who remembers `face`: each person twice, as pixels and latents are remembered by networks of their own."""
+        return face.id, face.latents is not None
+
     def fits(self, memory: Memory) -> bool:
         """Whether a memory, maybe of another version or model, can be used."""
         return memory.state.shape in (self.recognizer.memory_shape, self._latents.memory_shape)
