@@ -59,7 +59,7 @@ class FeaturesCoder:
     def __init__(self, scale: int, qp: int, has_key_face: bool) -> None:
         self._tables, self._level = load_tables(TABLES), qp
         self.header = TrackHeader("features", scale, 0, VERSION + self._tables.name.encode())
-        self._key = KeySender() if has_key_face else None
+        self._keys: dict[int, KeySender] | None = {} if has_key_face else None  # by person
 
     def content(self, face: Face, own: FaceEstimate) -> Seen:
         """The latents of the face."""
@@ -74,7 +74,7 @@ class FeaturesCoder:
         """As in `PacketCoder`."""
         if most_bytes is None:
             return self._with_key(head, contents, self._level, None)
-        reserved = self._reserved(contents[0].time_s, most_bytes)
+        reserved = self._reserved(head.face, contents[0].time_s, most_bytes)
         low, high = 0, self._tables.levels - 1  # the finest level that fits is at `low` or above
         if len(self._packet(head, contents, high)) > most_bytes:
             return None
@@ -90,25 +90,34 @@ class FeaturesCoder:
         """As in `PacketCoder`."""
         return self._packet(head, contents, self._tables.levels - 1)
 
-    def _reserved(self, time_s: float, most_bytes: int) -> int:
+    def _pending(self, face: int, time_s: float) -> KeySender | None:
+        """The sender of the key faces of a person, if a part is to be sent."""
+        if self._keys is None:
+            return None
+        if face not in self._keys and len(self._keys) >= MAX_PEOPLE:
+            self._keys.clear()  # as the decoder does
+        key = self._keys.setdefault(face, KeySender())
+        return key if key.is_pending(time_s) else None
+
+    def _reserved(self, face: int, time_s: float, most_bytes: int) -> int:
         """Bytes that are kept for a part of the key face."""
-        if self._key is None or not self._key.is_pending(time_s):
-            return 0
-        return round(most_bytes * (FIRST_KEY_SHARE if self._key.is_first else KEY_SHARE))
+        key = self._pending(face, time_s)
+        return 0 if key is None else round(most_bytes * (FIRST_KEY_SHARE if key.is_first else KEY_SHARE))
 
     def _with_key(self, head: Head, contents: Sequence[Seen], level: int, most_bytes: int | None) -> bytes:
         """The packet with a part of the key face, if one is due and there is room."""
         plain, first = self._packet(head, contents, level), contents[0]
-        if self._key is None or not self._key.is_pending(first.time_s):
+        key = self._pending(head.face, first.time_s)
+        if key is None:
             return plain
         room = MAX_PART if most_bytes is None else most_bytes - len(plain) - PART_HEADER
         if room < LEAST_PART:
             return plain
-        part = self._key.part(first.time_s, first.pixels, self._coded_alone(first), room)
+        part = key.part(first.time_s, first.pixels, self._coded_alone(first), room)
         data = self._packet(head, contents, level, part)
         if most_bytes is not None and len(data) > most_bytes:
             return plain
-        self._key.sent(part)
+        key.sent(part)
         return data
 
     def _coded_alone(self, one: Seen) -> bytes:
@@ -182,12 +191,15 @@ class KeyFace:
 
 
 class FeaturesDecoder:
-    """Decodes packets of latents. Raises `StreamError` if the stream needs other networks."""
+    """Decodes packets of latents. Raises `StreamError` if the stream needs other networks, or is of another
+    version."""
 
     def __init__(self, header: TrackHeader) -> None:
         self._tables = load_tables(TABLES)
         self._assemblers: dict[int, KeyAssembler] = {}  # by person
         self._keys: dict[int, KeyFace] = {}
+        if not header.config.startswith(VERSION):
+            raise StreamError("the features in the stream are of another version")
         if header.config != VERSION + self._tables.name.encode():
             wanted = shown(header.config[1:].decode("ascii", "replace"))
             raise StreamError(
