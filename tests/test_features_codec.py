@@ -918,7 +918,6 @@ def test_what_is_wrong_is_said_in_one_line(options: str, said: str, short_clip: 
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.xfail(strict=True, reason="send takes a key face with codecs that have none, and sends nothing of it")
 @pytest.mark.parametrize("codec", ["hevc", "estimates", None])
 def test_a_key_face_over_the_link_is_for_features(codec: str | None, short_clip: Path) -> None:
     from lowbeam.sending import send

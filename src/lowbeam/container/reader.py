@@ -183,12 +183,12 @@ class FaceStreamReader(StoppableSource):
         """The most seconds for which a track says that samples are gathered."""
         texts = [stream.metadata.get("LOWBEAM_GATHERED", "0") for stream in self._container.streams]
         try:
-            found = max(map(float, texts))
+            found = [*map(float, texts)]
         except ValueError:
-            found = math.nan
-        if not 0 <= found <= MAX_GATHERED_S:
+            found = [math.nan]
+        if not all(0 <= one <= MAX_GATHERED_S for one in found):
             raise StreamError(f"{self.name} is damaged: it states an invalid time for which samples are gathered")
-        return found + GATHERED_MARGIN_S
+        return max(found) + GATHERED_MARGIN_S
 
 
 class _TrackReader:

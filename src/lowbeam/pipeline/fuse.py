@@ -8,6 +8,7 @@ from lowbeam.faces import FrameFaces
 from lowbeam.trace import Estimate
 
 NEAR_S = 0.25  # seconds for which an estimate of one layer counts beside that of another
+LEAST_STD = 1e-6  # a smaller deviation counts as this one
 FORGET_S = 60.0  # after which a person who is absent is forgotten
 
 
@@ -48,5 +49,5 @@ def _together(estimate: Estimate, other: FaceEstimate) -> Estimate:
 
 
 def _mean(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    weights = one[1] ** -2, other[1] ** -2
+    weights = max(one[1], LEAST_STD) ** -2, max(other[1], LEAST_STD) ** -2
     return (weights[0] * one[0] + weights[1] * other[0]) / sum(weights), min(one[1], other[1])
