@@ -64,13 +64,11 @@ def test_a_wrong_recipe_names_what_is_wrong(change: str, said: str) -> None:
         load_features_recipe("features", [change])
 
 
-@pytest.mark.xfail(strict=True, reason="not checked, and then an error of PyTorch in the first step")
 def test_more_pairs_than_unlabelled_stills_are_refused() -> None:
     with pytest.raises(UsageError, match="pairs"):
         load_features_recipe("features", ["batch.unlabelled=4", "batch.pairs=8"])
 
 
-@pytest.mark.xfail(strict=True, reason="not checked, and then steps are drawn from an empty range")
 def test_a_longest_step_below_the_shortest_is_refused() -> None:
     with pytest.raises(UsageError, match="longest_s"):
         load_features_recipe("features", ["batch.shortest_s=2", "batch.longest_s=1"])
@@ -415,7 +413,6 @@ def test_what_is_missing_or_wrong_is_said(stills_folder: Path, people: str, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="--device is ignored: the run is on the CPU")
 def test_a_device_that_is_not_used_is_refused(run: tuple[Path, list[object]]) -> None:
     with pytest.raises(UsageError, match="CPU"):
         train(*run[1], "-o", run[0], "--device", "cuda")
@@ -427,7 +424,6 @@ def test_errors_of_corpora_and_models_are_those_of_the_tree() -> None:
     assert FeaturesRecipe.model_config.get("extra") == "forbid"
 
 
-@pytest.mark.xfail(strict=True, reason="drawn from an empty list of tracks")
 def test_recordings_that_are_too_short_are_one_clear_error(stills_folder: Path, hr_faces: Faces) -> None:
     recipe, stills = load_features_recipe("features", TINY), ferplus.load(stills_folder, "train")
     with pytest.raises(LowbeamError):

@@ -477,7 +477,6 @@ def test_a_layered_stream_through_pipes_has_the_samples_of_a_file(kinds: str, sh
     assert set(rows[:, 0]) == set(wanted[:, 0])
 
 
-@pytest.mark.xfail(strict=True, reason="a pipe is read face by face, so that layers of one time are rows of their own")
 @pytest.mark.parametrize("kinds", ["estimates,pixels", "estimates,features"])
 def test_a_layered_stream_through_pipes_is_that_of_a_file(kinds: str, short_clip: Path, tmp_path: Path) -> None:
     through_pipes(kinds, short_clip, tmp_path)
