@@ -216,7 +216,6 @@ def test_a_trace_of_layers_has_each_time_once(kinds: str, packed: dict[str, Pack
     assert trace.cut_at_s is None
 
 
-@pytest.mark.xfail(strict=True, reason="only the camera's own estimates are fused")
 def test_a_trace_of_features_and_pixels_has_each_time_once(packed: dict[str, Packed]) -> None:
     trace = lowbeam.read(packed["features,pixels"][0])
     assert np.all(np.diff(trace.time_s) > 0)
