@@ -30,7 +30,7 @@ BUDGETS_BPS = (400, 600, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_00
 SCALES = (1, 2, 3, 4, 6, 8)
 QPS = {"hevc": (22, 26, 30, 34, 38, 42), "avc": (22, 26, 30, 34, 38, 42)}
 # Compact codecs choose their quality for each packet; what is left to choose is how often they look.
-COMPACT_FPS = {"estimates": (10.0,), "features": (10.0, 5.0, 2.5)}
+COMPACT_FPS = {"estimates": (10.0,), "features": (10.0,)}
 COMPACT_BUDGETS_BPS = (50, 75, 100, 150, 200, 300, 500, 800, 1000, 1500, 2000, 4000)
 WIDE_QPS = (26, 32, 38, 44, 50, 56)  # of codecs whose QP goes up to 63
 FACES_PER_S = (0.3, 8.0)  # rates at which a point is measured within a budget

@@ -15,6 +15,7 @@ from lowbeam.latent_reader import LatentReader
 from lowbeam.recognize import DEFAULT_MODEL, Estimates, Memory, Recognizer
 
 NEAR_S = 0.25  # seconds for which an estimate of one layer counts beside that of another
+LEAST_STD = 1e-6  # a smaller deviation counts as this one
 
 
 def fuse(one: FaceEstimate, other: FaceEstimate) -> FaceEstimate:
@@ -26,7 +27,7 @@ def fuse(one: FaceEstimate, other: FaceEstimate) -> FaceEstimate:
 
 
 def _mean(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    weights = one[1] ** -2, other[1] ** -2
+    weights = max(one[1], LEAST_STD) ** -2, max(other[1], LEAST_STD) ** -2
     return (weights[0] * one[0] + weights[1] * other[0]) / sum(weights), min(one[1], other[1])
 
 
@@ -53,6 +54,10 @@ class Estimator:
     def remembers(self, face: Face) -> bool:
         """Whether the faces before `face` of the same person are of use."""
         return face.estimate is None and (face.latents is not None or self.recognizer.remembers)
+
+    def person(self, face: Face) -> Hashable:
+        """Who remembers `face`: each person twice, as pixels and latents are remembered by networks of their own."""
+        return face.id, face.latents is not None
 
     def fits(self, memory: Memory) -> bool:
         """Whether a memory, maybe of another version or model, can be used."""

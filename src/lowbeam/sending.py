@@ -78,6 +78,8 @@ def send(
         repair,
     )  # fmt: skip
     layered = link_layers(codec, layers, is_fast=fast, latency_s=latency_s, key_face=key_face)
+    if key_face:
+        layered.check_key_face()
     recognizer = Recognizer(model)
     shown = name if name is not None else os.fspath(source)
     held, looks = Spool(spool), _Looks(layered)

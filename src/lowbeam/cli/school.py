@@ -52,6 +52,8 @@ def train(
         features = load_features_recipe(recipe, change or [])
         if start is None or unlabelled is None:
             raise UsageError(f"recipe {features.name} needs --start and --unlabelled")
+        if device not in (None, "cpu"):
+            raise UsageError(f"recipe {features.name} runs on the CPU; leave out --device")
         with progress_bar("preparing", "parts") as progress:
             print(train_features(
                 features, corpus, out, start=start, teacher=teacher, unlabelled=unlabelled, say=say, progress=progress

@@ -10,7 +10,9 @@ from lowbeam.codec.interface import CodedFace, PlacedFace, TrackHeader
 from lowbeam.codec.operating_point import OperatingPoint
 from lowbeam.codec.policy import Mirror
 from lowbeam.codec.rate_control import RateControl
+from lowbeam.codec.registry import codec_named
 from lowbeam.codec.track_encoders import AnyPolicy, AnyTrackEncoder, open_track_encoder
+from lowbeam.errors import UsageError
 from lowbeam.face import Face, FaceEstimate
 
 LEAN_SHARE, MOST_LEAN_BPS = 0.25, 150.0  # of the budget, for the lean layer: more would gain it nothing
@@ -47,6 +49,11 @@ class Layers:
     def may_change(self) -> bool:
         """Whether the operating point or the frame rate of a layer can change."""
         return any(policy.may_change for policy in self.policies)
+
+    def check_key_face(self) -> None:
+        """Raise `UsageError` unless a layer can send key faces."""
+        if not any(codec_named(policy.point.codec).kind == "features" for policy in self.policies):
+            raise UsageError(f"--key-face is for features, which are not what {self.point.codec} sends")
 
     def looks_at(self, time_s: float) -> bool:
         """Whether to search the frame at `time_s` (seconds) for faces. Called once per frame, in order."""

@@ -46,7 +46,8 @@ PROBE_BYTES = 32  # FFmpeg's minimum: the header describes the tracks, so probin
 class FaceStreamReader(StoppableSource):
     """Reads a face stream once from its start, without seeking: a context manager and an iterable of `Face`.
 
-    `size` is the source's (width, height) in pixels; `may_change` tells whether scale and frame rate can change. With
+    `size` is the source's (width, height) in pixels; `may_change` tells whether scale and frame rate can change,
+    `has_layers` whether a face can come in several layers. With
     `primary_only` only the primary face is read, in all its layers. `is_live` is true for pipes and URLs:
     SIGINT, SIGTERM and SIGHUP end them, by means of `stop` if it is given. After the last face, `cut_at_s` is the time
     in seconds at which the stream was cut, None if it is complete or was ended by a signal. Raises `StreamError` if the
@@ -64,6 +65,7 @@ class FaceStreamReader(StoppableSource):
             self.size = self._read_header()
             self._tracks = self._read_tracks(count)
             self._has_packets = any(is_packet_track(stream) for stream in self._container.streams)
+            self.has_layers = any("LOWBEAM_LAYER" in stream.metadata for stream in self._container.streams)
             self._gathered_s = self._read_gathered_s()
             self._ahead: list[tuple[float, int, Face]] = []  # faces that wait for earlier ones, by time
             self._count, self._newest_s = 0, 0.0
@@ -183,12 +185,12 @@ class FaceStreamReader(StoppableSource):
         """The most seconds for which a track says that samples are gathered."""
         texts = [stream.metadata.get("LOWBEAM_GATHERED", "0") for stream in self._container.streams]
         try:
-            found = max(map(float, texts))
+            found = [*map(float, texts)]
         except ValueError:
-            found = math.nan
-        if not 0 <= found <= MAX_GATHERED_S:
+            found = [math.nan]
+        if not all(0 <= one <= MAX_GATHERED_S for one in found):
             raise StreamError(f"{self.name} is damaged: it states an invalid time for which samples are gathered")
-        return found + GATHERED_MARGIN_S
+        return max(found) + GATHERED_MARGIN_S
 
 
 class _TrackReader:

@@ -106,6 +106,11 @@ class ReturningReader:
         return self._reader.may_change
 
     @property
+    def has_layers(self) -> bool:
+        """Whether a face can come in several layers."""
+        return self._reader.has_layers
+
+    @property
     def cut_at_s(self) -> float | None:
         """The time in seconds, over all streams, at which the last stream was cut; None if it is complete."""
         if self._broke_off_s is not None:

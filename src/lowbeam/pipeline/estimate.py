@@ -20,7 +20,7 @@ def estimates_of(
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
     """Each of `frames` with the estimates of its faces, in batches of about `batch` faces. Pictures are released early
     unless `keep_frames` is set."""
-    people: dict[int, Memory] = {}
+    people: dict[Hashable, Memory] = {}
     waiting: list[FrameFaces] = []
     count = 0
     for frame in frames:
@@ -33,18 +33,19 @@ def estimates_of(
 
 
 def _of_batch(
-    frames: list[FrameFaces], estimator: Estimator, people: dict[int, Memory]
+    frames: list[FrameFaces], estimator: Estimator, people: dict[Hashable, Memory]
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
-    """Estimate the faces of `frames`; `people` maps face ids to memories and is updated."""
+    """Estimate the faces of `frames`; `people` maps people to memories and is updated."""
     faces = [face for frame in frames for face in frame.faces]
     found: dict[int, Estimate] = {}  # by the index of the face
     for run in _runs(faces, estimator):
         alike = [faces[i] for i in run]
-        first, memory = alike[0], people.get(alike[0].id)
+        first, person = alike[0], estimator.person(alike[0])
+        memory = people.get(person)
         if estimator.remembers(first) and (memory is None or first.time_s > memory.time_s):
             read, memory = estimator.follow(alike, memory)
             if memory is not None:
-                people[first.id] = memory
+                people[person] = memory
         else:  # nothing is remembered, or a time does not increase
             read = estimator.each(alike)
         columns = (read.valence, read.arousal, read.valence_std, read.arousal_std)
@@ -52,8 +53,8 @@ def _of_batch(
             face, box = faces[i], faces[i].box
             found[i] = Estimate(face.time_s, face.id, v, a, v_std, a_std, box.x, box.y, box.side)
     if faces:
-        for person in [p for p, memory in people.items() if memory.time_s < faces[-1].time_s - FORGET_S]:
-            del people[person]
+        for gone in [p for p, memory in people.items() if memory.time_s < faces[-1].time_s - FORGET_S]:
+            del people[gone]
     left = (found[index] for index in range(len(faces)))
     for frame in frames:
         yield frame, [next(left) for _ in frame.faces]
@@ -66,7 +67,7 @@ def _runs(faces: list[Face], estimator: Estimator) -> list[list[int]]:
     latest: dict[Hashable, list[int]] = {}  # by person, or by kind
     for index, face in enumerate(faces):
         by_person, kind = estimator.remembers(face), estimator.kind(face)
-        key = (face.id, by_person) if by_person else kind
+        key = estimator.person(face) if by_person else kind
         run = latest.get(key)
         last = None if run is None else faces[run[-1]]
         alike = last is not None and estimator.kind(last) == kind

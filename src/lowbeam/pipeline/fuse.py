@@ -1,10 +1,10 @@
-"""Fuses the layers of a face stream: estimates that the camera made, with those that are made of what else came."""
+"""Fuses the layers of a face stream: estimates of the lean layer, with those of what came in the rich one."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from lowbeam.estimator import NEAR_S, fuse
-from lowbeam.face import FaceEstimate
+from lowbeam.face import Face, FaceEstimate
 from lowbeam.faces import FrameFaces
 from lowbeam.trace import Estimate
 
@@ -14,28 +14,36 @@ FORGET_S = 60.0  # after which a person who is absent is forgotten
 def fused(
     seen: Iterable[tuple[FrameFaces, list[Estimate]]],
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
-    """Each frame with its estimates, where those of pixels or latents are fused with the camera's own estimate of the
-    same person that is `NEAR_S` old at most."""
-    told: dict[int, tuple[float, FaceEstimate]] = {}  # by person: time and estimate
+    """Each frame with its estimates, where those of the rich layer are fused with the lean layer's estimate of the same
+    person that is `NEAR_S` old at most."""
+    told: dict[int, tuple[float, FaceEstimate]] = {}  # by person: time and estimate of the lean layer
+    richest = 1
     for frame, estimates in seen:
-        for face in frame.faces:
-            if face.estimate is not None:
-                told[face.id] = face.time_s, face.estimate
-        yield _of_frame(frame, estimates, told) if told else (frame, estimates)
+        richest = max([richest, *map(_richness, frame.faces)])
+        for face, estimate in zip(frame.faces, estimates, strict=True):
+            if _richness(face) < richest:
+                told[face.id] = face.time_s, FaceEstimate(*estimate[2:6])
+        yield _of_frame(frame, estimates, told, richest) if told else (frame, estimates)
         for gone in [person for person, (time_s, _) in told.items() if frame.time_s - time_s > FORGET_S]:
             del told[gone]
 
 
+def _richness(face: Face) -> int:
+    """Of what came of a face: an estimate, latents, or pixels."""
+    return 0 if face.estimate is not None else 1 if face.latents is not None else 2
+
+
 def _of_frame(
-    frame: FrameFaces, estimates: list[Estimate], told: dict[int, tuple[float, FaceEstimate]]
+    frame: FrameFaces, estimates: list[Estimate], told: dict[int, tuple[float, FaceEstimate]], richest: int
 ) -> tuple[FrameFaces, list[Estimate]]:
     """The faces of a frame, each once, with fused estimates."""
-    rich = {face.id for face in frame.faces if face.estimate is None}
+    rich = {face.id for face in frame.faces if _richness(face) == richest}
     pairs = []
     for face, estimate in zip(frame.faces, estimates, strict=True):
-        if face.estimate is not None and face.id in rich:
+        is_lean = _richness(face) < richest
+        if is_lean and face.id in rich:
             continue
-        is_told = face.estimate is None and face.id in told and face.time_s - told[face.id][0] <= NEAR_S
+        is_told = not is_lean and face.id in told and face.time_s - told[face.id][0] <= NEAR_S
         pairs.append((face, _together(estimate, told[face.id][1]) if is_told else estimate))
     return replace(frame, faces=[face for face, _ in pairs]), [estimate for _, estimate in pairs]
 

@@ -107,8 +107,8 @@ def pack(
     kinds = None if allow is None else parse_kinds(allow, "--allow")
     wanted = Wanted(budget, budget_of, kinds, latency_s, key_face)
     layered = _layers({"codec": codec, "scale": scale, "qp": qp, "fps": fps}, wanted, layers, is_piped)
-    if key_face and not any(codec_named(one.point.codec).kind == "features" for one in layered.policies):
-        raise UsageError(f"--key-face is for features, which are not what {layered.point.codec} sends")
+    if key_face:
+        layered.check_key_face()
     check_outputs(source, out)
     _check_out(out, latency_s)
     make_mirror = _mirror_maker(layered, model)
@@ -162,6 +162,8 @@ def _layers(given: dict[str, Any], wanted: Wanted, layers: str | None, is_piped:
     if wanted.kinds is not None:
         raise UsageError("--layers says what is sent; leave out --allow")
     lean, rich = parse_layers(layers)
+    if codec is not None and codec_named(codec).kind != rich:
+        raise UsageError(f"--codec {codec} does not send {rich}, which --layers names")
     lean_bps, rich_bps = shares(budget.bps)
     return Layers([
         budget_policy(replace(budget, bps=lean_bps), None, (lean,), wanted.latency_s),

@@ -72,11 +72,13 @@ class StreamFaces(FaceSource):
     ) -> None:  # fmt: skip
         super().__init__(reader)
         self._away_s = AWAY_S if reader.may_change else 0.0
+        self._is_by_face = reader.is_live and not reader.has_layers
         self._faces = section.of(Counted(reader, progress, None))
 
     def __iter__(self) -> Iterator[FrameFaces]:
-        # The faces of a live stream are passed on at once: others of the same time may never arrive.
-        frames = (FrameFaces(f.time_s, [f]) for f in self._faces) if self.is_live else _by_time(self._faces)
+        # The faces of a live stream are passed on at once: others of the same time may never arrive. Layers wait for
+        # each other in any case.
+        frames = (FrameFaces(f.time_s, [f]) for f in self._faces) if self._is_by_face else _by_time(self._faces)
         return with_absences(frames, self._away_s)
 
 

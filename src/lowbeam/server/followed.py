@@ -13,7 +13,7 @@ from lowbeam.recognize import Memory
 
 MAX_PEOPLE = 64  # that are remembered of one recording
 
-Memories = dict[int, Memory]
+Memories = dict[int, Memory]  # by `_key`
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +57,16 @@ class Followed:
         """What is remembered of the person before this face; None of a person who is new."""
         if not arrival.is_final and self._live is None:
             self._live = dict(self._final)
-        return self._memories(arrival).get(arrival.face.id)
+        return self._memories(arrival).get(_key(arrival.face))
 
     def learn(self, arrival: Arrival, memory: Memory | None) -> None:
         """Remember a person as of this face; `memory` is None where it changes nothing."""
         face, memories = arrival.face, self._memories(arrival)
         if memory is not None:
-            memories[face.id] = memory
+            memories[_key(face)] = memory
             if len(memories) > MAX_PEOPLE:
                 del memories[min(memories, key=lambda key: memories[key].time_s)]
-        if arrival.is_final and self._live is not None and _time(self._live, face.id) <= face.time_s:
+        if arrival.is_final and self._live is not None and _time(self._live, _key(face)) <= face.time_s:
             self._live = None  # all that was shown is final
 
     def _memories(self, arrival: Arrival) -> Memories:
@@ -84,8 +84,13 @@ class Followed:
         return file.getvalue()
 
 
-def _time(memories: Memories, face: int) -> float:
-    return memories[face].time_s if face in memories else -np.inf
+def _key(face: Face) -> int:
+    """Who remembers a face: another number where latents came, as another network remembers those."""
+    return face.id if face.latents is None else ~face.id
+
+
+def _time(memories: Memories, key: int) -> float:
+    return memories[key].time_s if key in memories else -np.inf
 
 
 def _loaded(saved: bytes) -> Memories:

@@ -4,8 +4,8 @@ A packet has latents of several samples at one level of quality. The key face, a
 show the face as it moves, goes in parts along with them; without it nothing can be looked at.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
@@ -29,6 +29,7 @@ GRID = 48  # pixels: the side on which the networks work
 MAX_QP = 15  # the coarsest level
 FIRST_KEY_SHARE, KEY_SHARE = 0.7, 0.3  # of a packet, for the first key face and later ones
 PART_HEADER, LEAST_PART = 7, 8  # bytes around a part of a key face, and in one at least
+THINNER = (2, 5)  # samples of which one is told
 FILLED_MS = 100  # between the samples that a reader gives
 CONTRAST_FLOOR = 8.0  # grey levels, as in `lowbeam.models.normalised`
 MAX_PEOPLE = 64  # whose key faces are kept
@@ -38,6 +39,11 @@ HAS_KEY = scaled(np.array([0.8, 0.2]))  # frequencies of packets without and wit
 @cache
 def _encoder() -> OnnxSession:
     return OnnxSession(FOLDER / "encoder.onnx", None)
+
+
+@cache
+def _readout() -> OnnxSession:
+    return OnnxSession(FOLDER / "readout.onnx", None)
 
 
 @cache
@@ -61,7 +67,7 @@ class FeaturesCoder:
     def __init__(self, scale: int, qp: int, has_key_face: bool) -> None:
         self._tables, self._level = load_tables(TABLES), qp
         self.header = TrackHeader("features", scale, 0, VERSION + self._tables.name.encode())
-        self._key = KeySender() if has_key_face else None
+        self._keys: dict[int, KeySender] | None = {} if has_key_face else None  # by person
 
     def content(self, face: Face, own: FaceEstimate) -> Seen:
         """The latents of the face."""
@@ -73,44 +79,87 @@ class FeaturesCoder:
         return [contents[int(np.abs(times - one_s).argmin())] for one_s in at_s]
 
     def packet(self, head: Head, contents: Sequence[Seen], most_bytes: int | None) -> bytes | None:
-        """As in `PacketCoder`."""
+        """As in `PacketCoder`. Within a size, all samples may be told, or every second or fifth more finely: whichever
+        the estimates suffer least from."""
         if most_bytes is None:
             return self._with_key(head, contents, self._level, None)
-        reserved = self._reserved(contents[0].time_s, most_bytes)
-        low, high = 0, self._tables.levels - 1  # the finest level that fits is at `low` or above
-        if len(self._packet(head, contents, high)) > most_bytes:
+        room = most_bytes - self._reserved(head.face, contents[0].time_s, most_bytes)
+        wanted = np.stack([one.latents for one in contents])
+        best: tuple[float, Head, Sequence[Seen], int] | None = None
+        for thinner, some in _thinned(head, contents):
+            level = self._finest(thinner, some, room)
+            if level is None:
+                continue
+            lost = _estimates_differ(wanted, self._received(thinner, some, level, head.tick_ms, len(contents)))
+            if best is None or lost < best[0]:
+                best = lost, thinner, some, level
+        if best is None:
+            return self._if_it_fits(head, contents, most_bytes)
+        return self._with_key(*best[1:], most_bytes)
+
+    def _finest(self, head: Head, contents: Sequence[Seen], room: int) -> int | None:
+        """The finest level of which a packet has `room` bytes at most; None if there is none."""
+        low, high = 0, self._tables.levels - 1  # it is at `low` or above
+        if len(self._packet(head, contents, high)) > room:
             return None
         while low < high:
             middle = (low + high) // 2
-            if len(self._packet(head, contents, middle)) <= most_bytes - reserved:
+            if len(self._packet(head, contents, middle)) <= room:
                 high = middle
             else:
                 low = middle + 1
-        return self._with_key(head, contents, high, most_bytes)
+        return high
+
+    def _if_it_fits(self, head: Head, contents: Sequence[Seen], most_bytes: int) -> bytes | None:
+        """The smallest packet, without room for a part of a key face."""
+        smallest = self.smallest(head, contents)
+        return smallest if len(smallest) <= most_bytes else None
+
+    def _received(
+        self, head: Head, contents: Sequence[Seen], level: int, tick_ms: int, count: int
+    ) -> NDArray[np.float32]:
+        """The latents (count, k) that the far side has at every `tick_ms`: on straight lines, the last held."""
+        gains = self._tables.gains[level]
+        told = np.rint(np.stack([one.latents for one in contents]) * gains) / gains
+        at = np.minimum(np.arange(count) * tick_ms / head.tick_ms, len(told) - 1)
+        before = np.floor(at).astype(int)
+        after, share = np.minimum(before + 1, len(told) - 1), (at - before)[:, None]
+        found: NDArray[np.float32] = ((1 - share) * told[before] + share * told[after]).astype(np.float32)
+        return found
 
     def smallest(self, head: Head, contents: Sequence[Seen]) -> bytes:
         """As in `PacketCoder`."""
-        return self._packet(head, contents, self._tables.levels - 1)
+        *_, (thinnest, some) = _thinned(head, contents)
+        return self._packet(thinnest, some, self._tables.levels - 1)
 
-    def _reserved(self, time_s: float, most_bytes: int) -> int:
+    def _pending(self, face: int, time_s: float) -> KeySender | None:
+        """The sender of the key faces of a person, if a part is to be sent."""
+        if self._keys is None:
+            return None
+        if face not in self._keys and len(self._keys) >= MAX_PEOPLE:
+            self._keys.clear()  # as the decoder does
+        key = self._keys.setdefault(face, KeySender())
+        return key if key.is_pending(time_s) else None
+
+    def _reserved(self, face: int, time_s: float, most_bytes: int) -> int:
         """Bytes that are kept for a part of the key face."""
-        if self._key is None or not self._key.is_pending(time_s):
-            return 0
-        return round(most_bytes * (FIRST_KEY_SHARE if self._key.is_first else KEY_SHARE))
+        key = self._pending(face, time_s)
+        return 0 if key is None else round(most_bytes * (FIRST_KEY_SHARE if key.is_first else KEY_SHARE))
 
     def _with_key(self, head: Head, contents: Sequence[Seen], level: int, most_bytes: int | None) -> bytes:
         """The packet with a part of the key face, if one is due and there is room."""
         plain, first = self._packet(head, contents, level), contents[0]
-        if self._key is None or not self._key.is_pending(first.time_s):
+        key = self._pending(head.face, first.time_s)
+        if key is None:
             return plain
         room = MAX_PART if most_bytes is None else most_bytes - len(plain) - PART_HEADER
         if room < LEAST_PART:
             return plain
-        part = self._key.part(first.time_s, first.pixels, self._coded_alone(first), room)
+        part = key.part(first.time_s, first.pixels, self._coded_alone(first), room)
         data = self._packet(head, contents, level, part)
         if most_bytes is not None and len(data) > most_bytes:
             return plain
-        self._key.sent(part)
+        key.sent(part)
         return data
 
     def _coded_alone(self, one: Seen) -> bytes:
@@ -128,6 +177,23 @@ class FeaturesCoder:
         writer.write_evenly(level, self._tables.levels)
         write_latents(writer, self._tables, level, head.tick_ms, [one.latents for one in contents])
         return writer.data()
+
+
+def _thinned(head: Head, contents: Sequence[Seen]) -> Iterator[tuple[Head, Sequence[Seen]]]:
+    """The samples of a packet, and parts of them at longer regular steps, with the heads."""
+    yield head, contents
+    for tick_ms in TICKS_MS:
+        step = tick_ms // head.tick_ms
+        if step in THINNER and tick_ms % head.tick_ms == 0 and len(contents) > 1:
+            yield replace(head, tick_ms=tick_ms, count=len(contents[::step])), contents[::step]
+
+
+def _estimates_differ(wanted: NDArray[np.float32], received: NDArray[np.float32]) -> float:
+    """Squared difference between the estimates from two sequences of latents (n, k), in squared deviations."""
+    given = {"latents": np.concatenate([wanted, received]), "level": np.zeros(2 * len(wanted), np.float32)}
+    affect, std = _readout().run(["affect", "std"], given)
+    away = (affect[: len(wanted)] - affect[len(wanted) :]) / std[: len(wanted)]
+    return float(np.square(away).sum())
 
 
 def latents_of(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -198,12 +264,15 @@ class KeyFace:
 
 
 class FeaturesDecoder:
-    """Decodes packets of latents. Raises `StreamError` if the stream needs other networks."""
+    """Decodes packets of latents. Raises `StreamError` if the stream needs other networks, or is of another
+    version."""
 
     def __init__(self, header: TrackHeader) -> None:
         self._tables = load_tables(TABLES)
         self._assemblers: dict[int, KeyAssembler] = {}  # by person
         self._keys: dict[int, KeyFace] = {}
+        if not header.config.startswith(VERSION):
+            raise StreamError("the features in the stream are of another version")
         if header.config != VERSION + self._tables.name.encode():
             wanted = shown(header.config[1:].decode("ascii", "replace"))
             raise StreamError(

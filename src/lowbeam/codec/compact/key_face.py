@@ -101,6 +101,8 @@ class KeyAssembler:
         if part.number != self._number:
             self._number, self._parts = part.number, {}
         self._parts[part.offset] = part.data
+        if sum(map(len, self._parts.values())) > part.total:  # parts of other key faces, or damaged ones
+            self._parts = {part.offset: part.data}
         whole = b"".join(self._parts[offset] for offset in sorted(self._parts))
         if len(whole) != part.total or not whole:
             return None

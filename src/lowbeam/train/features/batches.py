@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lowbeam.corpora.ferplus import Stills
 from lowbeam.corpora.labelled import Track
+from lowbeam.errors import CorpusError
 from lowbeam.models.feature_codec import LEVELS
 from lowbeam.models.one_for_all import EMOTION_CLASSES
 from lowbeam.scale import FACE_SIDE, Faces
@@ -51,7 +52,8 @@ class Drawn:
 
 
 class Drawer:
-    """Draws batches. `rng` decides all but the augmentation, which PyTorch's generator does."""
+    """Draws batches. `rng` decides all but the augmentation, which PyTorch's generator does. Raises `CorpusError` if
+    all `tracks` are too short."""
 
     def __init__(
         self, recipe: FeaturesRecipe, stills: Stills, unlabelled: Faces, tracks: Sequence[Track],
@@ -60,6 +62,8 @@ class Drawer:
         self._recipe, self._stills, self._unlabelled, self._rng = recipe, stills, unlabelled, rng
         length = recipe.batch.length
         self._tracks = [track for track in tracks if len(track) > 2 * length]
+        if not self._tracks:
+            raise CorpusError(f"no recording to train on has more than {2 * length} faces")
 
     def draw(self) -> Drawn:
         """A batch."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lowbeam.train.recipe import Augmentation, Fraction, Name, NotNegative, Positive, Scale, Seed, Strict, load_recipe
 from lowbeam.train.recognizer_recipe import RECIPES, Temporal
@@ -21,6 +21,14 @@ class Batch(Strict):
     length: int = Field(ge=2)
     shortest_s: Positive
     longest_s: Positive
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Batch":
+        if self.pairs > self.unlabelled:
+            raise ValueError("pairs are of the unlabelled stills, and cannot be more")
+        if self.longest_s < self.shortest_s:
+            raise ValueError("longest_s is less than shortest_s")
+        return self
 
 
 class Weights(Strict):
