@@ -401,6 +401,7 @@ def test_what_is_missing_or_wrong_is_said(stills_folder: Path, people: str, tmp_
     whole = [*both, "--unlabelled", stills, "--start", "fast"]
     assert "needs --start and --unlabelled" in said_by(*both, "--start", "fast")
     assert "needs --start and --unlabelled" in said_by(*both, "--unlabelled", stills)
+    assert "the start is its teacher" in said_by(*whole, "--teacher", "fast")
     few = ["-o", out, "--unlabelled", stills, "--start", "fast"]
     assert "one corpus of labelled stills" in said_by(*few, "--corpus", stills)
     assert "one corpus of labelled stills" in said_by(*few, "--corpus", people)

@@ -23,10 +23,11 @@ import lowbeam
 from lowbeam.codec import PlacedFace
 from lowbeam.codec.compact.policy import CompactBudget, CompactFixed
 from lowbeam.codec.compact.track_encoder import CompactTrackEncoder
+from lowbeam.codec.layers import Layers
 from lowbeam.container import FaceStreamWriter
 from lowbeam.face import Face
 from lowbeam.link import Address, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
-from lowbeam.link.policy import CompactLinkPolicy, LinkPolicy, link_policy
+from lowbeam.link.policy import CompactLinkPolicy, LinkPolicy, link_layers
 from lowbeam.server.hub import Hub
 from lowbeam.server.link_ingest import LinkIngest
 from lowbeam.server.store import Row, Store, migrations
@@ -73,7 +74,7 @@ def two_people(seconds: float = SECONDS) -> Frames:
 
 def send(frames: Frames, policy: CompactBudget | CompactFixed, token: str, pin: str, port: int) -> None:
     options = SendingOptions(Address("127.0.0.1", port), token, pin, latency_s=0.0)
-    with Sender(options, Spool(), policy, name="camera", make_mirror=Feeling) as sender:
+    with Sender(options, Spool(), Layers([policy]), name="camera", make_mirror=Feeling) as sender:
         for time_s, faces in frames:
             if policy.looks_at(time_s):
                 sender.send(time_s, faces)
@@ -160,7 +161,7 @@ def test_people_who_come_at_different_times_keep_their_times(tmp_path: Path) -> 
 
 def test_times_that_are_stored_are_those_of_the_source(tmp_path: Path) -> None:
     frames = [(time_s, [face_of(time_s)]) for time_s in regular(10, SECONDS)]
-    policy = link_policy("estimates", latency_s=2.0)
+    (policy,) = link_layers("estimates", latency_s=2.0).policies
     assert isinstance(policy, CompactLinkPolicy)
     rows = asyncio.run(stored_by_server(frames, policy, tmp_path, 0.0))
     assert {row.number for row in rows} in ({*range(6)}, {*range(7)})  # a new connection ends a packet
@@ -177,8 +178,8 @@ def test_a_server_that_keeps_faces_keeps_nothing_of_estimates(tmp_path: Path) ->
 
 
 def test_the_policy_of_the_link_is_that_of_the_codec() -> None:
-    assert isinstance(link_policy("estimates"), CompactLinkPolicy)
-    assert isinstance(link_policy("hevc"), LinkPolicy)
+    assert isinstance(link_layers("estimates").policies[0], CompactLinkPolicy)
+    assert isinstance(link_layers("hevc").policies[0], LinkPolicy)
     policy = CompactLinkPolicy("estimates")
     before_s = policy.latency_s
     policy.follow(150.0, False, 1.0)

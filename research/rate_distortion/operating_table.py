@@ -35,6 +35,7 @@ COMPACT_BUDGETS_BPS = (50, 75, 100, 150, 200, 300, 500, 800, 1000, 1500, 2000, 4
 WIDE_QPS = (26, 32, 38, 44, 50, 56)  # of codecs whose QP goes up to 63
 FACES_PER_S = (0.3, 8.0)  # rates at which a point is measured within a budget
 TRIAL_BPS = 4000
+OVER = 1.1  # of the budget, beyond which not even the smallest packets fit
 MIN_KEPT = 0.1  # mean CCC under which an entry is worth nothing
 GAIN = 0.002  # by which an entry must exceed that of the next lower budget
 
@@ -154,6 +155,7 @@ def make_operating_table(points: dict[str, Any], kinds: tuple[str, ...] = KINDS)
         for kind in kinds
         for compact in (False, True)
     }
+    rows = [row for row in rows if row["rendered"]["used_bps"] <= OVER * row["bps"]]
     worth = {
         _key(row): sum(_mean(row, kind) / best[kind, _is_compact(row)] for kind in kinds) / len(kinds) for row in rows
     }

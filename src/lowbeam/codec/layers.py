@@ -10,18 +10,19 @@ from lowbeam.codec.interface import CodedFace, PlacedFace, TrackHeader
 from lowbeam.codec.operating_point import OperatingPoint
 from lowbeam.codec.policy import Mirror
 from lowbeam.codec.rate_control import RateControl
-from lowbeam.codec.registry import codec_named
+from lowbeam.codec.registry import Kind, codec_named
 from lowbeam.codec.track_encoders import AnyPolicy, AnyTrackEncoder, open_track_encoder
 from lowbeam.errors import UsageError
 from lowbeam.face import Face, FaceEstimate
 
-LEAN_SHARE, MOST_LEAN_BPS = 0.25, 150.0  # of the budget, for the lean layer: more would gain it nothing
+LEAN_SHARE = 0.25  # of the budget, for the lean layer
+MOST_LEAN_BPS: dict[Kind, float] = {"estimates": 150.0, "features": 500.0}  # more would gain it little
 
 
-def shares(bps: float) -> tuple[float, float]:
-    """The budgets of a lean and a rich layer within `bps` bits per second."""
-    lean = min(LEAN_SHARE * bps, MOST_LEAN_BPS)
-    return lean, bps - lean
+def shares(bps: float, lean: Kind) -> tuple[float, float]:
+    """The budgets of a `lean` and a rich layer within `bps` bits per second."""
+    lean_bps = min(LEAN_SHARE * bps, MOST_LEAN_BPS[lean])
+    return lean_bps, bps - lean_bps
 
 
 @dataclass(frozen=True)

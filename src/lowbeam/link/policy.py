@@ -106,7 +106,8 @@ class LinkLayers(Layers):
 
     def follow(self, bps: float, is_choked: bool, time_s: float) -> None:
         """Take the link's budget, and whether it is choked, at `time_s` of the source."""
-        budgets = [bps] if len(self.policies) == 1 else [*shares(bps)]
+        lean = codec_named(self.policies[0].point.codec).kind
+        budgets = [bps] if len(self.policies) == 1 else [*shares(bps, lean)]
         for policy, one in zip(self.policies, budgets, strict=True):
             policy.follow(one, is_choked, time_s)
 

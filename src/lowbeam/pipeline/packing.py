@@ -85,12 +85,13 @@ def pack(
     `allow` lists what may be sent: ``pixels``, ``features`` or ``estimates``, comma-separated; among the codecs of
     these kinds the budget's is the one that keeps most. By default it is pixels, which can be looked at and estimated
     again; a budget too small for them sends the others. Samples of features and estimates are gathered into packets
-    for `latency_s` seconds, by default as long as the budget demands: 1 s from 500 bit/s on, 5 s at 100 bit/s. Features
-    cannot be looked at, unless with `key_face` a coded still goes along every minute: then the far side shows the face
-    as it moves.
+    for `latency_s` seconds, by default as long as the budget demands: for estimates 1 s from 500 bit/s on and 5 s at
+    100 bit/s, for features 5 s at 300 bit/s. Features cannot be looked at, unless with `key_face` a coded still goes
+    along every minute: then the far side shows the face as it moves.
 
     `layers` names two kinds, the lean one first, such as ``"estimates,pixels"``: the lean one is always sent, within a
-    quarter of the budget or 150 bit/s, the other with the rest. `read` fuses what it receives of both.
+    quarter of the budget, 150 bit/s at most for estimates and 500 for features, the other with the rest. `read` fuses
+    what it receives of both.
 
     With `scale`, `qp` or `fps` there is no budget: faces are coded at a fixed operating point, whose other settings are
     the defaults of `lowbeam.codec.OperatingPoint`, and only frames that are coded are searched for faces.
@@ -164,7 +165,7 @@ def _layers(given: dict[str, Any], wanted: Wanted, layers: str | None, is_piped:
     lean, rich = parse_layers(layers)
     if codec is not None and codec_named(codec).kind != rich:
         raise UsageError(f"--codec {codec} does not send {rich}, which --layers names")
-    lean_bps, rich_bps = shares(budget.bps)
+    lean_bps, rich_bps = shares(budget.bps, lean)
     return Layers([
         budget_policy(replace(budget, bps=lean_bps), None, (lean,), wanted.latency_s),
         budget_policy(

@@ -52,6 +52,7 @@ class OverlaySink(WholeFileSink):
         self._size = self._scaled(size)
         self._history: deque[Estimate] = deque()
         self._gap_s = max(2.5, 2.5 / fps)  # a face that is absent for longer leaves a gap in its line
+        self._has_pixels = False
         self._font = ImageFont.load_default(14)
         super().__init__(path)
         self._video = VideoSink(self._beside, fps, preset=PRESET)
@@ -75,7 +76,8 @@ class OverlaySink(WholeFileSink):
         if self._restorer is not None:
             for face in seen.faces:
                 if not face.pixels.size:
-                    raise UsageError("--restore needs pixels, and the stream has none")
+                    continue
+                self._has_pixels = True
                 self._draw_restored(canvas, draw, face, self._restorer(face.pixels[None])[0])
         if self._inset and seen.faces:
             self._draw_inset(canvas, draw, seen.faces[0])
@@ -86,7 +88,9 @@ class OverlaySink(WholeFileSink):
         self._video.write(np.asarray(canvas), seen.time_s)
 
     def close(self, provenance: Provenance) -> None:
-        """Finish the video."""
+        """Finish the video. Raises `UsageError` if faces were to be restored, and none had pixels."""
+        if self._restorer is not None and not self._has_pixels:
+            raise UsageError("--restore needs pixels, and the stream has none")
         self._video.__exit__(None, None, None)
         self._publish()
 

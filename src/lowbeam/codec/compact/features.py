@@ -30,6 +30,7 @@ MAX_QP = 15  # the coarsest level
 FIRST_KEY_SHARE, KEY_SHARE = 0.7, 0.3  # of a packet, for the first key face and later ones
 PART_HEADER, LEAST_PART = 7, 8  # bytes around a part of a key face, and in one at least
 THINNER = (2, 5)  # samples of which one is told
+SHOWN_AT_ONCE = 64  # pictures in a run of the animator
 FILLED_MS = 100  # between the samples that a reader gives
 CONTRAST_FLOOR = 8.0  # grey levels, as in `lowbeam.models.normalised`
 MAX_PEOPLE = 64  # whose key faces are kept
@@ -232,7 +233,7 @@ def filled_in(latents: Sequence[Latents], tick_ms: int) -> tuple[list[Latents], 
     """Latents with others between each two, on a straight line, `FILLED_MS` apart at most; and the milliseconds between
     them. The samples of a packet come together, so that this takes no time."""
     parts = -(-tick_ms // FILLED_MS)
-    if tick_ms % parts or len(latents) < 2:
+    if tick_ms % parts or parts > max(THINNER) or len(latents) < 2:
         return [*latents], tick_ms
     found = [
         Latents(((parts - part) * one.values + part * other.values) / np.float32(parts), one.level)
@@ -251,6 +252,8 @@ class KeyFace:
 
     def shown(self, latents: Sequence[Latents]) -> list[Grey]:
         """The face with other `latents`, each uint8 (48, 48)."""
+        if len(latents) > SHOWN_AT_ONCE:
+            return [*self.shown(latents[:SHOWN_AT_ONCE]), *self.shown(latents[SHOWN_AT_ONCE:])]
         grey = self.pixels.astype(np.float32)
         mean, contrast = grey.mean(), grey.std() + CONTRAST_FLOOR
         count = len(latents)

@@ -15,7 +15,8 @@ from lowbeam.codec.operating_point import FrameRateLimiter, OperatingPoint
 from lowbeam.codec.operating_table import Kept
 
 MIN_LATENCY_S = 1.0
-LEAST = 1.5  # of a packet's size to that of its headers: with less latency, headers would cost more than samples gain
+# Of a packet's size to that of its headers, by codec: with less latency, headers would cost more than samples gain.
+LEAST = {"estimates": 1.5, "features": 4.0}
 
 
 class CompactPolicy(Protocol):
@@ -50,9 +51,9 @@ class CompactPolicy(Protocol):
         """So many samples are dropped, since no packet of them fits."""
 
 
-def latency_for(budget: Budget) -> float:
+def latency_for(budget: Budget, codec: str) -> float:
     """Seconds for which samples are gathered within a budget: a whole part of the window in which it holds."""
-    wanted = max(MIN_LATENCY_S, 8 * LEAST * budget.weigh(0, 0) / budget.bps)
+    wanted = max(MIN_LATENCY_S, 8 * LEAST[codec] * budget.weigh(0, 0) / budget.bps)
     return WINDOW_S / max(1, math.floor(WINDOW_S / wanted))
 
 
@@ -127,7 +128,7 @@ class CompactBudget:
         self._most_bytes = self.held_back = 0
         self._is_reachable = True
         self._budget, self._overhead = budget, budget.weigh(0, 0)
-        self.latency_s = latency_s or latency_for(budget)
+        self.latency_s = latency_s or latency_for(budget, point.codec)
         self._spans = _Spans(self.latency_s)
 
     def change_budget(self, bps: float) -> None:
@@ -141,7 +142,7 @@ class CompactBudget:
     def _gather(self) -> None:
         """Gather samples for as long as each face's share of the budget demands."""
         each = replace(self._budget, bps=self._budget.bps / max(1, len(self._last_s)))
-        self.latency_s = self._gathered_s or latency_for(each)
+        self.latency_s = self._gathered_s or latency_for(each, self.point.codec)
         self._spans.change(self.latency_s)
 
     @property

@@ -63,7 +63,8 @@ def _run(job: tuple[int, Budget, str | None, str | None]) -> BudgetRun:
 
     if layers is None:
         return run(budget.bps, codec, "pixels")
-    (lean, rich), bps = parse_layers(layers), shares(budget.bps)
+    lean, rich = parse_layers(layers)
+    bps = shares(budget.bps, lean)
     return merged(run(bps[0], None, lean), run(bps[1], codec, rich))
 
 
