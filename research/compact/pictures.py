@@ -80,9 +80,8 @@ def measure_pictures(
     """
     rows, views, recognizer = [], [], Recognizer(model)
     for number, corpus in enumerate(corpora):
-        names = recording_names(corpus, split)
-        found = []
-        for track in tracks_of(load_faces(corpus, split)):
+        tracks, names, found = tracks_of(load_faces(corpus, split)), recording_names(corpus, split), []
+        for track in tracks:
             played = to_and_fro(_first(track, most_s), least_s)
             found.append(_measure_recording(names[track.number], played, budget, recognizer))
         recordings, seen = [row for row, _ in found], [viewed for _, viewed in found if viewed is not None]
