@@ -200,6 +200,20 @@ def operating_table(
 
 
 @app.command(
+    "compact-page", epilog="Example: python -m research compact-page --results docs/rate-distortion -o page.md"
+)
+def compact_page(
+    results: Annotated[Path, typer.Option(help="folder with the results of pixels, features and estimates")],
+    out: Page,
+    plots: Plots = True,
+) -> None:
+    """Write the page about features and estimates from its result files."""
+    from research.compact.compact_page import write_compact_page
+
+    print(write_compact_page(results, out, plots=plots))
+
+
+@app.command(
     "held-out-budgets", epilog="Example: python -m research held-out-budgets videos:real points.json -o held-out.json"
 )
 def held_out_budgets(

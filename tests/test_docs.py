@@ -88,7 +88,7 @@ def test_every_command_and_public_name_has_its_section(site: Path) -> None:
 
 
 def test_cards_and_notebook_are_pages(site: Path) -> None:
-    for name in ("accurate", "fast", "face-restorer"):
+    for name in ("accurate", "fast", "face-restorer", "features"):
         assert (site / "model-cards" / name / "index.html").is_file()
     assert list((site / "tutorials").glob("notebook-*.png"))
 

@@ -146,10 +146,17 @@ def make_operating_table(points: dict[str, Any], kinds: tuple[str, ...] = KINDS)
     does not exceed that of the next lower budget is left out: rate control then sends more often there.
 
     The `kinds` of people, by default real and rendered ones, count alike: each by its mean CCC as a share of the best
-    that was measured. It is averaged over neighbouring QPs and budgets, so that no point is chosen by chance."""
+    that was measured, of pixels or of compact codecs. It is averaged over neighbouring QPs and budgets, so that no
+    point is chosen by chance."""
     rows = points["rows"]
-    best = {kind: max(_mean(row, kind) for row in rows) for kind in kinds}
-    worth = {_key(row): sum(_mean(row, kind) / best[kind] for kind in kinds) / len(kinds) for row in rows}
+    best = {
+        (kind, compact): max((_mean(row, kind) for row in rows if _is_compact(row) == compact), default=1.0)
+        for kind in kinds
+        for compact in (False, True)
+    }
+    worth = {
+        _key(row): sum(_mean(row, kind) / best[kind, _is_compact(row)] for kind in kinds) / len(kinds) for row in rows
+    }
     entries = []
     for codec in dict.fromkeys(row["codec"] for row in rows):
         most = 0.0
@@ -162,6 +169,10 @@ def make_operating_table(points: dict[str, Any], kinds: tuple[str, ...] = KINDS)
             settings = {name: row[name] for name in ("codec", "scale", "qp", "fps", "bps", "face_bytes", "cue_bytes")}
             entries.append(settings | {f"kept_{kind}": round(_mean(row, kind), 4) for kind in KINDS})
     return {name: points[name] for name in ("model", "real", "rendered")} | {"entries": entries}
+
+
+def _is_compact(row: dict[str, Any]) -> bool:
+    return row["codec"] in COMPACT_FPS
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -14,6 +14,21 @@ from lowbeam.face import Face, FaceEstimate, Latents
 from lowbeam.latent_reader import LatentReader
 from lowbeam.recognize import DEFAULT_MODEL, Estimates, Memory, Recognizer
 
+NEAR_S = 0.25  # seconds for which an estimate of one layer counts beside that of another
+
+
+def fuse(one: FaceEstimate, other: FaceEstimate) -> FaceEstimate:
+    """The mean of two estimates of the same face, weighted by the inverse of their variances. Both see the same face
+    and err alike, so that the deviation is the smaller one of both."""
+    valence, valence_std = _mean((one.valence, one.valence_std), (other.valence, other.valence_std))
+    arousal, arousal_std = _mean((one.arousal, one.arousal_std), (other.arousal, other.arousal_std))
+    return FaceEstimate(valence, arousal, valence_std, arousal_std)
+
+
+def _mean(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    weights = one[1] ** -2, other[1] ** -2
+    return (weights[0] * one[0] + weights[1] * other[0]) / sum(weights), min(one[1], other[1])
+
 
 class Estimator:
     """Estimates faces. `recognizer` may be shared; by default `model` is loaded, with `threads` cores. Raises

@@ -30,6 +30,7 @@ COPIED = {
     "model-cards/accurate.md": "src/lowbeam/weights/accurate.md",
     "model-cards/fast.md": "src/lowbeam/weights/fast.md",
     "model-cards/face-restorer.md": "src/lowbeam/weights/restorers/face-restorer.md",
+    "model-cards/features.md": "src/lowbeam/weights/features/features.md",
 }
 
 

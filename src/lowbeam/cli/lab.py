@@ -117,6 +117,9 @@ def budgets(
         str | None,
         typer.Option(help="hevc, avc, av1, vp9, features or estimates [default: pixels, the best for each budget]"),
     ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="two layers, the lean one of estimates, such as estimates,pixels")
+    ] = None,
     model: ModelName = DEFAULT_MODEL,
     split: Split = "test",
     truth: TruthOption = "labels",
@@ -132,8 +135,8 @@ def budgets(
     wanted = [parse_budget(word, budget_of) for word in budget.split(",")]
     with progress_bar("measuring", "recordings") as progress:
         results = measure_budgets(
-            corpus, wanted, model, split=split, truth=truth, codec=codec, cache=cache, workers=workers,
-            progress=progress,
+            corpus, wanted, model, split=split, truth=truth, codec=codec, layers=layers, cache=cache,
+            workers=workers, progress=progress,
         )  # fmt: skip
     print_budgets(results)
     if out is not None:

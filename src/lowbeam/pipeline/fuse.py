@@ -3,20 +3,19 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from lowbeam.estimator import NEAR_S, fuse
 from lowbeam.face import FaceEstimate
 from lowbeam.faces import FrameFaces
 from lowbeam.trace import Estimate
 
-NEAR_S = 0.25  # seconds for which an estimate of one layer counts beside that of another
 FORGET_S = 60.0  # after which a person who is absent is forgotten
 
 
 def fused(
     seen: Iterable[tuple[FrameFaces, list[Estimate]]],
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:
-    """Each frame with its estimates, where those of pixels or latents are averaged with the camera's own estimate of
-    the same person that is `NEAR_S` old at most, by the inverse of their variances. Both see the same face and err
-    alike, so that the deviation is the smaller one of both."""
+    """Each frame with its estimates, where those of pixels or latents are fused with the camera's own estimate of the
+    same person that is `NEAR_S` old at most."""
     told: dict[int, tuple[float, FaceEstimate]] = {}  # by person: time and estimate
     for frame, estimates in seen:
         for face in frame.faces:
@@ -42,11 +41,5 @@ def _of_frame(
 
 
 def _together(estimate: Estimate, other: FaceEstimate) -> Estimate:
-    valence, valence_std = _mean((estimate.valence, estimate.valence_std), (other.valence, other.valence_std))
-    arousal, arousal_std = _mean((estimate.arousal, estimate.arousal_std), (other.arousal, other.arousal_std))
-    return estimate._replace(valence=valence, arousal=arousal, valence_std=valence_std, arousal_std=arousal_std)
-
-
-def _mean(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    weights = one[1] ** -2, other[1] ** -2
-    return (weights[0] * one[0] + weights[1] * other[0]) / sum(weights), min(one[1], other[1])
+    own = FaceEstimate(estimate.valence, estimate.arousal, estimate.valence_std, estimate.arousal_std)
+    return estimate._replace(**fuse(own, other)._asdict())

@@ -12,7 +12,7 @@ from lowbeam.codec.operating_table import Entry
 from lowbeam.codec.rate_control import RateControl
 from lowbeam.codec.track_encoders import open_track_encoder
 from lowbeam.corpora.labelled import Affect, Track
-from lowbeam.estimator import Estimator
+from lowbeam.estimator import NEAR_S, Estimator, fuse
 from lowbeam.face import NO_BOX, Box, Face, FaceEstimate
 from lowbeam.mirror import ReceiverMirror
 from lowbeam.recognize import Estimates, Recognizer
@@ -96,3 +96,25 @@ def _read_packets(
     decoder, box = open_decoder(header), NO_BOX
     faces = [face_of(sample, PERSON, box) for placed in sent for sample in decoder.decode(placed.coded)]
     return [face.time_s for face in faces], [estimator.follow(faces, None)[0]]
+
+
+def merged(lean: BudgetRun, rich: BudgetRun) -> BudgetRun:
+    """What a receiver gets of two layers, `lean` of estimates: those of the rich layer are fused with them, as
+    `lowbeam.read` does."""
+    rows: dict[float, FaceEstimate] = dict(zip(lean.time_s.tolist(), _rows(lean.estimates), strict=True))
+    lean_s = np.array([*rows])
+    for time_s, estimate in zip(rich.time_s.tolist(), _rows(rich.estimates), strict=True):
+        place = int(np.searchsorted(lean_s, time_s + 1e-6)) - 1
+        is_near = place >= 0 and time_s - lean_s[place] <= NEAR_S
+        rows[time_s] = fuse(estimate, rows[float(lean_s[place])]) if is_near else estimate
+    times_s = sorted(rows)
+    columns = np.array([rows[time_s] for time_s in times_s], np.float32).T
+    return BudgetRun(
+        np.array(times_s), Estimates(*columns), lean.payload_bytes + rich.payload_bytes,
+        lean.data_bytes + rich.data_bytes, lean.counted_bytes + rich.counted_bytes,
+    )  # fmt: skip
+
+
+def _rows(found: Estimates) -> list[FaceEstimate]:
+    columns = (found.valence, found.arousal, found.valence_std, found.arousal_std)
+    return [FaceEstimate(*row) for row in np.stack(columns, 1).tolist()]

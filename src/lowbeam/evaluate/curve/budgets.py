@@ -1,17 +1,21 @@
 """What is kept of recordings within budgets, at the operating points that rate control chooses."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
 from lowbeam.codec.budget import Budget
+from lowbeam.codec.choice import parse_layers
+from lowbeam.codec.layers import shares
 from lowbeam.codec.operating_table import Entry, ladder
+from lowbeam.codec.registry import Kind
 from lowbeam.corpora.choose import corpus_name
 from lowbeam.corpora.labelled import Affect, Track
-from lowbeam.evaluate.curve.budget_runs import BudgetRun, Known, run_with_budget
+from lowbeam.errors import UsageError
+from lowbeam.evaluate.curve.budget_runs import BudgetRun, Known, merged, run_with_budget
 from lowbeam.evaluate.curve.pseudo_truth import Truth, scored_tracks, with_own_estimates
 from lowbeam.evaluate.curve.score import DIGITS
 from lowbeam.metrics import AFFECT_NAMES, ccc
@@ -49,22 +53,30 @@ def _begin(work: _Work) -> None:
     _worker[:] = [_Worker(work)]
 
 
-def _run(job: tuple[int, Budget, str | None]) -> BudgetRun:
-    recording, budget, codec = job
+def _run(job: tuple[int, Budget, str | None, str | None]) -> BudgetRun:
+    recording, budget, codec, layers = job
     worker = _worker[0]
-    rungs = ladder(budget.bps, codec, worker.table)
-    return run_with_budget(worker.tracks[recording], budget, rungs, worker.recognizer, worker.known[recording])
+
+    def run(bps: float, codec: str | None, kind: Kind) -> BudgetRun:
+        part, rungs = replace(budget, bps=bps), ladder(bps, codec, worker.table, (kind,))
+        return run_with_budget(worker.tracks[recording], part, rungs, worker.recognizer, worker.known[recording])
+
+    if layers is None:
+        return run(budget.bps, codec, "pixels")
+    (lean, rich), bps = parse_layers(layers), shares(budget.bps)
+    return merged(run(bps[0], None, lean), run(bps[1], codec, rich))
 
 
 def measure_budgets(
     corpus: str, budgets: list[Budget], model: str, *, split: str = "test", truth: Truth = "labels",
-    codec: str | None = None, table: tuple[Entry, ...] | None = None, cache: str | Path | None = None,
-    workers: int = 1, progress: Progress | None = None,
+    codec: str | None = None, layers: str | None = None, table: tuple[Entry, ...] | None = None,
+    cache: str | Path | None = None, workers: int = 1, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Send the recordings of a split of `corpus` (``KIND:PATH``) within each of `budgets`, as ``lowbeam pack --budget``
     does, and compare the estimates by `model` with the labels or, with `truth` ``self``, with its own estimates of the
-    uncoded faces. `table` replaces the shipped operating table. `cache` is the folder of the recordings' faces;
-    `progress` counts jobs (a recording at a budget).
+    uncoded faces. `layers` sends two layers, the lean one of estimates: ``"estimates,pixels"``. `table` replaces the
+    shipped operating table. `cache` is the folder of the recordings' faces; `progress` counts jobs (a recording at a
+    budget).
 
     Returns results ready for JSON: ``uncoded``, the CCC of valence and arousal without coding, and ``budgets``, each
     with the budget, the mean rate used in bits per second, faces per second, and the CCC over all frames by how the
@@ -73,21 +85,24 @@ def measure_budgets(
     Raises `UsageError`, `CorpusError`, `ModelError` or `OutputError`.
     """
     folder = None if cache is None else Path(cache)
+    if layers is not None and parse_layers(layers)[0] != "estimates":
+        raise UsageError(f"--layers {layers}: only layers of which the lean one is estimates are measured")
     for budget in budgets:
         ladder(budget.bps, codec, table)  # raises `UsageError` for an unknown codec
     recognizer = Recognizer(model)
     tracks = scored_tracks(corpus, split, truth, folder, progress)
     uncoded = [with_own_estimates(track, recognizer).affect for track in tracks]
     truths = uncoded if truth == "self" else [track.affect for track in tracks]
-    jobs = [(recording, budget, codec) for budget in budgets for recording in range(len(tracks))]
+    jobs = [(recording, budget, codec, layers) for budget in budgets for recording in range(len(tracks))]
     runs: dict[tuple[int, Budget], BudgetRun] = {}
     work = _Work(corpus, split, truth, folder, model, table)
-    for count, ((recording, budget, _), run) in enumerate(shared(_run, jobs, workers, _begin, work), 1):
+    for count, ((recording, budget, *_), run) in enumerate(shared(_run, jobs, workers, _begin, work), 1):
         runs[recording, budget] = run
         if progress is not None:
             progress(count, len(jobs))
     return {
-        "corpus": corpus_name(corpus), "split": split, "truth": truth, "model": model, "codec": codec or "any",
+        "corpus": corpus_name(corpus), "split": split, "truth": truth, "model": model,
+        "codec": codec or "any", "layers": layers,
         "recordings": len(tracks), "seconds": round(sum(map(_seconds, tracks)), 2), "uncoded": _ccc(uncoded, truths),
         "budgets": [
             {

@@ -1,0 +1,238 @@
+"""The page ``docs/compact.md``, written from its result files: what pixels, features and estimates keep at a rate."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lowbeam.errors import SourceError, reason
+from lowbeam.evaluate.table import markdown_table
+from lowbeam.metrics import AFFECT_NAMES
+from research.result_files import shown_command, write_page
+
+TEMPLATE = Path(__file__).with_name("compact_page_template.md")
+WAYS = {  # name in files: name on the page, colour
+    "pixels": ("pixels", "#1d4ed8"), "layers": ("estimates and pixels", "#7c3aed"),
+    "features": ("features", "#c2410c"), "estimates": ("estimates", "#15803d"),
+}  # fmt: skip
+PEOPLE = {"real": "real people", "rendered": "rendered people"}
+SHARES = (0.90, 0.92, 0.95, 0.96)  # of the uncoded CCC
+MATCHED = "matched"  # pairs of the study of identity
+Results = dict[str, Any]
+
+
+def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = True) -> Path:
+    """Write `page` (Markdown) from the folder `results`: ``compact-WAY-PEOPLE.json`` of ``lowbeam budgets`` for each of
+    `WAYS` and `PEOPLE` (``budgets-PEOPLE.json`` for pixels), ``feature-anchors.json``, ``identity.json``,
+    ``pictures.json`` and ``reread.json``. The plot is drawn into `results` unless `plots` is False. Raises
+    `SourceError` if a file is missing or damaged, and `OutputError`."""
+    folder, page = Path(results), Path(page)
+    kept = {people: {way: _read(folder / _name(way, people)) for way in WAYS} for people in PEOPLE}
+    anchors, identity, reread = (_read(folder / f"{name}.json") for name in ("feature-anchors", "identity", "reread"))
+    pictures = _read(folder / "pictures.json")
+    try:
+        if plots:
+            _plot(kept, anchors, folder / "compact.png")
+        text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+            aims=aims_table(kept), kept_real=kept_table(kept["real"]), kept_rendered=kept_table(kept["rendered"]),
+            rates=rates_table(kept), anchors=anchors_table(anchors), identity=identity_table(identity),
+            pictures=pictures_table(pictures), reread=reread_table(reread), speed=speed_line(reread),
+            commands="\n".join(f"    {line}" for line in _commands(kept, anchors, identity, pictures, reread)),
+        )  # fmt: skip
+    except (KeyError, TypeError, IndexError, ValueError, StopIteration) as error:
+        raise SourceError(f"{folder} has results of another version: {reason(error)}") from error
+    return write_page(page, text)
+
+
+def _name(way: str, people: str) -> str:
+    """The result file of a codec; those of pixels are shared with the page on rate and distortion."""
+    return f"budgets-{people}.json" if way == "pixels" else f"compact-{way}-{people}.json"
+
+
+def _read(path: Path) -> Results:
+    try:
+        found: Results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {reason(error)}") from error
+    return found
+
+
+def _mean(found: Results) -> float:
+    return float(np.mean([found[name] for name in AFFECT_NAMES]))
+
+
+def share(results: Results, row: Results, how: str) -> float:
+    """The mean CCC of valence and arousal as a share of the uncoded one."""
+    return _mean(row[how]) / _mean(results["uncoded"])
+
+
+def _row(results: Results, bps: float) -> Results:
+    return next(row for row in results["budgets"] if row["bps"] == bps)
+
+
+def aims_table(kept: dict[str, dict[str, Results]]) -> str:
+    """The aims of the codecs: at a budget, the share of the uncoded CCC that is kept, held and joined by lines."""
+    aims = (("estimates", 150, 0.95), ("estimates", 500, 0.90), ("features", 300, 0.92), ("features", 1000, 0.96))
+    rows = []
+    for way, bps, aim in aims:
+        cells = []
+        for people in PEOPLE:
+            results = kept[people][way]
+            cells += [f"{share(results, _row(results, bps), how):.3f}" for how in ("hold", "linear")]
+        rows.append([way, f"{bps / 1000:g} kbit/s", f"{aim:.2f}", *cells])
+    heads = [f"{people}, {how}" for people in PEOPLE.values() for how in ("held", "joined")]
+    return markdown_table(["codec", "budget", "aim", *heads], rows)
+
+
+def kept_table(ways: dict[str, Results]) -> str:
+    """CCC of valence and arousal, held and joined by lines, by codec and budget."""
+    rows = [
+        [
+            WAYS[way][0], f"{row['bps'] / 1000:g} kbit/s", f"{row['used_bps'] / 1000:.3f}",
+            *(" / ".join(f"{row[how][name]:.3f}" for name in AFFECT_NAMES) for how in ("hold", "linear")),
+            *(f"{share(ways[way], row, how):.1%}" for how in ("hold", "linear")), f"{row['hold']['within_1_std']:.1%}",
+        ]
+        for way in WAYS
+        for row in ways[way]["budgets"]
+    ]  # fmt: skip
+    return markdown_table(
+        ["sent", "budget", "kbit/s used", "CCC held", "CCC joined", "share kept, held", "joined", "within 1 std"], rows
+    )
+
+
+def rate_for(results: Results, wanted: float, how: str) -> float | None:
+    """The rate in bits per second at which a share of the uncoded CCC is kept: between budgets by the logarithm of the
+    rate. None if it is not reached; the lowest rate measured if all keep more."""
+    points = sorted((row["bps"], share(results, row, how)) for row in results["budgets"])
+    if points[0][1] >= wanted:
+        return float(points[0][0])
+    for (low, below), (high, above) in pairwise(points):
+        if below < wanted <= above:
+            part = (wanted - below) / (above - below)
+            return float(np.exp(np.log(low) + part * np.log(high / low)))
+    return None
+
+
+def rates_table(kept: dict[str, dict[str, Results]]) -> str:
+    """The rate that each codec needs for a share of the uncoded CCC (joined by lines), and how much less it is than
+    that of pixels."""
+    rows = []
+    for people, name in PEOPLE.items():
+        pixels = kept[people]["pixels"]
+        for wanted in SHARES:
+            base = rate_for(pixels, wanted, "linear")
+            cells = []
+            for way in WAYS:
+                found, results = rate_for(kept[people][way], wanted, "linear"), kept[people][way]
+                at_most = "≤ " if found == min(row["bps"] for row in results["budgets"]) else ""
+                less = "" if way == "pixels" or base is None or found is None else f" ({found / base - 1:+.0%})"
+                cells.append("–" if found is None else f"{at_most}{found / 1000:.2f}{less}")
+            rows.append([name, f"{wanted:.0%}", *cells])
+    return markdown_table(["people", "CCC kept", *(f"{name}, kbit/s" for name, _ in WAYS.values())], rows)
+
+
+def anchors_table(anchors: Results) -> str:
+    """The leanest plain anchor of each model that keeps most, at a few rates."""
+    rows = []
+    for corpus in anchors["corpora"]:
+        uncoded = corpus["uncoded"]
+        for bps in (1000, 2500, 5000, 13_000):
+            within = [row for row in corpus["rows"] if row["bps"] <= bps]
+            if within:
+                best = max(within, key=lambda row: _mean(row["linear"]))
+                cut = f"{best['model']}, {'×'.join(map(str, best['shape']))}, {best['bits']} bits"
+                rows.append([
+                    corpus["corpus"], f"{bps / 1000:g} kbit/s", cut, f"{best['fps']:g}", f"{best['bps'] / 1000:.2f}",
+                    " / ".join(f"{best['linear'][name]:.3f}" for name in AFFECT_NAMES),
+                    f"{_mean(best['linear']) / _mean(uncoded[best['model']]):.1%}",
+                ])  # fmt: skip
+    return markdown_table(["people", "at most", "best cut", "faces/s", "kbit/s", "CCC joined", "share kept"], rows)
+
+
+def identity_table(identity: Results) -> str:
+    """AUC and equal-error rate of the best attacker, with 95 % intervals, by what is sent."""
+    rows = []
+    for row in identity["rows"]:
+        cells = [row["source"], str(row["numbers"]), row["chosen"]]
+        for kind in ("any", MATCHED):
+            found = row["trained"][kind]
+            cells += [f"{found[what]:.2f} [{found[f'{what}_95'][0]:.2f}, {found[f'{what}_95'][1]:.2f}]"
+                      for what in ("auc", "eer")]  # fmt: skip
+        rows.append(cells)
+    return markdown_table(
+        ["sent", "numbers", "attacker", "AUC, any pairs", "EER, any", "AUC, matched", "EER, matched"], rows
+    )
+
+
+def pictures_table(pictures: Results) -> str:
+    """PSNR and SSIM of what is seen at a budget, by corpus and codec."""
+    rows = [
+        [
+            corpus["corpus"], way["name"], f"{way['psnr']:.2f}", f"{way['ssim']:.3f}", f"{way['first_s']:.1f}",
+        ]
+        for corpus in pictures["corpora"]
+        for way in corpus["ways"]
+    ]  # fmt: skip
+    return markdown_table(["people", "sent", "PSNR, dB", "SSIM", "first picture after, s"], rows)
+
+
+def reread_table(reread: Results) -> str:
+    """CCC on FER+ test of a new reader of latents beside the shipped one and the recognizer."""
+    rows = [
+        [
+            str(row["scale"]), str(row["level"]),
+            *(" / ".join(f"{row[way][name]:.3f}" for name in AFFECT_NAMES) for way in ("new", "shipped", "pixels")),
+        ]
+        for row in reread["rows"]
+    ]  # fmt: skip
+    return markdown_table(["scale", "level", "new reader", "shipped reader", "accurate, pixels"], rows)
+
+
+def speed_line(reread: Results) -> str:
+    """Speed and size of the encoder."""
+    speed, sizes = reread["speed"], reread["bytes"]
+    return (
+        f"The encoder has {sizes['encoder'] / 1e6:.2f} MB and runs at {speed['encoder']['1']:,.0f} faces/s one at a "
+        f"time and {speed['encoder']['32']:,.0f} in batches of 32, on one core; `accurate`, in the same run, at "
+        f"{speed['accurate']['1']:,.0f} and {speed['accurate']['32']:,.0f}."
+    )
+
+
+def _commands(kept: dict[str, dict[str, Results]], *others: Results) -> list[str]:
+    found = [results["command"] for ways in kept.values() for results in ways.values()]
+    for results in others:
+        found += [results["command"]] if "command" in results else [row["command"] for row in results["rows"]]
+    return [*dict.fromkeys(map(shown_command, found))]
+
+
+def _plot(kept: dict[str, dict[str, Results]], anchors: Results, path: Path) -> None:
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (people, name), corpus in zip(axes, PEOPLE.items(), anchors["corpora"], strict=True):
+        _plot_people(axis, kept[people], corpus)
+        axis.set_title(name, fontsize=10)
+    axes[0].set_ylabel("share of the uncoded CCC, joined by lines")
+    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.savefig(path, dpi=150)
+
+
+def _plot_people(axis: Axes, ways: dict[str, Results], corpus: Results) -> None:
+    for way, (label, colour) in WAYS.items():
+        rows = ways[way]["budgets"]
+        shares = [share(ways[way], row, "linear") for row in rows]
+        axis.plot([row["bps"] for row in rows], shares, "o-", markersize=3.5, color=colour, label=label)
+    at = [(row["bps"], _mean(row["linear"]) / _mean(corpus["uncoded"][row["model"]])) for row in corpus["rows"]]
+    axis.plot(*zip(*at, strict=True), "x", color="0.55", markersize=4, label="a recognizer's features, deflated")
+    axis.set_xscale("log")
+    axis.set_xlim(40, 1e5)
+    axis.set_ylim(0.4, 1.04)
+    axis.set_xticks([100, 1000, 10_000, 100_000], ["0.1", "1", "10", "100"])
+    axis.axhline(1.0, color="0.8", linewidth=0.8)
+    axis.set_xlabel("kbit/s on the wire, RTP/UDP/IPv4")
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
