@@ -55,10 +55,13 @@ def files_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_packing_and_reading_open_no_socket_and_write_only_what_was_asked_for(short_clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--budget", "100bps"), ("--codec", "features", "--qp", "8", "--key-face")])
+def test_packing_and_reading_open_no_socket_and_write_only_what_was_asked_for(
+    options: tuple[str, ...], short_clip: Path, tmp_path: Path
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    packed = watched(MAIN, home, "pack", short_clip, "-o", tmp_path / "f.mkv")
+    packed = watched(MAIN, home, "pack", short_clip, "-o", tmp_path / "f.mkv", *options)
     read = watched(MAIN, home, "read", tmp_path / "f.mkv", "-o", tmp_path / "t.csv", "--model", "fast")
     assert "sockets: 0" in packed.stderr
     assert "sockets: 0" in read.stderr

@@ -18,9 +18,13 @@ RESULTS=docs/rate-distortion
 WEIGHTS=src/lowbeam/weights/features
 RENDERED="avec2016:$PEOPLE/people"
 
-# 1. Train, and take what was written.
-training lowbeam train features --corpus "ferplus:$FERPLUS" --corpus "$RENDERED" \
-    --corpus "avec2016:$PEOPLE/people-many" --unlabelled "faces96:$FACES96" --start accurate -o runs/features
+# 1. Train; go on with finer levels and the teacher's estimates alone; and take what was written.
+DATA=(--corpus "ferplus:$FERPLUS" --corpus "$RENDERED" --corpus "avec2016:$PEOPLE/people-many"
+    --unlabelled "faces96:$FACES96")
+training lowbeam train features "${DATA[@]}" --start accurate -o runs/features-first
+training lowbeam train features "${DATA[@]}" --start runs/features-first --teacher accurate -o runs/features \
+    --set steps=1600 --set learning_rate=8e-4 --set weights.finest_price=1.5e-5 --set weights.coarsest_price=8e-3 \
+    --set weights.teacher_share=1 --set weights.teacher_share_of_sequences=1 --set weights.mse=8
 for file in encoder.onnx readout.onnx animator.onnx tables.json; do
     cp "runs/features/$file" "$WEIGHTS/"
 done

@@ -50,11 +50,11 @@ def train(
         torch.set_num_threads(threads)
     if kind_of(recipe, RECIPES) == "features":
         features = load_features_recipe(recipe, change or [])
-        if start is None or unlabelled is None or teacher is not None:
-            raise UsageError(f"recipe {features.name} needs --start and --unlabelled; the start is its teacher")
+        if start is None or unlabelled is None:
+            raise UsageError(f"recipe {features.name} needs --start and --unlabelled")
         with progress_bar("preparing", "parts") as progress:
             print(train_features(
-                features, corpus, out, start=start, unlabelled=unlabelled, say=say, progress=progress
+                features, corpus, out, start=start, teacher=teacher, unlabelled=unlabelled, say=say, progress=progress
             ))  # fmt: skip
         return
     loaded = load_recognizer_recipe(recipe, change or [])

@@ -83,9 +83,11 @@ def pack(
             allow=allow, layers=layers, key_face=key_face, latency_s=latency, faces=faces, model=model,
             progress=progress,
         )  # fmt: skip
-    what = "faces" if CODECS[packed.point.codec].kind == "pixels" else "packets"
+    has_packets = CODECS[packed.point.codec].kind != "pixels"
+    what = "packets" if has_packets else "faces"
+    how = packed.point.codec if has_packets and packed.report is not None else str(packed.point)
     say(
-        f"{out}: {packed.coded} {what} in {packed.tracks} track{'s' * (packed.tracks != 1)}, {packed.point}, "
+        f"{out}: {packed.coded} {what} in {packed.tracks} track{'s' * (packed.tracks != 1)}, {how}, "
         f"{packed.rate_bps / 1000:.2f} kbit/s"
     )
     if packed.report is not None:
@@ -200,7 +202,7 @@ def info(as_json: AsJson = False) -> None:
 def packets_line(report: BudgetReport) -> str:
     """How samples of a compact codec are sent."""
     point = report.chosen[0][1]
-    return f"{point.codec}, {point.fps:g} samples/s, {report.latency_s:g} s in a packet"
+    return f"{point.codec}, {point.fps:g} samples/s, {report.latency_s:.3g} s in a packet"
 
 
 def say_report(report: BudgetReport) -> None:
@@ -215,6 +217,8 @@ def say_report(report: BudgetReport) -> None:
         say(f"{asked}: at most {most} in any ten seconds")
     for time_s, point in report.chosen[:MOST_POINTS]:
         say(f"from {time_s:.1f} s: {point if not report.latency_s else packets_line(report)}")
+    if report.lean is not None:
+        say(f"beside it, within {report.lean.budget.bps / 1000:g} kbit/s: {packets_line(report.lean)}")
     if len(report.chosen) > MOST_POINTS:
         say(f"and {len(report.chosen) - MOST_POINTS} more changes")
     if report.held_back:

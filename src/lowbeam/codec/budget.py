@@ -51,7 +51,8 @@ class BudgetReport:
     that were used, each with its start time in seconds; `held_back` is the number of due frames whose face was not sent
     because it would have exceeded the budget; `expected` is what was kept at such a budget when the table was made,
     None below its lowest budget. `latency_s` are the seconds of samples in a packet of a compact codec, whose quality
-    is chosen for each packet."""
+    is chosen for each packet. With two layers, `lean` is the report of the lean one, and `chosen` and `expected` are
+    those of the other."""
 
     budget: Budget
     most_bps: float
@@ -60,6 +61,7 @@ class BudgetReport:
     held_back: int
     expected: Kept | None
     latency_s: float = 0.0
+    lean: "BudgetReport | None" = None
 
 
 def parse_budget(text: str, counts: str = "wire") -> Budget:

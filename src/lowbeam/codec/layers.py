@@ -63,6 +63,7 @@ class Layers:
         return replace(
             richest, budget=_together([one.budget for one in found]), most_bps=sum(one.most_bps for one in found),
             is_reachable=all(one.is_reachable for one in found), held_back=sum(one.held_back for one in found),
+            lean=found[0] if len(found) > 1 else None,
         )  # fmt: skip
 
 

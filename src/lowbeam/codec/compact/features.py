@@ -7,6 +7,7 @@ show the face as it moves, goes in parts along with them; without it nothing can
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ GRID = 48  # pixels: the side on which the networks work
 MAX_QP = 15  # the coarsest level
 FIRST_KEY_SHARE, KEY_SHARE = 0.7, 0.3  # of a packet, for the first key face and later ones
 PART_HEADER, LEAST_PART = 7, 8  # bytes around a part of a key face, and in one at least
+FILLED_MS = 100  # between the samples that a reader gives
 CONTRAST_FLOOR = 8.0  # grey levels, as in `lowbeam.models.normalised`
 MAX_PEOPLE = 64  # whose key faces are kept
 HAS_KEY = scaled(np.array([0.8, 0.2]))  # frequencies of packets without and with a part of the key face
@@ -160,6 +162,20 @@ def read_latents(reader: PacketReader, tables: LatentTables, level: int, tick_ms
     return found
 
 
+def filled_in(latents: Sequence[Latents], tick_ms: int) -> tuple[list[Latents], int]:
+    """Latents with others between each two, on a straight line, `FILLED_MS` apart at most; and the milliseconds between
+    them. The samples of a packet come together, so that this takes no time."""
+    parts = -(-tick_ms // FILLED_MS)
+    if tick_ms % parts or len(latents) < 2:
+        return [*latents], tick_ms
+    found = [
+        Latents(((parts - part) * one.values + part * other.values) / np.float32(parts), one.level)
+        for one, other in pairwise(latents)
+        for part in range(parts)
+    ]
+    return [*found, latents[-1]], tick_ms // parts
+
+
 @dataclass(frozen=True, eq=False)
 class KeyFace:
     """A key face: its pixels, uint8 (48, 48), and its latents."""
@@ -195,17 +211,19 @@ class FeaturesDecoder:
             )
 
     def decode(self, coded: CodedFace) -> list[Sample]:
-        """The samples of a packet, with pixels once a key face is complete. Raises `StreamError` if it is damaged."""
+        """The samples of a packet, and between them others on straight lines, with pixels once a key face is complete.
+        Raises `StreamError` if it is damaged."""
         reader = PacketReader(coded.data)
         part = read_part(reader) if reader.read(HAS_KEY) else None
         head = read_head(reader)
         level = reader.read_evenly(self._tables.levels)
-        latents = read_latents(reader, self._tables, level, head.tick_ms, head.count)
+        told = read_latents(reader, self._tables, level, head.tick_ms, head.count)
+        latents, tick_ms = filled_in(told, head.tick_ms)
         if part is not None:
             self._take_part(head.face, part)
         pixels = self._shown(head.face, latents)
         return [
-            Sample(coded.time_ms + number * head.tick_ms, one_shown, head.face, head.box, one)
+            Sample(coded.time_ms + number * tick_ms, one_shown, head.face, head.box, one)
             for number, (one, one_shown) in enumerate(zip(latents, pixels, strict=True))
         ]
 

@@ -26,7 +26,7 @@ def latents_of_faces(codec: FeatureCodec, pixels: Faces, scale: int = 1) -> Tens
     """Latents (n, k) of faces uint8 (n, d, d), received at `scale`."""
     found = []
     for start in range(0, len(pixels), PART):
-        part = torch.from_numpy(np.asarray(pixels[start : start + PART]))
+        part = torch.from_numpy(np.array(pixels[start : start + PART]))
         with torch.autocast("cpu", torch.bfloat16):
             found.append(codec.encoder(received(native_to_hr(part), scale)).float())
     return torch.cat(found)
@@ -77,7 +77,7 @@ def with_teacher(tracks: Sequence[Track], teacher: OneForAll, head: TemporalHead
     """`tracks` with targets that are mixed with what the teacher estimates with its memory at full detail."""
     found = []
     for track in tracks:
-        features, single = face_features(teacher, np.asarray(track.pixels))
+        features, single = face_features(teacher, np.array(track.pixels))
         taught = affect_of(head, TrackFeatures(track.time_s, features, single, track.affect, 1.0))
         found.append(replace(track, affect=(1 - TEACHER_SHARE) * track.affect + TEACHER_SHARE * taught))
     return found

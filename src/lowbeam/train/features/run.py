@@ -24,12 +24,13 @@ from lowbeam.models.export_features import (
 )  # fmt: skip
 from lowbeam.models.feature_codec import HIDDEN, LEVELS, FeatureCodec
 from lowbeam.models.memory_format import channels_last
-from lowbeam.models.one_for_all import GRID, OneForAll
+from lowbeam.models.one_for_all import GRID, SIZES, OneForAll, Trunk
 from lowbeam.models.recover import restore_statistics
 from lowbeam.models.temporal import TemporalHead
 from lowbeam.progress import Progress
 from lowbeam.scale import FACE_SIDE, resample, resample_matrix, shrink
 from lowbeam.train.calibrate import FACTOR_ONLY, POWERS, fit
+from lowbeam.train.checkpoint import UNREADABLE, cpu_weights, load_checkpoint, save_checkpoint
 from lowbeam.train.degrade import received
 from lowbeam.train.features.batches import Drawer
 from lowbeam.train.features.memory import latents_of_faces, read_out, stills_read, tracks_read, with_teacher
@@ -43,16 +44,18 @@ from lowbeam.train.temporal import gaps as gaps_of
 
 TYPICAL_ROUNDS, TYPICAL_FACES = 6, 32
 Say = Callable[[str], None]
+NETWORKS, KIND = "networks.pt", "features"
 FILES = ("encoder.onnx", "readout.onnx", "animator.onnx", "tables.json")
 
 
 def train_features(
-    recipe: FeaturesRecipe, corpora: Sequence[str], out: str | Path, *, start: str | Path, unlabelled: str,
-    say: Say = print, progress: Progress | None = None,
+    recipe: FeaturesRecipe, corpora: Sequence[str], out: str | Path, *, start: str | Path,
+    teacher: str | Path | None = None, unlabelled: str, say: Say = print, progress: Progress | None = None,
 ) -> Path:  # fmt: skip
     """Train as `recipe` says, on labelled stills and recordings, `corpora` each ``KIND:PATH``, and on the stills
-    `unlabelled`. The recognizer `start` gives the encoder its trunk, and is the teacher. Writes `FILES` to `out`;
-    a stopped run resumes. Runs on the CPU.
+    `unlabelled`. The recognizer `start` gives the encoder its trunk, and is the teacher; or `start` is the folder of
+    an earlier run, which goes on, and `teacher` a recognizer. Writes `FILES` to `out`; a stopped run resumes. Runs on
+    the CPU.
 
     Trains on the ``train`` split, selects and calibrates on ``valid``, and never opens ``test``. Returns the folder.
     Raises `UsageError`, `CorpusError`, `ModelError` or `OutputError`.
@@ -60,7 +63,10 @@ def train_features(
     stills_corpora = [name for name in corpora if kind_and_place(name)[0] in STILL_KINDS]
     if len(stills_corpora) != 1 or len(corpora) < 2:
         raise UsageError(f"recipe {recipe.name} takes one corpus of labelled stills, and at least one of recordings")
-    teacher, teacher_head = load_start(start)
+    before = Path(start) / NETWORKS
+    if before.is_file() and teacher is None:
+        raise UsageError(f"{start} is a run of features: name its teacher (--teacher accurate)")
+    taught_by, teacher_head = load_start(start if teacher is None else teacher)
     folder = make_folder(out)
     with exclusive(folder / "lock", wait=False) as ours:
         if not ours:
@@ -71,10 +77,25 @@ def train_features(
         tracks = {split: _tracks(recordings, split, progress) for split in ("train", "valid")}
         others = load_faces(unlabelled, "train").pixels
         say(f"{len(stills['train']):,} stills, {len(others):,} unlabelled, {len(tracks['train'])} recordings")
-        codec = run.train_together(channels_last(teacher), stills, np.asarray(others), tracks["train"])
-        head = run.train_memory(codec, teacher, teacher_head, stills["train"], tracks)
+        codec = run.new_codec(taught_by, stills["train"]) if not before.is_file() else load_networks(before)
+        run.train_together(codec, channels_last(taught_by), stills, np.asarray(others), tracks["train"])
+        save_checkpoint(folder / NETWORKS, kind=KIND, weights=cpu_weights(codec))
+        head = run.train_memory(codec, taught_by, teacher_head, stills["train"], tracks)
         run.export(codec, head, stills, tracks["valid"])
     return folder
+
+
+def load_networks(path: Path) -> FeatureCodec:
+    """The networks of an earlier run. Raises `UsageError`."""
+    try:
+        content = load_checkpoint(path)
+        if content["kind"] != KIND:
+            raise ValueError(f"networks of kind {content['kind']}")
+        codec = FeatureCodec(OneForAll(Trunk(SIZES["accurate"])))
+        codec.load_state_dict(content["weights"])
+    except UNREADABLE as error:
+        raise UsageError(f"{path} is damaged or of another version") from error
+    return channels_last(codec)
 
 
 def _stills(corpus: str, split: str) -> Stills:
@@ -93,26 +114,34 @@ class _Run:
     def __init__(self, recipe: FeaturesRecipe, folder: Path, say: Say) -> None:
         self._recipe, self._folder, self._say = recipe, folder, say
 
+    def new_codec(self, teacher: OneForAll, stills: Stills) -> FeatureCodec:
+        """Networks whose encoder begins with the trunk of `teacher`."""
+        torch.manual_seed(self._recipe.seed)
+        own = OneForAll(Trunk(teacher.trunk.size))
+        own.load_state_dict(teacher.state_dict())
+        restore_statistics(own, _typical_grids(stills, self._recipe.seed))
+        return channels_last(FeatureCodec(own))
+
     def train_together(
-        self, teacher: OneForAll, stills: dict[str, Stills], unlabelled: NDArray[np.uint8], tracks: list[Track]
-    ) -> FeatureCodec:
+        self, codec: FeatureCodec, teacher: OneForAll, stills: dict[str, Stills], unlabelled: NDArray[np.uint8],
+        tracks: list[Track],
+    ) -> None:  # fmt: skip
         """Encoder, prior, readout and animator."""
         recipe = self._recipe
         torch.manual_seed(recipe.seed)
         rng = np.random.default_rng(recipe.seed)
-        own = OneForAll(type(teacher.trunk)(teacher.trunk.size))
-        own.load_state_dict(teacher.state_dict())
-        restore_statistics(own, _typical_grids(stills["train"], recipe.seed))
-        codec = channels_last(FeatureCodec(own))
         drawer = Drawer(recipe, stills["train"], unlabelled, tracks, rng)
         task = FeatureTask(codec, teacher, recipe, drawer, rng, stills["valid"])
         optimizer = torch.optim.AdamW(
             task.parameter_groups(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        about = {"recipe": recipe.model_dump_json(exclude={"temporal", "memory_fps"}), "teacher": digest(teacher)}
+        about = {
+            "recipe": recipe.model_dump_json(exclude={"temporal", "memory_fps"}), "teacher": digest(teacher),
+            "start": digest(codec),
+        }  # fmt: skip
         fit_task(task, optimizer, OneCycle(optimizer, recipe.steps), self._folder / "together", about=about,
                  max_gradient_norm=1.0, average_decay=recipe.average_decay)  # fmt: skip
-        return codec.eval()
+        codec.eval()
 
     def train_memory(
         self, codec: FeatureCodec, teacher: OneForAll, teacher_head: TemporalHead | None, stills: Stills,
