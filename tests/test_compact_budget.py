@@ -87,7 +87,7 @@ def test_what_a_budget_sends() -> None:
     assert isinstance(budget_policy(Budget(4000), kinds=("estimates",)), CompactBudget)
     assert isinstance(budget_policy(Budget(100), kinds=("pixels",)), RateControl)
     assert isinstance(fixed_policy(POINT), CompactFixed)
-    assert parse_kinds("estimates, pixels") == ("pixels", "estimates")
+    assert parse_kinds("estimates, pixels", "--allow") == ("estimates", "pixels")
     with pytest.raises(UsageError, match="which --allow leaves out"):
         budget_policy(Budget(4000), "hevc", ("estimates",))
 
@@ -95,7 +95,7 @@ def test_what_a_budget_sends() -> None:
 @pytest.mark.parametrize("text", ["", "pixel", "pixels,", "pixels,pixels", "pixels estimates"])
 def test_what_is_no_kind_is_named(text: str) -> None:
     with pytest.raises(UsageError, match="is not a list of pixels, "):
-        parse_kinds(text)
+        parse_kinds(text, "--allow")
 
 
 # --- the budget

@@ -80,7 +80,13 @@ def test_recipes_that_ship_are_whole(name: str) -> None:
 
 
 def test_no_other_recipe_ships() -> None:
-    assert {path.stem for path in RECIPES.glob("*.yaml")} == {"accurate", "fast", "fine-tune", "one-for-all"}
+    assert {path.stem for path in RECIPES.glob("*.yaml")} == {
+        "accurate",
+        "fast",
+        "features",
+        "fine-tune",
+        "one-for-all",
+    }
 
 
 def test_the_ablations_of_the_docs_are_whole() -> None:
