@@ -5,6 +5,7 @@ held until the next, and compared with the true face at 48 pixels, at every fram
 which every way has shown a picture. Pictures are at their own times: what waits in a packet is stated as `latency_s`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from lowbeam.cli.show import print_table
-from lowbeam.codec import CodedFace, Decoder, PlacedFace, Sample, TrackHeader, open_decoder
+from lowbeam.codec import CodedFace, Decoder, OperatingPoint, PlacedFace, Sample, TrackHeader, open_decoder
 from lowbeam.codec.budget import Budget
 from lowbeam.codec.compact.features import GRID
 from lowbeam.codec.compact.policy import CompactBudget
-from lowbeam.codec.operating_table import entry_for, ladder
+from lowbeam.codec.operating_table import entry_for, ladder, lowest_budget
 from lowbeam.codec.policy import NoMirror
 from lowbeam.codec.rate_control import RateControl
+from lowbeam.codec.registry import CODECS
 from lowbeam.codec.track_encoders import AnyTrackEncoder, open_track_encoder
 from lowbeam.corpora.choose import corpus_name, load_faces, recording_names
 from lowbeam.corpora.labelled import Track, tracks_of
@@ -129,8 +131,10 @@ def quality(shown: Faces, true: Faces) -> dict[str, float]:
 
 
 def send_features(track: Track, budget: Budget) -> Sent:
-    """Latents with a key face, within `budget`."""
-    point = entry_for(ladder(budget.bps, "features"), budget.bps).point
+    """Latents with a key face, within `budget`, at the point of the operating table, or else the codec's usual one."""
+    is_in_table = math.isfinite(lowest_budget("features"))
+    usual = OperatingPoint("features", *CODECS["features"].usual)
+    point = entry_for(ladder(budget.bps, "features"), budget.bps).point if is_in_table else usual
     policy = CompactBudget(budget, point, has_key_face=True)
     encoder = open_track_encoder(policy, NoMirror())
     packets = _packets(track, policy, encoder)
