@@ -25,6 +25,7 @@ from lowbeam.cli.options import (
     Workers,
 )
 from lowbeam.cli.show import Commands, needs, print_budgets
+from lowbeam.codec.budget import parse_budget
 from lowbeam.demo import ASSETS
 from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs, make_folder
@@ -322,6 +323,60 @@ def identity(
     sources = choose_sources(only, model, latents, gains)
     measure = partial(measure_identity, stills, sources, before=kept_rows(out, sources))
     print_identity(measure_into(out, measure, "sources"))
+
+
+@app.command(
+    epilog="Example: python -m research pictures --corpus videos:real --least 30 --sheet real.png -o pictures.json"
+)
+def pictures(
+    corpus: Annotated[list[str], typer.Option(help=f"recordings, {RECORDED}; may be repeated")],
+    out: Results,
+    sheet: Annotated[list[Path], typer.Option(help="contact sheet: .png; one for each corpus")],
+    video: Annotated[Path | None, typer.Option(help="faces side by side, of all corpora: .mp4")] = None,
+    budget: Annotated[str, typer.Option(help="of RTP packets, such as 1kbps")] = "1kbps",
+    split: Split = "test",
+    seconds: Annotated[float | None, typer.Option(min=1, help="of each recording [default: all]")] = None,
+    least: Annotated[
+        float | None, typer.Option(min=1, help="seconds: shorter recordings are played to and fro until then")
+    ] = None,
+    model: ModelName = DEFAULT_MODEL,
+) -> None:
+    """Measure what a viewer sees at a budget: faces drawn from features and a key face, and pixels."""
+    with needs("train"):
+        import torch
+
+        from research.compact.picture_sheets import draw_sheet, write_video
+        from research.compact.pictures import measure_pictures, print_pictures
+    if len(sheet) != len(corpus):
+        raise UsageError(f"{len(corpus)} corpora need as many --sheet, not {len(sheet)}")
+    check_outputs(corpus[0], out, video, *sheet)
+    torch.set_num_threads(1)
+    results, views = measure_pictures(
+        corpus, parse_budget(budget), split=split, most_s=seconds, least_s=least, model=model
+    )
+    write_json(out, results | {"command": command_line()})
+    for seen, path in zip(views, sheet, strict=True):
+        draw_sheet(seen, path)
+    if video is not None:
+        write_video([one for seen in views for one in seen], video)
+    print_pictures(results)
+
+
+@app.command(epilog="Example: python -m research reread --stills ferplus:ferplus -o reread.json")
+def reread(
+    stills: Annotated[str, typer.Option(help=f"labelled faces, {ANY_CORPUS}; all splits are used")],
+    out: Results,
+    model: ModelName = DEFAULT_MODEL,
+) -> None:
+    """Train a recognizer on latents of the features codec alone, and measure it beside the shipped readout, and the
+    speed of the encoder beside that of a model that reads pixels."""
+    with needs("train"):
+        import torch
+
+        from research.compact.reread import measure_reread, print_reread
+    check_outputs(stills, out)
+    torch.set_num_threads(1)
+    print_reread(measure_into(out, partial(measure_reread, stills, model), "steps"))
 
 
 def run(arguments: list[str]) -> int:
