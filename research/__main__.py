@@ -305,7 +305,9 @@ def identity(
     stills: Annotated[Path, typer.Option(help="npz file of faces with identities, of kind faces96")],
     out: Results,
     latents: Annotated[Path | None, typer.Option(help="an encoder: ONNX, with output latents")] = None,
-    gains: Annotated[Path | None, typer.Option(help="npy file (levels, k): its latents × gains are rounded")] = None,
+    gains: Annotated[
+        Path | None, typer.Option(help="tables.json, or an npy file (levels, k): latents × gains are rounded")
+    ] = None,
     only: Annotated[str, typer.Option(help="comma-separated: 96px, 24px, 12px, estimates, features, latents")] = "all",
     model: ModelName = DEFAULT_MODEL,
 ) -> None:

@@ -92,6 +92,14 @@ def packet_of(contents: Sequence[Seen], level: int = 8, face: int = 0) -> bytes:
     return data
 
 
+def thinned(contents: Sequence[Seen], step: int, level: int) -> bytes:
+    """A packet with every `step`-th sample, which are 200 ms apart."""
+    some = contents[::step]
+    data = FeaturesCoder(1, level, False).packet(head(len(some), tick_ms=200 * step), some, None)
+    assert data is not None
+    return data
+
+
 def new_decoder() -> FeaturesDecoder:
     return FeaturesDecoder(FeaturesCoder(1, 8, False).header)
 
@@ -266,16 +274,16 @@ def test_the_finest_level_that_fits_is_sent_or_nothing(most: int, seed: int, cou
         assert len(coder.smallest(head(count), contents)) > most
         return
     assert len(data) <= most
-    level = level_of(decode(new_decoder(), data))
-    assert level == 0 or len(packet_of(contents, level - 1)) > most
-    assert data == packet_of(contents, level)
+    found = {thinned(contents, step, level): (step, level) for step in (1, 5) for level in range(16)}
+    step, level = found[data]
+    assert level == 0 or len(thinned(contents, step, level - 1)) > most
 
 
 def test_the_smallest_packet_is_the_coarsest() -> None:
     coder, contents = FeaturesCoder(1, 0, True), seen(10)
     data = coder.smallest(head(10), contents)
     assert level_of(decode(new_decoder(), data)) == MAX_QP
-    assert data == packet_of(contents, MAX_QP)
+    assert data == thinned(contents, 5, MAX_QP)
 
 
 def test_samples_at_their_own_times_are_as_they_were() -> None:
@@ -841,7 +849,7 @@ def test_three_hundred_bits_a_second_tell_the_clip(packed: tuple[Path, lowbeam.P
     trace = lowbeam.read(path)
     assert trace.cut_at_s is None
     assert np.all(np.diff(trace.time_s) > 0)
-    assert len(trace) == pytest.approx(24 * 5 - result.report.held_back, abs=3)
+    assert 24 * 5 < len(trace) <= 24 * 10 + 3
     assert np.all(np.isfinite(np.stack([*trace.columns.values()])))
 
 

@@ -23,6 +23,10 @@ WAYS = {  # name in files: name on the page, colour
 PEOPLE = {"real": "real people", "rendered": "rendered people"}
 SHARES = (0.90, 0.92, 0.95, 0.96)  # of the uncoded CCC
 MATCHED = "matched"  # pairs of the study of identity
+DOES = {  # what the far side can do, and the source of the study of identity that comes closest
+    "pixels": ("look, estimate again", "pixels, 24 px"), "features": ("estimate again", "latents, level 10"),
+    "estimates": ("nothing more", "estimates"),
+}  # fmt: skip
 Results = dict[str, Any]
 
 
@@ -37,7 +41,7 @@ def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = T
     pictures = _read(folder / "pictures.json")
     try:
         if plots:
-            _plot(kept, anchors, folder / "compact.png")
+            _plot(kept, anchors, identity, folder / "compact.png")
         text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
             aims=aims_table(kept), kept_real=kept_table(kept["real"]), kept_rendered=kept_table(kept["rendered"]),
             rates=rates_table(kept), anchors=anchors_table(anchors), identity=identity_table(identity),
@@ -69,6 +73,11 @@ def _mean(found: Results) -> float:
 def share(results: Results, row: Results, how: str) -> float:
     """The mean CCC of valence and arousal as a share of the uncoded one."""
     return _mean(row[how]) / _mean(results["uncoded"])
+
+
+def best_share(results: Results, row: Results) -> float:
+    """The same, held or joined, whichever is better: what is sent when something changes is better held."""
+    return max(share(results, row, how) for how in ("hold", "linear"))
 
 
 def _row(results: Results, bps: float) -> Results:
@@ -105,10 +114,10 @@ def kept_table(ways: dict[str, Results]) -> str:
     )
 
 
-def rate_for(results: Results, wanted: float, how: str) -> float | None:
+def rate_for(results: Results, wanted: float) -> float | None:
     """The rate in bits per second at which a share of the uncoded CCC is kept: between budgets by the logarithm of the
     rate. None if it is not reached; the lowest rate measured if all keep more."""
-    points = sorted((row["bps"], share(results, row, how)) for row in results["budgets"])
+    points = sorted((row["bps"], best_share(results, row)) for row in results["budgets"])
     if points[0][1] >= wanted:
         return float(points[0][0])
     for (low, below), (high, above) in pairwise(points):
@@ -119,16 +128,15 @@ def rate_for(results: Results, wanted: float, how: str) -> float | None:
 
 
 def rates_table(kept: dict[str, dict[str, Results]]) -> str:
-    """The rate that each codec needs for a share of the uncoded CCC (joined by lines), and how much less it is than
-    that of pixels."""
+    """The rate that each codec needs for a share of the uncoded CCC, and how much less it is than that of pixels."""
     rows = []
     for people, name in PEOPLE.items():
         pixels = kept[people]["pixels"]
         for wanted in SHARES:
-            base = rate_for(pixels, wanted, "linear")
+            base = rate_for(pixels, wanted)
             cells = []
             for way in WAYS:
-                found, results = rate_for(kept[people][way], wanted, "linear"), kept[people][way]
+                found, results = rate_for(kept[people][way], wanted), kept[people][way]
                 at_most = "≤ " if found == min(row["bps"] for row in results["budgets"]) else ""
                 less = "" if way == "pixels" or base is None or found is None else f" ({found / base - 1:+.0%})"
                 cells.append("–" if found is None else f"{at_most}{found / 1000:.2f}{less}")
@@ -173,33 +181,38 @@ def pictures_table(pictures: Results) -> str:
     """PSNR and SSIM of what is seen at a budget, by corpus and codec."""
     rows = [
         [
-            corpus["corpus"], way["name"], f"{way['psnr']:.2f}", f"{way['ssim']:.3f}", f"{way['first_s']:.1f}",
+            corpus["corpus"], name, f"{way['psnr_db']:.2f}", f"{way['ssim']:.3f}", f"{way['bps'] / 1000:.2f}",
+            " to ".join(f"{first:.1f}" for first in dict.fromkeys(way["first_picture_s"])),
         ]
         for corpus in pictures["corpora"]
-        for way in corpus["ways"]
+        for name, way in corpus["ways"].items()
     ]  # fmt: skip
-    return markdown_table(["people", "sent", "PSNR, dB", "SSIM", "first picture after, s"], rows)
+    return markdown_table(["people", "sent", "PSNR, dB", "SSIM", "kbit/s", "first picture after, s"], rows)
 
 
 def reread_table(reread: Results) -> str:
     """CCC on FER+ test of a new reader of latents beside the shipped one and the recognizer."""
     rows = [
         [
-            str(row["scale"]), str(row["level"]),
-            *(" / ".join(f"{row[way][name]:.3f}" for name in AFFECT_NAMES) for way in ("new", "shipped", "pixels")),
+            str(row["scale"]), str(level["level"]),
+            *(
+                " / ".join(f"{found[name]:.3f}" for name in AFFECT_NAMES)
+                for found in (level["reread"], level["readout"], row["pixels"])
+            ),
         ]
         for row in reread["rows"]
+        for level in row["levels"]
     ]  # fmt: skip
     return markdown_table(["scale", "level", "new reader", "shipped reader", "accurate, pixels"], rows)
 
 
 def speed_line(reread: Results) -> str:
     """Speed and size of the encoder."""
-    speed, sizes = reread["speed"], reread["bytes"]
+    alone, together = (reread["encoder"][f"batches of {size}"] for size in (1, 32))
     return (
-        f"The encoder has {sizes['encoder'] / 1e6:.2f} MB and runs at {speed['encoder']['1']:,.0f} faces/s one at a "
-        f"time and {speed['encoder']['32']:,.0f} in batches of 32, on one core; `accurate`, in the same run, at "
-        f"{speed['accurate']['1']:,.0f} and {speed['accurate']['32']:,.0f}."
+        f"The encoder has {reread['bytes']['encoder.onnx'] / 1e6:.2f} MB and runs at {alone['encoder']:,.0f} faces/s "
+        f"one at a time and {together['encoder']:,.0f} in batches of 32, on one core; `accurate`, in the same run, at "
+        f"{alone['accurate']:,.0f} and {together['accurate']:,.0f}."
     )
 
 
@@ -210,27 +223,34 @@ def _commands(kept: dict[str, dict[str, Results]], *others: Results) -> list[str
     return [*dict.fromkeys(map(shown_command, found))]
 
 
-def _plot(kept: dict[str, dict[str, Results]], anchors: Results, path: Path) -> None:
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+def _plot(kept: dict[str, dict[str, Results]], anchors: Results, identity: Results, path: Path) -> None:
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (people, name), corpus in zip(axes, PEOPLE.items(), anchors["corpora"], strict=True):
-        _plot_people(axis, kept[people], corpus)
+        _plot_people(axis, kept[people], corpus, _labels(identity))
         axis.set_title(name, fontsize=10)
-    axes[0].set_ylabel("share of the uncoded CCC, joined by lines")
-    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    axes[0].set_ylabel("share of the uncoded CCC")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=150)
 
 
-def _plot_people(axis: Axes, ways: dict[str, Results], corpus: Results) -> None:
-    for way, (label, colour) in WAYS.items():
-        rows = ways[way]["budgets"]
-        shares = [share(ways[way], row, "linear") for row in rows]
+def _labels(identity: Results) -> dict[str, str]:
+    """For each codec, what the far side can do, and how well an attacker tells people apart."""
+    auc = {row["source"]: row["trained"][MATCHED]["auc"] for row in identity["rows"]}
+    return {way: f": {does}; who it is: AUC {auc[source]:.2f}" for way, (does, source) in DOES.items()}
+
+
+def _plot_people(axis: Axes, ways: dict[str, Results], corpus: Results, labels: dict[str, str]) -> None:
+    for way, (name, colour) in WAYS.items():
+        rows, label = ways[way]["budgets"], name + labels.get(way, ": as pixels")
+        shares = [best_share(ways[way], row) for row in rows]
         axis.plot([row["bps"] for row in rows], shares, "o-", markersize=3.5, color=colour, label=label)
     at = [(row["bps"], _mean(row["linear"]) / _mean(corpus["uncoded"][row["model"]])) for row in corpus["rows"]]
     axis.plot(*zip(*at, strict=True), "x", color="0.55", markersize=4, label="a recognizer's features, deflated")
     axis.set_xscale("log")
     axis.set_xlim(40, 1e5)
-    axis.set_ylim(0.4, 1.04)
+    axis.set_ylim(0.65, 1.09)
     axis.set_xticks([100, 1000, 10_000, 100_000], ["0.1", "1", "10", "100"])
     axis.axhline(1.0, color="0.8", linewidth=0.8)
     axis.set_xlabel("kbit/s on the wire, RTP/UDP/IPv4")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lowbeam.codec.compact.prior import load_tables
 from lowbeam.errors import UsageError
 from lowbeam.onnx_session import OnnxSession
 from lowbeam.recognize import Recognizer, model_path
@@ -14,6 +15,7 @@ from lowbeam.scale import Faces, resample, shrink, side_of
 from research.compact.cut_model import POOLED, features_of, grid_of, part_of
 
 LATENTS = "latents"  # the output of an encoder
+LEVELS = (0, 5, 10, 15)  # of the features codec
 PIXEL_SCALES = {"96px": 1, "24px": 4, "12px": 8}
 LARGEST_VECTOR = 32  # pixels: the side to which larger faces are resampled for attackers that take vectors
 KINDS = ("96px", "24px", "12px", "estimates", "features", "latents")
@@ -61,11 +63,16 @@ def pooled_features(model: str) -> Source:
 
 def latents(encoder: Path, gains: Path) -> list[Source]:
     """The quantised latents of `encoder`, an ONNX model with inputs ``faces`` and ``resample`` and output ``latents``
-    (n, k): at each quality level, a row of `gains`, an npy file (levels, k) or (k,), latents × gains, rounded. Raises
-    `ModelError`, or `UsageError` if the files do not fit together."""
+    (n, k): at each quality level of `gains`, latents × gains, rounded. `gains` are the codec's ``tables.json``, of
+    which `LEVELS` are taken, or an npy file (levels, k) or (k,). Raises `ModelError`, or `UsageError` if the files do
+    not fit together."""
     session, grid = OnnxSession(encoder, None), grid_of(encoder)
     try:
-        levels = np.atleast_2d(np.load(gains, allow_pickle=False)).astype(np.float32)
+        if gains.suffix == ".json":
+            of_codec = load_tables(gains).gains
+            levels = {level: of_codec[level] for level in LEVELS}
+        else:
+            levels = dict(enumerate(np.atleast_2d(np.load(gains, allow_pickle=False)).astype(np.float32)))
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"{gains} holds no gains: {error}") from error
 
@@ -79,7 +86,7 @@ def latents(encoder: Path, gains: Path) -> list[Source]:
 
         return vectors_of
 
-    return [Source(f"latents, level {level}", at(gain)) for level, gain in enumerate(levels)]
+    return [Source(f"latents, level {level}", at(gain)) for level, gain in levels.items()]
 
 
 def choose_sources(kinds: str, model: str, encoder: Path | None, gains: Path | None) -> list[Source]:

@@ -9,6 +9,8 @@ from lowbeam.codec.rate_control import RateControl
 from lowbeam.codec.registry import KINDS, Kind, codec_named
 from lowbeam.errors import UsageError
 
+FEATURES_FROM_BPS = 200.0  # below, a packet of features has few samples, or waits for long
+
 
 def parse_kinds(text: str, option: str) -> tuple[Kind, ...]:
     """The kinds in a comma-separated list, the value of `option`. Raises `UsageError`."""
@@ -65,4 +67,6 @@ def controlled(
 
 def _usual_kinds(bps: float) -> tuple[Kind, ...]:
     """What lets the far side do most at a rate: pixels, or else features, or else estimates."""
-    return next(((kind,) for kind in KINDS if lowest_budget(kind) <= bps), ("estimates",))
+    if lowest_budget("pixels") <= bps:
+        return ("pixels",)
+    return ("features",) if bps >= FEATURES_FROM_BPS else ("estimates",)
