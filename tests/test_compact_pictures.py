@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lowbeam.codec.budget import parse_budget
-from lowbeam.codec.compact.features import TABLES, read_latents, write_latents
+from lowbeam.codec.compact.feature_networks import TABLES
+from lowbeam.codec.compact.latents import read_latents, write_latents
 from lowbeam.codec.compact.prior import load_tables
 from lowbeam.codec.compact.range_coding import PacketReader, PacketWriter
 from lowbeam.corpora.labelled import Track

@@ -19,19 +19,15 @@ import lowbeam
 from lowbeam.cli import app as cli
 from lowbeam.codec import CodedFace, OperatingPoint, Sample, TrackHeader, open_decoder
 from lowbeam.codec.compact import key_face
+from lowbeam.codec.compact.feature_networks import GRID, TABLES, latents_of
 from lowbeam.codec.compact.features import (
-    GRID,
     HAS_KEY,
     MAX_PEOPLE,
     MAX_QP,
-    TABLES,
     VERSION,
     FeaturesCoder,
     FeaturesDecoder,
     Seen,
-    latents_of,
-    read_latents,
-    write_latents,
 )
 from lowbeam.codec.compact.head import MAX_SAMPLES, TICKS_MS, Head, write_head
 from lowbeam.codec.compact.key_face import (
@@ -47,6 +43,7 @@ from lowbeam.codec.compact.key_face import (
     read_part,
     write_part,
 )
+from lowbeam.codec.compact.latents import read_latents, write_latents
 from lowbeam.codec.compact.policy import CompactFixed
 from lowbeam.codec.compact.prior import DEAD, REACH, LatentTables, as_json, load_tables, logistic_table
 from lowbeam.codec.compact.range_coding import TOTAL, PacketReader, PacketWriter
@@ -310,12 +307,12 @@ def test_a_lost_packet_costs_only_itself() -> None:
 DECODE = """
 import json, sys
 from lowbeam.codec import CodedFace
-from lowbeam.codec.compact import features
+from lowbeam.codec.compact import feature_networks as networks, features
 coder = features.FeaturesCoder(1, 8, False)
 decoder = features.FeaturesDecoder(coder.header)
 found = [s.latents.values.tobytes().hex() for data in json.load(sys.stdin)
          for s in decoder.decode(CodedFace(bytes.fromhex(data), 0, True))]
-sessions = features._encoder.cache_info().currsize + features._animator.cache_info().currsize
+sessions = networks.encoder.cache_info().currsize + networks.animator.cache_info().currsize
 json.dump([found, sessions], sys.stdout)
 """
 

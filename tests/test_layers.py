@@ -19,7 +19,7 @@ from lowbeam.cli import app as cli
 from lowbeam.codec import CodedFace, OperatingPoint, PlacedFace, TrackHeader, open_decoder
 from lowbeam.codec.budget import Budget
 from lowbeam.codec.choice import parse_layers
-from lowbeam.codec.compact.features import TABLES
+from lowbeam.codec.compact.feature_networks import TABLES
 from lowbeam.codec.compact.policy import CompactBudget, CompactFixed
 from lowbeam.codec.compact.prior import load_tables
 from lowbeam.codec.cues import BoxCue

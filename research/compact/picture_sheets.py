@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lowbeam.codec.compact.features import GRID
+from lowbeam.codec.compact.feature_networks import GRID
 from lowbeam.face import Grey
 from lowbeam.files import whole_file
 from lowbeam.media.write import VideoSink

@@ -18,7 +18,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from lowbeam.cli.show import print_table
 from lowbeam.codec import CodedFace, Decoder, OperatingPoint, PlacedFace, Sample, TrackHeader, open_decoder
 from lowbeam.codec.budget import Budget
-from lowbeam.codec.compact.features import GRID
+from lowbeam.codec.compact.feature_networks import GRID
 from lowbeam.codec.compact.policy import CompactBudget
 from lowbeam.codec.operating_table import entry_for, ladder, lowest_budget
 from lowbeam.codec.policy import NoMirror

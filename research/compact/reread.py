@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lowbeam.cli.show import figure, print_table
-from lowbeam.codec.compact.features import FOLDER, TABLES, latents_of
+from lowbeam.codec.compact.feature_networks import FOLDER, TABLES, latents_of
 from lowbeam.codec.compact.prior import DEAD, REACH, LatentTables, load_tables
 from lowbeam.corpora.choose import corpus_name, load_faces
 from lowbeam.corpora.labelled import Affect

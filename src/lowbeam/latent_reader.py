@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.codec.compact.features import FOLDER
+from lowbeam.codec.compact.feature_networks import FOLDER
 from lowbeam.errors import ModelError, UsageError
 from lowbeam.face import Latents
 from lowbeam.onnx_session import OnnxSession

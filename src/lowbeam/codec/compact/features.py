@@ -6,50 +6,27 @@ show the face as it moves, goes in parts along with them; without it nothing can
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lowbeam.codec.compact.feature_networks import TABLES, KeyFace, estimates_differ, latents_of
 from lowbeam.codec.compact.head import TICKS_MS, Head, read_head, write_head
 from lowbeam.codec.compact.key_face import MAX_PART, KeyAssembler, KeyPart, KeySender, read_part, write_part
-from lowbeam.codec.compact.prior import DEAD, REACH, LatentTables, Steps, load_tables
+from lowbeam.codec.compact.latents import filled_in, read_latents, write_latents
+from lowbeam.codec.compact.prior import load_tables
 from lowbeam.codec.compact.range_coding import PacketReader, PacketWriter, scaled
 from lowbeam.codec.interface import CodedFace, Sample, TrackHeader
 from lowbeam.errors import StreamError, shown
 from lowbeam.face import NO_PIXELS, Face, FaceEstimate, Grey, Latents
-from lowbeam.onnx_session import WEIGHTS, OnnxSession
-from lowbeam.scale import resample_matrix
 
-FOLDER = WEIGHTS / "features"
-TABLES = FOLDER / "tables.json"
 VERSION = b"\x01"
-GRID = 48  # pixels: the side on which the networks work
 MAX_QP = 15  # the coarsest level
 FIRST_KEY_SHARE, KEY_SHARE = 0.7, 0.3  # of a packet, for the first key face and later ones
 PART_HEADER, LEAST_PART = 7, 8  # bytes around a part of a key face, and in one at least
 THINNER = (2, 5)  # samples of which one is told
-SHOWN_AT_ONCE = 64  # pictures in a run of the animator
-FILLED_MS = 100  # between the samples that a reader gives
-CONTRAST_FLOOR = 8.0  # grey levels, as in `lowbeam.models.normalised`
 MAX_PEOPLE = 64  # whose key faces are kept
 HAS_KEY = scaled(np.array([0.8, 0.2]))  # frequencies of packets without and with a part of the key face
-
-
-@cache
-def _encoder() -> OnnxSession:
-    return OnnxSession(FOLDER / "encoder.onnx", None)
-
-
-@cache
-def _readout() -> OnnxSession:
-    return OnnxSession(FOLDER / "readout.onnx", None)
-
-
-@cache
-def _animator() -> OnnxSession:
-    return OnnxSession(FOLDER / "animator.onnx", None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +68,7 @@ class FeaturesCoder:
             level = self._finest(thinner, some, room)
             if level is None:
                 continue
-            lost = _estimates_differ(wanted, self._received(thinner, some, level, head.tick_ms, len(contents)))
+            lost = estimates_differ(wanted, self._received(thinner, some, level, head.tick_ms, len(contents)))
             if best is None or lost < best[0]:
                 best = lost, thinner, some, level
         if best is None:
@@ -187,83 +164,6 @@ def _thinned(head: Head, contents: Sequence[Seen]) -> Iterator[tuple[Head, Seque
         step = tick_ms // head.tick_ms
         if step in THINNER and tick_ms % head.tick_ms == 0 and len(contents) > 1:
             yield replace(head, tick_ms=tick_ms, count=len(contents[::step])), contents[::step]
-
-
-def _estimates_differ(wanted: NDArray[np.float32], received: NDArray[np.float32]) -> float:
-    """Squared difference between the estimates from two sequences of latents (n, k), in squared deviations."""
-    given = {"latents": np.concatenate([wanted, received]), "level": np.zeros(2 * len(wanted), np.float32)}
-    affect, std = _readout().run(["affect", "std"], given)
-    away = (affect[: len(wanted)] - affect[len(wanted) :]) / std[: len(wanted)]
-    return float(np.square(away).sum())
-
-
-def latents_of(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Latents, float32 (n, k), of grey faces, uint8 (n, d, d) with d from 6 to 96."""
-    given = {"faces": faces, "resample": resample_matrix(faces.shape[1], GRID)}
-    found: NDArray[np.float32] = _encoder().run(["latents"], given)[0]
-    return found
-
-
-def write_latents(
-    writer: PacketWriter, tables: LatentTables, level: int, tick_ms: int, latents: Sequence[NDArray[np.float32]]
-) -> None:
-    """Write the latents (k,) of successive samples."""
-    before: Steps | None = None
-    for one in latents:
-        base, frequencies = tables.expected(level, TICKS_MS.index(tick_ms), before)
-        wanted = one * tables.gains[level]
-        steps = np.where(np.abs(wanted - base) < DEAD, base, np.rint(wanted).astype(np.int64))
-        before = steps.clip(base - REACH, base + REACH)
-        for change, each in zip((before - base).tolist(), frequencies, strict=True):
-            writer.write(change + REACH, each)
-
-
-def read_latents(reader: PacketReader, tables: LatentTables, level: int, tick_ms: int, count: int) -> list[Latents]:
-    """The latents of `count` samples, in bounds also if the packet is damaged."""
-    found: list[Latents] = []
-    before: Steps | None = None
-    for _ in range(count):
-        base, frequencies = tables.expected(level, TICKS_MS.index(tick_ms), before)
-        before = base + np.array([reader.read(each) - REACH for each in frequencies])
-        found.append(Latents((before / tables.gains[level]).astype(np.float32), level))
-    return found
-
-
-def filled_in(latents: Sequence[Latents], tick_ms: int) -> tuple[list[Latents], int]:
-    """Latents with others between each two, on a straight line, `FILLED_MS` apart at most; and the milliseconds between
-    them. The samples of a packet come together, so that this takes no time."""
-    parts = -(-tick_ms // FILLED_MS)
-    if tick_ms % parts or parts > max(THINNER) or len(latents) < 2:
-        return [*latents], tick_ms
-    found = [
-        Latents(((parts - part) * one.values + part * other.values) / np.float32(parts), one.level)
-        for one, other in pairwise(latents)
-        for part in range(parts)
-    ]
-    return [*found, latents[-1]], tick_ms // parts
-
-
-@dataclass(frozen=True, eq=False)
-class KeyFace:
-    """A key face: its pixels, uint8 (48, 48), and its latents."""
-
-    pixels: Grey
-    latents: Latents
-
-    def shown(self, latents: Sequence[Latents]) -> list[Grey]:
-        """The face with other `latents`, each uint8 (48, 48)."""
-        if len(latents) > SHOWN_AT_ONCE:
-            return [*self.shown(latents[:SHOWN_AT_ONCE]), *self.shown(latents[SHOWN_AT_ONCE:])]
-        grey = self.pixels.astype(np.float32)
-        mean, contrast = grey.mean(), grey.std() + CONTRAST_FLOOR
-        count = len(latents)
-        given = {
-            "key": np.repeat(((grey - mean) / contrast)[None, None], count, 0),
-            "key_latents": np.repeat(self.latents.values[None], count, 0),
-            "latents": np.stack([one.values for one in latents]),
-        }
-        found = _animator().run(["shown"], given)[0][:, 0]
-        return [*np.rint(found * contrast + mean).clip(0, 255).astype(np.uint8)]
 
 
 class FeaturesDecoder:
