@@ -314,7 +314,6 @@ def test_samples_are_in_order_of_time_while_people_take_turns(hr_faces: Faces, t
     assert all(b.time_s >= a.time_s for a, b in pairwise(faces))
 
 
-@pytest.mark.xfail(strict=True, reason="a file states the seconds in a packet as they are when it begins")
 def test_samples_are_in_order_of_time_when_packets_grow(hr_faces: Faces, tmp_path: Path) -> None:
     """While others were seen lately, the packets of one who stays have more seconds than when the file began."""
     policies = [CompactBudget(Budget(150), ESTIMATES), Fixed(PIXELS)]

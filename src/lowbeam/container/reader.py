@@ -15,6 +15,7 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 
 from lowbeam.codec import CODECS, CodedFace, Sample, TrackHeader, face_of, open_decoder
+from lowbeam.codec.budget import WINDOW_S
 from lowbeam.codec.cues import BoxCue, EndCue, ScaleCue, parse_cue, parse_form, whole_number
 from lowbeam.codec.operating_point import MAX_FPS
 from lowbeam.codec.standard import CODEC_OF_DECODER, MAX_CODED_SIDE
@@ -182,7 +183,8 @@ class FaceStreamReader(StoppableSource):
             yield heapq.heappop(self._ahead)[2]
 
     def _read_gathered_s(self) -> float:
-        """The most seconds for which a track says that samples are gathered."""
+        """The most seconds for which samples may be gathered: what the tracks say. In a file, a budget may have made
+        packets longer when others came, and to wait costs nothing."""
         texts = [stream.metadata.get("LOWBEAM_GATHERED", "0") for stream in self._container.streams]
         try:
             found = [*map(float, texts)]
@@ -190,7 +192,7 @@ class FaceStreamReader(StoppableSource):
             found = [math.nan]
         if not all(0 <= one <= MAX_GATHERED_S for one in found):
             raise StreamError(f"{self.name} is damaged: it states an invalid time for which samples are gathered")
-        return max(found) + GATHERED_MARGIN_S
+        return max(found if self.is_live else [*found, WINDOW_S]) + GATHERED_MARGIN_S
 
 
 class _TrackReader:
