@@ -170,7 +170,7 @@ class Server:
             for face in self.orders[key].add(record):
                 if face.is_final:
                     self.doubled += face.number in store
-                    store[face.number] = face.face
+                    store[face.number] = face.faces[0]
         self._confirm(core, arrived.stream, key)
 
     def _confirm(self, core: ReceivingCore, stream: int, key: bytes) -> None:

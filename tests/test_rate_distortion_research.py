@@ -113,7 +113,7 @@ def test_an_operating_table_is_made_of_measured_points(
         assert 0 < row["face_bytes"] < 2000
         assert row["real"]["used_bps"] <= 2.6 * row["bps"]  # the recordings are short: credit at the start counts
     for row in points["rows"]:  # recordings of two seconds at random labels are worth little
-        row["rendered"] = {"valence": 0.5, "arousal": 0.5}
+        row["rendered"] |= {"valence": 0.5, "arousal": 0.5}
     (tmp_path / "points.json").write_text(json.dumps(points))
     done = run_research("operating-table", tmp_path / "points.json", "-o", tmp_path / "table.json")
     entries = json.loads((tmp_path / "table.json").read_text())["entries"]

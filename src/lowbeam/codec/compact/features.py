@@ -177,7 +177,7 @@ class FeaturesDecoder:
         if not header.config.startswith(VERSION):
             raise StreamError("the features in the stream are of another version")
         if header.config != VERSION + self._tables.name.encode():
-            wanted = shown(header.config[1:].decode("ascii", "replace"))
+            wanted = shown(header.config[1:].decode("ascii", "replace")) or "of another lowbeam"
             raise StreamError(
                 f"the features in the stream need the networks {wanted}; this lowbeam has {self._tables.name}"
             )
