@@ -188,7 +188,7 @@ def demo_table(results: list[dict[str, Any]]) -> str:
         ]
         for r in results
     ]  # fmt: skip
-    headings = ["budget", "operating point", "faces/s", "kbit/s on the wire", "CCC held", "CCC smoothed"]
+    headings = ["budget", "operating point", "faces or packets/s", "kbit/s on the wire", "CCC held", "CCC smoothed"]
     return markdown_table(headings, rows)
 
 
