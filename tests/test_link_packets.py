@@ -20,21 +20,24 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 import lowbeam
-from lowbeam.codec import PlacedFace
-from lowbeam.codec.compact.policy import CompactBudget, CompactFixed
+from lowbeam.codec import OperatingPoint, PlacedFace
+from lowbeam.codec.compact.policy import CompactFixed
 from lowbeam.codec.compact.track_encoder import CompactTrackEncoder
 from lowbeam.codec.layers import Layers
+from lowbeam.codec.policy import Fixed
+from lowbeam.codec.track_encoders import AnyPolicy
 from lowbeam.container import FaceStreamWriter
 from lowbeam.face import Face
 from lowbeam.link import Address, Receiver, Sender, SendingOptions, Spool, fingerprint, own_certificate
 from lowbeam.link.policy import CompactLinkPolicy, LinkPolicy, link_layers
+from lowbeam.recognize import Recognizer
 from lowbeam.server.hub import Hub
 from lowbeam.server.link_ingest import LinkIngest
 from lowbeam.server.store import Row, Store, migrations
 from lowbeam.server.store.database import Database
 from lowbeam.server.workers import Workers
 from lowbeam.trace import Estimate
-from tests.compact_source import POINT, Feeling, face_of, feeling, regular
+from tests.compact_source import NOTHING, POINT, Feeling, face_of, feeling, regular
 from tests.ports import free_port
 from tools.relay import Relay
 
@@ -72,19 +75,20 @@ def two_people(seconds: float = SECONDS) -> Frames:
     ]
 
 
-def send(frames: Frames, policy: CompactBudget | CompactFixed, token: str, pin: str, port: int) -> None:
+def send(frames: Frames, layers: Layers, token: str, pin: str, port: int) -> None:
     options = SendingOptions(Address("127.0.0.1", port), token, pin, latency_s=0.0)
-    with Sender(options, Spool(), Layers([policy]), name="camera", make_mirror=Feeling) as sender:
+    with Sender(options, Spool(), layers, name="camera", make_mirror=Feeling) as sender:
         for time_s, faces in frames:
-            if policy.looks_at(time_s):
+            if layers.looks_at(time_s):
                 sender.send(time_s, faces)
             time.sleep(PERIOD_S)
         assert sender.finish(40)
 
 
 async def stored_by_server(
-    frames: Frames, policy: CompactBudget | CompactFixed, folder: Path, loss: float, keep_faces: bool = False
+    frames: Frames, policy: AnyPolicy | Layers, folder: Path, loss: float, keep_faces: bool = False
 ) -> list[Row]:
+    layers = policy if isinstance(policy, Layers) else Layers([policy])
     store, workers, port = await Store.open(f"sqlite:///{folder / 'store.sqlite'}"), Workers(count=1), free_port()
     sender, token = await store.accounts.add_sender("camera")
     certificate, key = own_certificate(folder, "127.0.0.1")
@@ -92,7 +96,7 @@ async def stored_by_server(
     async with Receiver(certificate, key, authorize=ingest.authorize, port=port, stores_itself=True) as receiver:
         running = asyncio.create_task(ingest.run(receiver))
         with Relay(("127.0.0.1", port), bps=64_000, delay_s=0.02, loss=loss, seed=3) as relay:
-            await asyncio.to_thread(send, frames, policy, token, fingerprint(certificate), relay.port)
+            await asyncio.to_thread(send, frames, layers, token, fingerprint(certificate), relay.port)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     pages = [page async for page in store.recordings.rows(sender.id, 0.0, time.time() + 600)]
@@ -175,6 +179,25 @@ def test_a_server_that_keeps_faces_keeps_nothing_of_estimates(tmp_path: Path) ->
     rows = asyncio.run(stored_by_server(frames, CompactFixed(POINT), tmp_path, 0.0, keep_faces=True))
     assert len(rows) == 30
     assert {row.face for row in rows} == {None}
+
+
+def test_the_server_fuses_what_comes_in_two_layers(tmp_path: Path) -> None:
+    """The faces are black: what the network reads in them is far from what the camera's own estimates tell."""
+    frames = [(time_s, [face_of(time_s)]) for time_s in regular(10, SECONDS)]
+    layers = Layers([CompactFixed(POINT), Fixed(OperatingPoint("hevc", 8, 32, 4.0))])
+    rows = asyncio.run(stored_by_server(frames, layers, tmp_path, 0.0))
+    packets = {row.number for row in rows if row.place}
+    lean = [row.estimate for row in rows if row.number in packets]
+    rich = [row.estimate for row in rows if row.number not in packets]
+    assert len(lean) >= 110  # a packet with one sample counts as rich here
+    assert len(rich) >= 40
+    black = Recognizer()(NOTHING[None, :12, :12])
+    for one in rich:
+        near = min(lean, key=lambda other: abs(other.time_s - one.time_s))
+        assert min(near.valence, black.valence[0]) - 0.2 < one.valence < max(near.valence, black.valence[0]) + 0.2
+        assert one.valence_std <= near.valence_std + 1e-6
+    told = [feeling(one.time_s, 0).valence for one in rich]
+    assert np.corrcoef(told, [one.valence for one in rich])[0, 1] > 0.95
 
 
 def test_the_policy_of_the_link_is_that_of_the_codec() -> None:

@@ -212,6 +212,18 @@ async def test_a_number_is_stored_once_and_a_final_row_stays(
     assert found == [expected[number] for number in sorted(expected)]
 
 
+async def test_fused_estimates_replace_those_of_rows_that_are_there(store: Store, recording: Recording) -> None:
+    rows = [replace(row(number), face=b"png") for number in range(4)]
+    await store.recordings.append(recording.id, rows[:3], stored=3)
+    fused = [row(number, valence=0.75) for number in (1, 3, 9)]
+    await store.recordings.append(recording.id, rows[3:], stored=4, fused=fused)
+    found = await stored_rows(store, recording)
+    assert [(one.number, one.estimate.valence) for one in found] == [(0, 0.25), (1, 0.75), (2, 0.25), (3, 0.75)]
+    assert all(one.face == b"png" for one in found)
+    await store.recordings.append(recording.id, [row(1, valence=-1.0)])  # it comes again
+    assert [one.estimate.valence for one in await stored_rows(store, recording)] == [0.25, 0.75, 0.25, 0.75]
+
+
 async def test_stored_only_grows_and_memory_is_replaced(store: Store, recording: Recording) -> None:
     for stored, memory in ((5, b"a"), (3, None), (None, b"b")):
         await store.recordings.append(recording.id, [], stored, memory)

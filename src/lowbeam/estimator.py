@@ -18,6 +18,11 @@ NEAR_S = 0.25  # seconds for which an estimate of one layer counts beside that o
 LEAST_STD = 1e-6  # a smaller deviation counts as this one
 
 
+def richness(face: Face) -> int:
+    """How much came of a face: 0 for an estimate, 1 for latents, 2 for pixels."""
+    return 0 if face.estimate is not None else 1 if face.latents is not None else 2
+
+
 def fuse(one: FaceEstimate, other: FaceEstimate) -> FaceEstimate:
     """The mean of two estimates of the same face, weighted by the inverse of their variances. Both see the same face
     and err alike, so that the deviation is the smaller one of both."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from lowbeam.estimator import NEAR_S, fuse
-from lowbeam.face import Face, FaceEstimate
+from lowbeam.estimator import NEAR_S, fuse, richness
+from lowbeam.face import FaceEstimate
 from lowbeam.faces import FrameFaces
 from lowbeam.trace import Estimate
 
@@ -19,28 +19,23 @@ def fused(
     told: dict[int, tuple[float, FaceEstimate]] = {}  # by person: time and estimate of the lean layer
     richest = 1
     for frame, estimates in seen:
-        richest = max([richest, *map(_richness, frame.faces)])
+        richest = max([richest, *map(richness, frame.faces)])
         for face, estimate in zip(frame.faces, estimates, strict=True):
-            if _richness(face) < richest:
+            if richness(face) < richest:
                 told[face.id] = face.time_s, FaceEstimate(*estimate[2:6])
         yield _of_frame(frame, estimates, told, richest) if told else (frame, estimates)
         for gone in [person for person, (time_s, _) in told.items() if frame.time_s - time_s > FORGET_S]:
             del told[gone]
 
 
-def _richness(face: Face) -> int:
-    """Of what came of a face: an estimate, latents, or pixels."""
-    return 0 if face.estimate is not None else 1 if face.latents is not None else 2
-
-
 def _of_frame(
     frame: FrameFaces, estimates: list[Estimate], told: dict[int, tuple[float, FaceEstimate]], richest: int
 ) -> tuple[FrameFaces, list[Estimate]]:
     """The faces of a frame, each once, with fused estimates."""
-    rich = {face.id for face in frame.faces if _richness(face) == richest}
+    rich = {face.id for face in frame.faces if richness(face) == richest}
     pairs = []
     for face, estimate in zip(frame.faces, estimates, strict=True):
-        is_lean = _richness(face) < richest
+        is_lean = richness(face) < richest
         if is_lean and face.id in rich:
             continue
         is_told = not is_lean and face.id in told and face.time_s - told[face.id][0] <= NEAR_S

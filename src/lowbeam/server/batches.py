@@ -6,13 +6,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from lowbeam.errors import LowbeamError, OutputError
-from lowbeam.estimator import Estimator
+from lowbeam.estimator import Estimator, richness
 from lowbeam.link.incoming import Item, ReceivedFace
 from lowbeam.server.estimation import Seen, estimate_together
 from lowbeam.server.followed import Arrival
 from lowbeam.server.hub import Hub
 from lowbeam.server.link_stream import LinkStream
-from lowbeam.server.store import Store
+from lowbeam.server.store import Row, Store
 from lowbeam.server.workers import Workers
 
 EVERY_S = 0.04  # between the beginnings of batches at least: faces that come meanwhile share a run and a transaction
@@ -94,8 +94,11 @@ class Batches:
         await self._workers.run(self._number, work)
         now = time.time()
         for part in parts:
-            for row, pixels in part.seen:
-                part.stream.live.see(row.estimate, pixels, now)
+            for row, face in part.seen:
+                part.stream.live.see(row.estimate, face.pixels, now)
+            part.fused = part.stream.layered.take((row, richness(face)) for row, face in part.seen)
+            for row in part.fused:
+                part.stream.live.refine(row.estimate)
             part.stream.count(len(part.seen))
             self._hub.changed(part.stream.live.id)
 
@@ -119,7 +122,7 @@ class Batches:
 
     async def _store_one(self, part: "_Part") -> None:
         stream, rows = part.stream, [row for row, _ in part.seen]
-        await self._store.recordings.append(stream.recording.id, rows, part.settled, part.memory)
+        await self._store.recordings.append(stream.recording.id, rows, part.settled, part.memory, part.fused)
         stream.stored = part.settled
         stream.followed.settle(part.settled)
 
@@ -138,5 +141,6 @@ class _Part:
             ]
         )
         self.seen: list[Seen] = []
+        self.fused: list[Row] = []
         self.memory = b""
         self.has_failed = False

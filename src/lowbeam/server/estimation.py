@@ -4,19 +4,24 @@ import logging
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple
 
 from lowbeam.estimator import Estimator
-from lowbeam.face import Grey
+from lowbeam.face import Face
 from lowbeam.recognize import Estimates, Memory
 from lowbeam.server.face_png import face_png
 from lowbeam.server.followed import Arrival, Followed
 from lowbeam.server.store import Row
 from lowbeam.trace import Estimate
 
-Seen = tuple[Row, Grey]
-"""A row for the store, and the face that it was made of."""
-
 log = logging.getLogger(__name__)
+
+
+class Seen(NamedTuple):
+    """A row for the store, and the face that it was made of."""
+
+    row: Row
+    face: Face
 
 
 def estimate_together(
@@ -78,7 +83,7 @@ def _estimate(estimator: Estimator, jobs: Sequence[_Job], keep_faces: bool) -> l
         return [*jobs]
     for job, row, memory in zip(jobs, rows, memories, strict=True):
         job.followed.learn(job.arrival, memory)
-        job.rows.append((row, job.arrival.face.pixels))
+        job.rows.append(Seen(row, job.arrival.face))
     return []
 
 

@@ -1,6 +1,7 @@
 """What is on now: the streams that the server receives, the last minutes of their estimates, and who listens."""
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -80,6 +81,15 @@ class LiveStream:
         person.seen_utc = now_utc
         for gone in [key for key, other in self.people.items() if now_utc - other.seen_utc > FORGET_S]:
             del self.people[gone]
+
+    def refine(self, estimate: Estimate) -> None:
+        """Replace the estimate of the same person and time, if it is still kept."""
+        if (person := self.people.get(estimate.face)) is None:
+            return
+        times_s = [one.time_s for one in person.estimates]
+        place = bisect_left(times_s, estimate.time_s)
+        if times_s[place : place + 1] == [estimate.time_s]:
+            person.estimates[place] = estimate
 
 
 class Hub:

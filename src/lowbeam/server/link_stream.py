@@ -8,6 +8,7 @@ from lowbeam.link.incoming import RATE_S, Incoming, Item
 from lowbeam.link.messages import Ask as LinkAsk
 from lowbeam.server.followed import Followed
 from lowbeam.server.hub import Ask, LinkState, LiveStream
+from lowbeam.server.layered import LayeredEstimates
 from lowbeam.server.store import Recording
 
 PRESENT_S = 60.0  # seconds for which the newest estimate shows that the recording is on, not one that is filled in
@@ -22,6 +23,7 @@ class LinkStream:
     followed: Followed
     live: LiveStream
     stored: int
+    layered: LayeredEstimates = field(default_factory=LayeredEstimates)
     incoming: Incoming | None = None
     waiting: deque[Item] = field(default_factory=deque)
     is_in_batch: bool = False

@@ -41,6 +41,15 @@ CHANGE = (
     .where(RecordingRow.id == bindparam("of"))
     .values(stored=bindparam("until"), memory=func.coalesce(bindparam("state"), RecordingRow.memory))
 )
+FUSED = ("valence", "arousal", "valence_std", "arousal_std")
+FUSE = (
+    update(EstimateRow.__table__)  # type: ignore[arg-type]  # a table
+    .where(
+        EstimateRow.recording_id == bindparam("of"), EstimateRow.number == bindparam("at"),
+        EstimateRow.place == bindparam("in_packet"),
+    )
+    .values({name: bindparam(f"new_{name}") for name in FUSED})
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class _Request:
     rows: Sequence[Row]
     stored: int | None
     memory: bytes | None
+    fused: Sequence[Row]
     done: "asyncio.Future[None]"
 
     def end(self, error: Exception | None = None) -> None:
@@ -69,13 +79,15 @@ class Appender:
         self._waiting: list[_Request] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def append(self, recording_id: int, rows: Sequence[Row], stored: int | None, memory: bytes | None) -> None:
+    async def append(
+        self, recording_id: int, rows: Sequence[Row], stored: int | None, memory: bytes | None, fused: Sequence[Row]
+    ) -> None:
         """See `Recordings.append`."""
-        for row in rows:
+        for row in (*rows, *fused):
             row.check()
         if stored is not None and not 0 <= stored <= MOST:
             raise UsageError("the number of stored faces must be between 0 and 2^63 - 1")
-        request = _Request(recording_id, rows, stored, memory, asyncio.get_running_loop().create_future())
+        request = _Request(recording_id, rows, stored, memory, fused, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._store_waiting())
@@ -123,6 +135,9 @@ class Appender:
         if values:
             insert = INSERTS[self._database.engine.dialect.name]
             await connection.execute(insert, [values[key] for key in sorted(values)])
+        known = [request for request in requests if request.recording_id in recordings]
+        if fused := [_fused(request.recording_id, row) for request in known for row in request.fused]:
+            await connection.execute(FUSE, fused)
         return ids - set(recordings)
 
 
@@ -137,3 +152,8 @@ def _values(recording: Any, row: Row) -> dict[str, Any]:
         "is_final": row.is_final,
         "image": row.face,
     }
+
+
+def _fused(recording_id: int, row: Row) -> dict[str, Any]:
+    new = {f"new_{name}": getattr(row.estimate, name) for name in FUSED}
+    return new | {"of": recording_id, "at": row.number, "in_packet": row.place}

@@ -61,12 +61,14 @@ class Recordings:
             return _recording((await session.scalars(select(RecordingRow).where(same))).one())
 
     async def append(
-        self, recording_id: int, rows: Sequence[Row], stored: int | None = None, memory: bytes | None = None
-    ) -> None:
+        self, recording_id: int, rows: Sequence[Row], stored: int | None = None, memory: bytes | None = None,
+        fused: Sequence[Row] = (),
+    ) -> None:  # fmt: skip
         """Store rows, durably once this returns. A number is stored once: a final row replaces a provisional one, no
-        other row replaces any. `stored` only grows. All of it is stored or nothing; if this is cancelled, either.
-        Raises `UsageError` if a value is not finite or too large."""
-        await self._appender.append(recording_id, rows, stored, memory)
+        other row replaces any, but the estimates of `fused` replace those of rows that are there. `stored` only grows.
+        All of it is stored or nothing; if this is cancelled, either. Raises `UsageError` if a value is not finite or
+        too large."""
+        await self._appender.append(recording_id, rows, stored, memory, fused)
 
     async def end(self, recording_id: int, ended_utc: float) -> None:
         """A recording ends. Rows can still be appended, and it goes on when it is begun again."""
