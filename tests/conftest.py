@@ -26,6 +26,10 @@ from lowbeam.scale import Faces
 settings.register_profile("lowbeam", deadline=None)
 settings.load_profile("lowbeam")
 
+# Each process of several uses one core: threads of OpenMP that wait for one another across processes take minutes.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 Images = Iterable[NDArray[np.uint8]]
