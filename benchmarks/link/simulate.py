@@ -21,7 +21,8 @@ from benchmarks.link.simulation import LOSSES, Loss, Simulation, material
 
 RESULT = Path(__file__).parents[1] / "results" / "link-start.json"
 RATES_KBPS = (1.0, 2.0, 4.0, 8.0, 16.0)
-START_S = 180.0  # after which a start counts as failed
+START_KBPS = (0.5, *RATES_KBPS)
+START_S = 400.0  # after which a start counts as failed
 STEADY_S, WARM_S = 120.0, 20.0  # at a constant rate, after the time to get live
 STEP_KBPS, STEP_END_S = (16.0, 2.0), 120.0  # the latter after the sender is live, as the times of the steps
 
@@ -85,7 +86,7 @@ def measure(seeds: int, parts: list[str], folder: Path, save: Callable[[dict[str
     """Measure `parts`, and hand all that is known to `save` after each point."""
     found: dict[str, Any] = {}
     with ProcessPoolExecutor(2) as pool:
-        for kbps in RATES_KBPS if "start" in parts else ():
+        for kbps in START_KBPS if "start" in parts else ():
             for loss in LOSSES:
                 pairs = [*pool.map(partial(start, kbps=kbps, loss=loss, folder=folder), range(seeds))]
                 live, first = ([one[column] for one in pairs] for column in (0, 1))

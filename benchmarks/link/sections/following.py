@@ -57,10 +57,13 @@ def start(found: dict[str, Any]) -> str:
         missing = f", {one[name]['missing']} never" if one[name]["missing"] else ""
         return f"{one[name]['p50']:.1f} / {one[name]['p95']:.1f}{missing}"
 
-    pairs = [*zip(before["start"], now["start"], strict=True)]
+    known = {(one["kbps"], one["loss"]): spread(one, "first_s") for one in before["start"]}
     starts = [
-        [f"{new['kbps']:g}", new["loss"], spread(old, "first_s"), spread(new, "first_s"), spread(new, "live_s")]
-        for old, new in pairs
+        [
+            f"{new['kbps']:g}", new["loss"], known.get((new["kbps"], new["loss"]), "–"), spread(new, "first_s"),
+            spread(new, "live_s"),
+        ]
+        for new in now["start"]
     ]  # fmt: skip
     steps = [
         [new["loss"], *(spread(one, name) for name in ("fits_s", "back_s") for one in (old, new))]

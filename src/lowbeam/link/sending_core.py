@@ -27,6 +27,7 @@ PROBE_S = 1.5  # between packets that test a stalled connection
 SECOND_S = 10.0  # of a stall, after which another connection is tried beside it
 ATTEMPT_S = 45.0  # that a connection may take to be made, since something came: a round trip at 500 bit/s
 HANDSHAKE_BITS = 30_000  # of a handshake, in the worst case
+MOST_DOUBLINGS = 2  # of that time while attempts fail
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between attempts
 LIVE_SHARE = 0.92  # of the estimate for live faces; the rest is for acknowledgements, repairs and reports
 BEHIND_SHARE = 0.75  # the same while faces are to be filled in
@@ -214,7 +215,13 @@ class SendingCore:
     # Connections.
 
     def _connect(self, now: float) -> SenderConnection:
-        return SenderConnection(self.options, self._peer, self._connection.ticket, now)
+        return SenderConnection(self.options, self._peer, self._connection.ticket, now, calm=self._calm)
+
+    @property
+    def _calm(self) -> int:
+        """How many times slower than the first a connection is made: on the thinnest links, the copies of the first
+        packet alone fill a minute."""
+        return 1 << min(self._attempts, MOST_DOUBLINGS)
 
     def _wait(self, now: float) -> None:
         """Give up the connection, and try again after a while."""
@@ -256,7 +263,7 @@ class SendingCore:
 
     def _is_late(self, connection: SenderConnection, now: float) -> bool:
         """Whether a connection should have been made by now, if nothing that belongs to it came lately."""
-        return now - connection.received_s > ATTEMPT_S
+        return now - connection.received_s > ATTEMPT_S * self._calm
 
     def _look(self, now: float) -> None:
         """Take the events of the connections, and what became of packets."""
