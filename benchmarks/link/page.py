@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.link.sections.compact import compact
 from benchmarks.link.sections.following import start, steps
 from benchmarks.link.sections.losses import accounting, cuts, repair
 from benchmarks.link.sections.rates import points, rates, rendered
@@ -26,7 +27,7 @@ Three trials ran at a time, beside a server with fifty streams (those that are h
 
 
 PARTS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "rates": rates, "rates-rendered": rendered, "points": points,
+    "rates": rates, "rates-rendered": rendered, "points": points, "compact": compact,
     "repair": repair, "start": start, "steps": steps, "cuts": cuts,
     "accounting": accounting, "glass": glass, "streams": streams,
 }  # fmt: skip
