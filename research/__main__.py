@@ -327,6 +327,25 @@ def identity(
     print_identity(measure_into(out, measure, "sources"))
 
 
+@app.command("identity-terms", epilog="Example: python -m research identity-terms --stills faces96.npz --corpus "
+             "ferplus:/data/fer -o identity-terms.json")  # fmt: skip
+def identity_terms(
+    stills: Annotated[Path, typer.Option(help="npz file of faces with identities, of kind faces96")],
+    corpus: Annotated[str, typer.Option(help="labelled stills, ferplus:PATH")],
+    out: Results,
+    model: ModelName = DEFAULT_MODEL,
+) -> None:
+    """Measure what fewer latents, or latents trained against an adversary, take from identity and cost in affect."""
+    with needs("train"):
+        import torch
+
+        from research.compact.identity_terms import measure_identity_terms, print_identity_terms
+    check_outputs(stills, out)
+    torch.set_num_threads(1)
+    measure = partial(measure_identity_terms, stills, corpus, model)
+    print_identity_terms(measure_into(out, measure, "terms"))
+
+
 @app.command(
     epilog="Example: python -m research pictures --corpus videos:real --least 30 --sheet real.png -o pictures.json"
 )

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from lowbeam.corpora.parted import split_of
 from lowbeam.errors import CorpusError, UsageError
 from lowbeam.recognize import Recognizer, model_path
 from lowbeam.scale import Faces, shrink
@@ -18,7 +20,9 @@ from lowbeam.scale import Faces, shrink
 pytest.importorskip("onnx", reason="models are cut with the train extra")
 torch = pytest.importorskip("torch", reason="attackers are trained with the train extra")
 
-from research.compact import attackers, contrastive  # noqa: E402
+from test_evaluate import write_ferplus  # noqa: E402
+
+from research.compact import attackers, contrastive, identity_terms  # noqa: E402
 from research.compact.anchors import BITS, FRAME_RATES, measure_corpora, quantised  # noqa: E402
 from research.compact.cut_model import POOLED, features_of, grid_of, part_of, stage_cuts  # noqa: E402
 from research.compact.identity import kept_rows, measure_identity  # noqa: E402
@@ -26,7 +30,7 @@ from research.compact.people import (  # noqa: E402
     KINDS,
     MOST_PAIRS,
     SAME_SIDE,
-    SHARES,
+    VALID_SHARE,
     Kind,
     Pairs,
     Stills,
@@ -46,8 +50,9 @@ def made_up(people: int = 40, seed: int = 0) -> Stills:
     own = rng.integers(0, 256, (people, 12, 12)).repeat(8, 1).repeat(8, 2)
     pixels = np.clip(own[person] + rng.normal(0, 30, (len(person), 96, 96)), 0, 255).astype(np.uint8)
     return Stills(
-        pixels, person, rng.integers(0, 2, len(person)), rng.uniform(200, 220, len(person)).astype(np.float32)
-    )
+        pixels, person, rng.integers(0, 2, len(person)), rng.uniform(200, 220, len(person)).astype(np.float32),
+        person % 5 < 3,
+    )  # fmt: skip
 
 
 # ---- feature anchors
@@ -108,7 +113,8 @@ def test_nobody_is_in_two_splits() -> None:
     parts = split_people(stills, 3)
     people = [set(part.person.tolist()) for part in parts.values()]
     assert set.union(*people) == set(range(40))
-    assert [len(found) for found in people] == [round(40 * share) for share in SHARES.values()]
+    assert people[0] == {one for one in range(40) if one % 5 < 3}
+    assert [len(found) for found in people[1:]] == [round(16 * VALID_SHARE), 16 - round(16 * VALID_SHARE)]
     assert sum(map(len, parts.values())) == len(stills)
 
 
@@ -331,7 +337,8 @@ def test_identity_is_printed_by_source(tmp_path: Path, run_research: RunResearch
     heading, trained, untrained = done.stdout.splitlines()
     assert "matched AUC" in heading
     assert (trained.split()[0], untrained.split()[:2]) == ("estimates", ["estimates", "untrained"])
-    assert json.loads((tmp_path / "i.json").read_text())["splits"]["train"]["people"] == 36
+    expected = sum(split_of(str(person)) == "train" for person in range(60))
+    assert json.loads((tmp_path / "i.json").read_text())["splits"]["train"]["people"] == expected
 
 
 @pytest.mark.parametrize(
@@ -348,3 +355,28 @@ def test_mistakes_are_one_line(
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_terms_against_identity_are_measured_and_printed(
+    hr_faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people, rng = made_up(60), np.random.default_rng(0)
+    np.savez(
+        tmp_path / "people.npz", pixels=people.pixels, side_px=people.side_px,
+        identity=people.person.astype(str), expression=people.expression.astype(str),
+    )  # fmt: skip
+
+    def vectors_of(faces: Faces) -> NDArray[np.float32]:
+        means = faces.reshape(len(faces), 2, 48, 2, 48).mean((2, 4)).reshape(len(faces), 4)
+        noisy: NDArray[np.float32] = (means + rng.normal(0, 12, means.shape)).astype(np.float32) / 12
+        return noisy
+
+    monkeypatch.setattr(identity_terms, "pooled_features", lambda model: Source("made up", vectors_of))
+    corpus = f"ferplus:{write_ferplus(tmp_path, hr_faces)}"
+    results = identity_terms.measure_identity_terms(
+        tmp_path / "people.npz", corpus, "fast", terms=[(3, 0.0), (2, 0.3)], steps=20
+    )
+    assert [row["identity"]["numbers"] for row in results["rows"]] == [3, 2]
+    assert all(0 <= row["identity"]["trained"][kind]["auc"] <= 1 for row in results["rows"] for kind in KINDS)
+    identity_terms.print_identity_terms(results)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [["3", "0"], ["2", "0.3"]]

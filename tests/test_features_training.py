@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from lowbeam.codec.compact.head import TICKS_MS, Head  # noqa: E402
 from lowbeam.codec.compact.prior import REACH, load_tables  # noqa: E402
 from lowbeam.codec.compact.range_coding import cost_bits  # noqa: E402
 from lowbeam.corpora import ferplus  # noqa: E402
-from lowbeam.corpora.labelled import Track  # noqa: E402
+from lowbeam.corpora.labelled import LabelledFaces, Track  # noqa: E402
 from lowbeam.face import Latents  # noqa: E402
 from lowbeam.latent_reader import LatentReader  # noqa: E402
 from lowbeam.models.export_features import export_tables, tables_of  # noqa: E402
@@ -31,6 +32,7 @@ from lowbeam.models.feature_codec import LATENTS, LEVELS, FaceAnimator, FeatureC
 from lowbeam.models.one_for_all import SIZES, OneForAll, Trunk  # noqa: E402
 from lowbeam.scale import Faces, resample  # noqa: E402
 from lowbeam.train import loop  # noqa: E402
+from lowbeam.train.features.adversary import IdentityAdversary  # noqa: E402
 from lowbeam.train.features.batches import ALONE_S, Drawer, Drawn  # noqa: E402
 from lowbeam.train.features.recipe import FeaturesRecipe, load_features_recipe  # noqa: E402
 from lowbeam.train.features.run import FILES  # noqa: E402
@@ -185,13 +187,20 @@ def track(faces: Faces, person: int) -> Track:
     return Track(person, times, faces, affect, np.tile(np.float32([0, 0, 90]), (len(faces), 1)))
 
 
+def pictures(faces: Faces, each: int = 1) -> LabelledFaces:
+    """Unlabelled stills, `each` of one person."""
+    small = np.asarray(resample(faces, 48))
+    person = np.arange(len(small), dtype=np.int32) // each
+    return LabelledFaces(small, np.full((len(small), 2), np.nan, np.float32), person)
+
+
 @pytest.fixture
 def task(stills_folder: Path, hr_faces: Faces) -> FeatureTask:
     recipe = load_features_recipe("features", TINY)
     rng = np.random.default_rng(1)
     torch.manual_seed(1)
     stills = ferplus.load(stills_folder, "train")
-    drawer = Drawer(recipe, stills, np.asarray(resample(hr_faces, 48)), [track(hr_faces, 0)], rng)
+    drawer = Drawer(recipe, stills, pictures(hr_faces), [track(hr_faces, 0)], rng)
     codec = FeatureCodec(OneForAll(Trunk(SIZES["fast"])))
     return FeatureTask(codec, OneForAll(Trunk(SIZES["fast"])), recipe, drawer, rng, stills)
 
@@ -246,6 +255,34 @@ def test_the_price_of_a_bit_is_paid_by_the_level(task: FeatureTask) -> None:
     weights = load_features_recipe("features").weights
     bits = [found[0]["rate"] / weights.finest_price, found[1]["rate"] / weights.coarsest_price]
     assert bits[0] > 2 * bits[1] > 0
+
+
+def test_an_adversary_is_shown_two_pictures_of_a_person(stills_folder: Path, hr_faces: Faces) -> None:
+    recipe = load_features_recipe("features", [*TINY, "weights.identity=0.5", "batch.unlabelled=8"])
+    stills, rng = ferplus.load(stills_folder, "train"), np.random.default_rng(1)
+    drawer = Drawer(recipe, stills, pictures(hr_faces, 2), [track(hr_faces, 0)], rng)
+    for _ in range(5):
+        person = drawer.draw().person
+        assert len(person) == 8
+        assert person[0] == person[1]
+        assert person[2] == person[3]
+    with pytest.raises(CorpusError, match="no two unlabelled stills are of one person"):
+        Drawer(recipe, stills, pictures(hr_faces), [track(hr_faces, 0)], rng)
+
+
+def test_an_adversary_learns_and_takes_no_gradients_from_the_encoder() -> None:
+    torch.manual_seed(0)
+    adversary, person = IdentityAdversary(), torch.arange(32).repeat(2)
+    own = torch.randn(32, LATENTS)
+    for _ in range(20):
+        latents = (own[person] + 0.3 * torch.randn(64, LATENTS)).requires_grad_()
+        adversary.learn(latents, person)
+        loss = adversary.loss(latents, person)
+        assert latents.grad is None
+        loss.backward()
+        assert latents.grad is not None
+        assert float(latents.grad.abs().sum()) > 0
+    assert float(loss.detach()) < 0.7 * math.log(21 * 64)  # a guess among all that are compared
 
 
 def test_parameters_are_in_one_group_each(task: FeatureTask) -> None:
@@ -429,4 +466,4 @@ def test_errors_of_corpora_and_models_are_those_of_the_tree() -> None:
 def test_recordings_that_are_too_short_are_one_clear_error(stills_folder: Path, hr_faces: Faces) -> None:
     recipe, stills = load_features_recipe("features", TINY), ferplus.load(stills_folder, "train")
     with pytest.raises(LowbeamError):
-        Drawer(recipe, stills, hr_faces, [track(hr_faces[:6], 0)], np.random.default_rng(1)).draw()
+        Drawer(recipe, stills, pictures(hr_faces), [track(hr_faces[:6], 0)], np.random.default_rng(1)).draw()

@@ -8,22 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lowbeam.train.losses import supervised_contrastive
 from research.compact.people import Ints
 
 PEOPLE = 64  # in a batch
-TEMPERATURE = 0.1
 CHECKS = 8  # of the network during training, of which the best is kept
 
 Sampler = Callable[[Ints, np.random.Generator], Tensor]  # rows (n,) to inputs (n, ...), augmented
-
-
-def supervised_contrastive(embedded: Tensor, person: Tensor) -> Tensor:
-    """The loss of unit vectors `embedded` (n, k) of people `person` (n,), each of whom has at least two."""
-    itself = torch.eye(len(person), dtype=torch.bool)
-    logits = (embedded @ embedded.T / TEMPERATURE).masked_fill(itself, -torch.inf)
-    positive = (person[:, None] == person[None]) & ~itself
-    shares = F.log_softmax(logits, 1).masked_fill(~positive, 0)
-    return -(shares.sum(1) / positive.sum(1)).mean()
 
 
 def batches(person: Ints, steps: int, rng: np.random.Generator) -> Iterator[Ints]:

@@ -3,7 +3,9 @@
 The attackers are small, and trained on a few thousand pictures within minutes: what they find is a lower bound of what
 can be found, of pixels above all, for which others have networks trained on millions of faces. A single picture is
 compared with a single picture; whoever has many samples of a person knows more. The
-recognizers were trained on pictures of some of these people, with estimates as targets, never with identities.
+recognizers were trained on pictures of people of the split train, with estimates as targets. The encoder of the
+features codec learned who is who among the same people, from an adversary, to hide it; nobody of the test was among
+them.
 """
 
 import json
@@ -18,7 +20,7 @@ from lowbeam.errors import UsageError
 from lowbeam.progress import Progress
 from lowbeam.scale import shrink
 from research.compact.attackers import Samples, train_attackers, untrained
-from research.compact.people import KINDS, SHARES, Stills, draw_pairs, load_stills, split_people
+from research.compact.people import KINDS, Stills, draw_pairs, load_stills, split_people
 from research.compact.sources import Source
 from research.compact.verification import DIGITS, verification
 
@@ -40,14 +42,15 @@ def measure_identity(
     splits = split_people(load_stills(path), seed)
     rows = list(before)
     for count, source in enumerate(sources, 1):
-        rows.append(_measure(source, splits, seed))
+        rows.append(measure_source(source, splits, seed))
         if progress is not None:
             progress(count, len(sources))
     sizes = {name: _sizes(part, seed) for name, part in splits.items()}
-    return {"stills": path.stem, "seed": seed, "shares": SHARES, "splits": sizes, "rows": rows}
+    return {"stills": path.stem, "seed": seed, "splits": sizes, "rows": rows}
 
 
-def _measure(source: Source, splits: dict[str, Stills], seed: int) -> dict[str, Any]:
+def measure_source(source: Source, splits: dict[str, Stills], seed: int) -> dict[str, Any]:
+    """The row of a source in `measure_identity`, of the splits of `split_people`."""
     began = time.process_time()
     samples = {name: _samples(source, part, seed) for name, part in splits.items()}
     attacks = train_attackers(samples["train"], samples["valid"], seed)

@@ -1,10 +1,10 @@
 """Pairs of pictures of one person and of two people, for measuring how well identities can be told apart.
 
-The split is by person, so that an attacker is tested on people it has never seen. Nobody's name leaves this module:
-people are numbers.
+The split is by person, so that an attacker is tested on people it has never seen, nor has any network of the features
+codec, which is trained on the corpus' own split train. Nobody's name leaves this module: people are numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.corpora import faces96
+from lowbeam.corpora.parted import split_of
 from lowbeam.errors import CorpusError
 from lowbeam.scale import Faces
 
-SHARES = {"train": 0.60, "valid": 0.15, "test": 0.25}
+VALID_SHARE = 1 / 3  # of the people who are not in the corpus' split train; the others are tested
 MOST_PAIRS = 10  # of one person: a few people have a hundred pictures
 SAME_SIDE = 1.05  # the largest ratio of the native sides of two pictures that are matched
 TRIES = 400  # pictures that are tried for one that matches
@@ -28,19 +29,21 @@ KINDS = get_args(Kind)
 @dataclass(frozen=True)
 class Stills:
     """Pictures of people. `pixels`: uint8 (n, 96, 96); `person`: int64 (n,), the number of the person; `expression`:
-    int64 (n,), the number of the expression word; `side_px`: float32 (n,), the native side of the face in pixels."""
+    int64 (n,), the number of the expression word; `side_px`: float32 (n,), the native side of the face in pixels;
+    `in_train`: bool (n,), whether the person is in the split train of the corpus."""
 
     pixels: Faces
     person: Ints
     expression: Ints
     side_px: NDArray[np.float32]
+    in_train: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def of(self, rows: Ints | NDArray[np.bool_]) -> "Stills":
         """The pictures at `rows`."""
-        return Stills(self.pixels[rows], self.person[rows], self.expression[rows], self.side_px[rows])
+        return Stills(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,19 @@ def load_stills(path: Path) -> Stills:
     with np.load(path) as archive:
         if not {"expression", "side_px"} <= set(archive.files):
             raise CorpusError(f"{path} has no expression and side_px of its faces")
-        numbers = {name: np.unique(archive[name], return_inverse=True)[1] for name in ("identity", "expression")}
-        return Stills(archive["pixels"], numbers["identity"], numbers["expression"], archive["side_px"])
+        names, person = np.unique(archive["identity"], return_inverse=True)
+        expression = np.unique(archive["expression"], return_inverse=True)[1]
+        in_train = np.array([split_of(str(name)) == "train" for name in names], bool)
+        return Stills(archive["pixels"], person, expression, archive["side_px"], in_train[person])
 
 
 def split_people(stills: Stills, seed: int) -> dict[str, Stills]:
-    """The pictures of train, valid and test, `SHARES` of the people each, drawn by `seed`."""
-    people = np.random.default_rng(seed).permutation(np.unique(stills.person))
-    ends = np.rint(np.cumsum(list(SHARES.values())) * len(people)).astype(int)
-    parts = np.split(people, ends[:-1])
-    return {name: stills.of(np.isin(stills.person, part)) for name, part in zip(SHARES, parts, strict=True)}
+    """The pictures of train, those of the corpus, and of valid and test, `VALID_SHARE` and the rest of all other
+    people, drawn by `seed`."""
+    others = np.random.default_rng(seed).permutation(np.unique(stills.person[~stills.in_train]))
+    valid, test = np.split(others, [round(VALID_SHARE * len(others))])
+    parts = {"valid": np.isin(stills.person, valid), "test": np.isin(stills.person, test)}
+    return {"train": stills.of(stills.in_train)} | {name: stills.of(rows) for name, rows in parts.items()}
 
 
 def draw_pairs(stills: Stills, seed: int, kind: Kind = "any") -> Pairs:

@@ -31,14 +31,17 @@ def auc_and_eer(scores: Floats, same: NDArray[np.bool_], weights: Floats | None 
 
 def verification(scores: Floats, pairs: Pairs, stills: Stills, seed: int) -> dict[str, Any]:
     """AUC and equal-error rate of the `scores` (n,) of `pairs`, with 95 % intervals from `DRAWS` bootstrap samples of
-    people: a pair counts as often as the people in it were drawn."""
+    people: a pair counts as often as the people in it were drawn. Samples without any pair of one person, or of two,
+    are left out."""
     people, number = np.unique(stills.person, return_inverse=True)
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(DRAWS):
         drawn = np.bincount(rng.integers(len(people), size=len(people)), minlength=len(people)).astype(np.float64)
         ones, others = drawn[number[pairs.first]], drawn[number[pairs.second]]
-        found.append(auc_and_eer(scores, pairs.same, np.where(pairs.same, ones, ones * others)))
+        weights = np.where(pairs.same, ones, ones * others)
+        if weights[pairs.same].any() and weights[~pairs.same].any():
+            found.append(auc_and_eer(scores, pairs.same, weights))
     intervals = np.percentile(np.array(found), PERCENTILES, axis=0).T
     auc, eer = auc_and_eer(scores, pairs.same)
     return {

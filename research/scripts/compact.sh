@@ -49,7 +49,9 @@ kept layers --layers estimates,pixels --budgets 1kbps,2kbps,4kbps,8kbps
 # 4. Plain anchors, identity, pictures, and a later reader.
 python -m research feature-anchors --corpus "videos:$REAL" --truth self --corpus "$RENDERED" --truth labels \
     -o "$RESULTS/feature-anchors.json"
-python -m research identity --stills "$FACES96" --latents "$WEIGHTS/encoder.onnx" -o "$RESULTS/identity.json"
+python -m research identity --stills "$FACES96" --latents "$WEIGHTS/encoder.onnx" --gains "$WEIGHTS/tables.json" \
+    -o "$RESULTS/identity.json"
+python -m research identity-terms --stills "$FACES96" --corpus "ferplus:$FERPLUS" -o "$RESULTS/identity-terms.json"
 python -m research pictures --corpus "videos:$REAL" --corpus "$RENDERED" --budget 1kbps -o "$RESULTS/pictures.json"
 python -m research reread --stills "ferplus:$FERPLUS" -o "$RESULTS/reread.json"
 

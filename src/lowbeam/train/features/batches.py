@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lowbeam.corpora.ferplus import Stills
-from lowbeam.corpora.labelled import Track
+from lowbeam.corpora.labelled import LabelledFaces, Track
 from lowbeam.errors import CorpusError
 from lowbeam.models.feature_codec import LEVELS
 from lowbeam.models.one_for_all import EMOTION_CLASSES
-from lowbeam.scale import FACE_SIDE, Faces
+from lowbeam.scale import FACE_SIDE
 from lowbeam.train.degrade import augment, received, resample
 from lowbeam.train.features.recipe import FeaturesRecipe
 
@@ -29,7 +30,7 @@ class Drawn:
 
     `grid` are the faces as received, (n, 1, 48, 48), `whole` the same at full detail, `pictures` grey levels
     (n, 48, 48); `affect` (n, 2) and `emotion` (n, 8) are nan where unknown; `gap_s` (n,) are the seconds since the face
-    before, `ALONE_S` for the first of a sequence; `level` (n,).
+    before, `ALONE_S` for the first of a sequence; `level` (n,); `person` tells who the unlabelled are.
     """
 
     grid: Tensor
@@ -39,6 +40,7 @@ class Drawn:
     emotion: Tensor
     gap_s: Tensor
     level: Tensor
+    person: Tensor
     counts: tuple[int, int, int, int]
     length: int
 
@@ -53,10 +55,10 @@ class Drawn:
 
 class Drawer:
     """Draws batches. `rng` decides all but the augmentation, which PyTorch's generator does. Raises `CorpusError` if
-    all `tracks` are too short."""
+    all `tracks` are too short, or if an adversary is to learn from `unlabelled` stills and nobody has two."""
 
     def __init__(
-        self, recipe: FeaturesRecipe, stills: Stills, unlabelled: Faces, tracks: Sequence[Track],
+        self, recipe: FeaturesRecipe, stills: Stills, unlabelled: LabelledFaces, tracks: Sequence[Track],
         rng: np.random.Generator,
     ) -> None:  # fmt: skip
         self._recipe, self._stills, self._unlabelled, self._rng = recipe, stills, unlabelled, rng
@@ -64,14 +66,19 @@ class Drawer:
         self._tracks = [track for track in tracks if len(track) > 2 * length]
         if not self._tracks:
             raise CorpusError(f"no recording to train on has more than {2 * length} faces")
+        self._person = np.asarray(unlabelled.recording)
+        count = np.bincount(self._person)
+        self._several = np.flatnonzero(count[self._person] > 1)  # stills of people who have several
+        if recipe.weights.identity and not len(self._several):
+            raise CorpusError("no two unlabelled stills are of one person: an adversary has nothing to learn from")
 
     def draw(self) -> Drawn:
         """A batch."""
         sizes = self._recipe.batch
         rows = self._rng.integers(len(self._stills), size=sizes.stills)
-        others = self._rng.integers(len(self._unlabelled), size=sizes.unlabelled)
+        others = self._others(sizes.unlabelled)
         stills = augment(torch.from_numpy(self._stills.pixels[rows]), self._recipe.augmentation)
-        unlabelled = augment(torch.from_numpy(self._unlabelled[others]), self._recipe.augmentation)
+        unlabelled = augment(torch.from_numpy(np.asarray(self._unlabelled.pixels[others])), self._recipe.augmentation)
         again = augment(unlabelled[: sizes.pairs].to(torch.uint8), self._recipe.second_look)
         sequences, of_sequences, gap_s = self._sequences()
         parts = [stills, unlabelled, sequences, again]
@@ -93,8 +100,18 @@ class Drawer:
             torch.cat([received(part, scale) for part, scale in zip(parts, scales, strict=True)]),
             torch.cat([received(part, 1) for part in parts]), torch.cat([resample(p, PICTURE_SIDE) for p in parts]),
             torch.cat(affect).float(), torch.cat(emotion).float(), torch.cat([alone[0], alone[1], gap_s, alone[2]]),
-            torch.cat(levels), counts, sizes.length,
+            torch.cat(levels), torch.from_numpy(self._person[others]), counts, sizes.length,
         )  # fmt: skip
+
+    def _others(self, count: int) -> NDArray[np.intp]:
+        """Rows of the unlabelled; for an adversary, half of them are two stills of one person each."""
+        rows = self._rng.integers(len(self._person), size=count)
+        if self._recipe.weights.identity:
+            for place in range(0, count // 4 * 2, 2):
+                rows[place] = self._rng.choice(self._several)
+                same = np.flatnonzero(self._person == self._person[rows[place]])
+                rows[place + 1] = self._rng.choice(same[same != rows[place]])
+        return rows
 
     def _scale(self) -> int:
         return int(self._rng.choice(self._recipe.scales))

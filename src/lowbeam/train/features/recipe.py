@@ -41,6 +41,7 @@ class Weights(Strict):
     emotion: NotNegative
     nll: NotNegative
     picture: NotNegative
+    identity: NotNegative  # of the adversary, which tells who is who among the unlabelled stills
     teacher_share: Fraction  # of a still's target: the teacher's estimate; the rest is its label
     teacher_share_of_sequences: Fraction
     first_faces: Fraction  # of a sequence's or a still's bits: they come once in a packet

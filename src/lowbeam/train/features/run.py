@@ -12,7 +12,7 @@ from torch import Tensor
 from lowbeam.corpora.choose import kind_and_place, load_faces, load_labelled
 from lowbeam.corpora.ferplus import Stills
 from lowbeam.corpora.kinds import STILL_KINDS
-from lowbeam.corpora.labelled import Track, tracks_of
+from lowbeam.corpora.labelled import LabelledFaces, Track, tracks_of
 from lowbeam.errors import UsageError
 from lowbeam.files import exclusive, make_folder
 from lowbeam.models.export_features import (
@@ -75,10 +75,10 @@ def train_features(
         stills = {split: _stills(stills_corpora[0], split) for split in ("train", "valid")}
         recordings = [name for name in corpora if name not in stills_corpora]
         tracks = {split: _tracks(recordings, split, progress) for split in ("train", "valid")}
-        others = load_faces(unlabelled, "train").pixels
+        others = load_faces(unlabelled, "train")
         say(f"{len(stills['train']):,} stills, {len(others):,} unlabelled, {len(tracks['train'])} recordings")
         codec = run.new_codec(taught_by, stills["train"]) if not before.is_file() else load_networks(before)
-        run.train_together(codec, channels_last(taught_by), stills, np.asarray(others), tracks["train"])
+        run.train_together(codec, channels_last(taught_by), stills, others, tracks["train"])
         save_checkpoint(folder / NETWORKS, kind=KIND, weights=cpu_weights(codec))
         head = run.train_memory(codec, taught_by, teacher_head, stills["train"], tracks)
         run.export(codec, head, stills, tracks["valid"])
@@ -123,7 +123,7 @@ class _Run:
         return channels_last(FeatureCodec(own))
 
     def train_together(
-        self, codec: FeatureCodec, teacher: OneForAll, stills: dict[str, Stills], unlabelled: NDArray[np.uint8],
+        self, codec: FeatureCodec, teacher: OneForAll, stills: dict[str, Stills], unlabelled: LabelledFaces,
         tracks: list[Track],
     ) -> None:  # fmt: skip
         """Encoder, prior, readout and animator."""

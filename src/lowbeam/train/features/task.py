@@ -12,6 +12,7 @@ from lowbeam.models.feature_codec import LEVELS, FeatureCodec
 from lowbeam.models.normalised import normalise
 from lowbeam.models.one_for_all import OneForAll
 from lowbeam.train.degrade import native_to_hr, received
+from lowbeam.train.features.adversary import IdentityAdversary
 from lowbeam.train.features.batches import ALONE_S, Drawer, Drawn
 from lowbeam.train.features.recipe import FeaturesRecipe
 from lowbeam.train.loop import Task
@@ -28,7 +29,7 @@ class FeatureTask(Task[Drawn]):
     """Trains all networks together. Quantization is uniform noise, as usual (Ballé et al. 2017, End-to-end optimized
     image compression, arXiv 1611.01704)."""
 
-    loss_names = ("mse", "ccc", "emotion", "nll", "rate", "picture")
+    loss_names = ("mse", "ccc", "emotion", "nll", "rate", "picture", "identity")
 
     def __init__(
         self, codec: FeatureCodec, teacher: OneForAll, recipe: FeaturesRecipe, drawer: Drawer,
@@ -36,6 +37,7 @@ class FeatureTask(Task[Drawn]):
     ) -> None:  # fmt: skip
         super().__init__(codec, rng=rng)
         self._codec, self._recipe, self._drawer, self._valid = codec, recipe, drawer, valid
+        self._adversary = IdentityAdversary() if recipe.weights.identity else None
         self._teacher = teacher.eval().requires_grad_(False)
         weights = recipe.weights
         prices = np.geomspace(weights.finest_price, weights.coarsest_price, LEVELS)
@@ -80,6 +82,7 @@ class FeatureTask(Task[Drawn]):
             weights.nll * gaussian_nll(affect[labelled], log_variance[labelled], batch.affect[labelled]),
             self._rate(batch, noisy, told),
             weights.picture * self._picture(batch, noisy / gains),
+            -weights.identity * self._told_apart(batch, noisy / gains),
         ])  # fmt: skip
 
     def _truth(self, batch: Drawn, taught: Tensor, labelled: Tensor) -> Tensor:
@@ -96,6 +99,14 @@ class FeatureTask(Task[Drawn]):
         bits = self._codec.prior.bits(noisy[told], before[told], batch.gap_s[told], batch.level[told])
         share = torch.where(batch.gap_s[told] >= ALONE_S, self._recipe.weights.first_faces, 1.0)
         return (self._prices[batch.level[told]] * bits * share).sum() / share.sum()
+
+    def _told_apart(self, batch: Drawn, latents: Tensor) -> Tensor:
+        """How badly the adversary tells the people of the unlabelled stills apart, once it has learned from them."""
+        if self._adversary is None:
+            return torch.zeros(())
+        given = latents[batch.part(1)]
+        self._adversary.learn(given, batch.person)
+        return self._adversary.loss(given, batch.person)
 
     def _picture(self, batch: Drawn, latents: Tensor) -> Tensor:
         """The error of the faces of sequences, shown from their first, and of second looks, shown from the first."""
