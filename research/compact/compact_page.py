@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowbeam.errors import SourceError, reason
+from lowbeam.evaluate.curve.envelope import Curve, bd_rate_of_curves
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.metrics import AFFECT_NAMES
 from research.result_files import shown_command, write_page
@@ -33,20 +34,21 @@ Results = dict[str, Any]
 def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = True) -> Path:
     """Write `page` (Markdown) from the folder `results`: ``compact-WAY-PEOPLE.json`` of ``lowbeam budgets`` for each of
     `WAYS` and `PEOPLE` (``budgets-PEOPLE.json`` for pixels), ``feature-anchors.json``, ``identity.json``,
-    ``pictures.json`` and ``reread.json``. The plot is drawn into `results` unless `plots` is False. Raises
-    `SourceError` if a file is missing or damaged, and `OutputError`."""
+    ``identity-terms.json``, ``pictures.json`` and ``reread.json``. The plot is drawn into `results` unless `plots` is
+    False. Raises `SourceError` if a file is missing or damaged, and `OutputError`."""
     folder, page = Path(results), Path(page)
     kept = {people: {way: _read(folder / _name(way, people)) for way in WAYS} for people in PEOPLE}
     anchors, identity, reread = (_read(folder / f"{name}.json") for name in ("feature-anchors", "identity", "reread"))
-    pictures = _read(folder / "pictures.json")
+    pictures, terms = _read(folder / "pictures.json"), _read(folder / "identity-terms.json")
     try:
         if plots:
             _plot(kept, anchors, identity, folder / "compact.png")
         text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
             aims=aims_table(kept), kept_real=kept_table(kept["real"]), kept_rendered=kept_table(kept["rendered"]),
-            rates=rates_table(kept), anchors=anchors_table(anchors), identity=identity_table(identity),
+            rates=rates_table(kept), bd_rates=bd_rates_table(kept), anchors=anchors_table(anchors),
+            identity=identity_table(identity), terms=terms_table(terms),
             pictures=pictures_table(pictures), reread=reread_table(reread), speed=speed_line(reread),
-            commands="\n".join(f"    {line}" for line in _commands(kept, anchors, identity, pictures, reread)),
+            commands="\n".join(f"    {line}" for line in _commands(kept, anchors, identity, terms, pictures, reread)),
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, ValueError, StopIteration) as error:
         raise SourceError(f"{folder} has results of another version: {reason(error)}") from error
@@ -144,6 +146,30 @@ def rates_table(kept: dict[str, dict[str, Results]]) -> str:
     return markdown_table(["people", "CCC kept", *(f"{name}, kbit/s" for name, _ in WAYS.values())], rows)
 
 
+def _front(results: Results) -> Curve:
+    """Rates that were used and the shares that were kept, without rates at which a lower one keeps as much."""
+    found: list[tuple[float, float]] = []
+    for bps, kept in sorted((row["used_bps"], best_share(results, row)) for row in results["budgets"]):
+        if not found or kept > found[-1][1]:
+            found.append((bps, kept))
+    return found
+
+
+def bd_rates_table(kept: dict[str, dict[str, Results]]) -> str:
+    """Bjøntegaard's delta of the rate against pixels."""
+    rows = []
+    for people, name in PEOPLE.items():
+        pixels = _front(kept[people]["pixels"])
+        cells = []
+        for way in (way for way in WAYS if way != "pixels"):
+            front = _front(kept[people][way])
+            value = bd_rate_of_curves(pixels, front)
+            above = front[0][1] > pixels[-1][1]
+            cells.append(f"{value:+.0f} %" if value is not None else "all above" if above else "–")
+        rows.append([name, *cells])
+    return markdown_table(["people", *(name for way, (name, _) in WAYS.items() if way != "pixels")], rows)
+
+
 def anchors_table(anchors: Results) -> str:
     """The leanest plain anchor of each model that keeps most, at a few rates."""
     rows = []
@@ -166,15 +192,30 @@ def identity_table(identity: Results) -> str:
     """AUC and equal-error rate of the best attacker, with 95 % intervals, by what is sent."""
     rows = []
     for row in identity["rows"]:
-        cells = [row["source"], str(row["numbers"]), row["chosen"]]
-        for kind in ("any", MATCHED):
-            found = row["trained"][kind]
-            cells += [f"{found[what]:.2f} [{found[f'{what}_95'][0]:.2f}, {found[f'{what}_95'][1]:.2f}]"
-                      for what in ("auc", "eer")]  # fmt: skip
-        rows.append(cells)
+        told = [_with_interval(row["trained"][kind], what) for kind in ("any", MATCHED) for what in ("auc", "eer")]
+        rows.append([row["source"], str(row["numbers"]), row["chosen"], *told])
     return markdown_table(
         ["sent", "numbers", "attacker", "AUC, any pairs", "EER, any", "AUC, matched", "EER, matched"], rows
     )
+
+
+def terms_table(terms: Results) -> str:
+    """What fewer latents, or latents trained against an adversary, tell of identity and keep of affect."""
+    rows = [
+        [
+            str(row["latents"]), f"{row['weight']:g}", f"{row['kept']:.1%}", f"{row['emotion_accuracy']:.1%}",
+            *(_with_interval(row["identity"]["trained"][kind], "auc") for kind in ("any", MATCHED)),
+        ]
+        for row in terms["rows"]
+    ]  # fmt: skip
+    return markdown_table(
+        ["latents", "adversary's weight", "CCC kept", "emotion accuracy", "AUC, any pairs", "AUC, matched"], rows
+    )
+
+
+def _with_interval(found: Results, what: str) -> str:
+    low, high = found[f"{what}_95"]
+    return f"{found[what]:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def pictures_table(pictures: Results) -> str:

@@ -155,11 +155,12 @@ class _Progress:
 def fit(
     task: Task[Any], optimizer: Optimizer, schedule: Schedule, folder: Path, *, about: dict[str, Any] | None = None,
     average_decay: float | None = None, max_gradient_norm: float | None = None, start_competes: bool = False,
-    deadline: Deadline | None = None,
+    keep_best: bool = True, deadline: Deadline | None = None,
 ) -> Fitted:  # fmt: skip
     """Train until the schedule ends, and leave `task.network` in evaluation mode with the last weights or, with
-    `average_decay`, with their exponential moving average; where the task has a validation loss, with those of the
-    round that has the lowest. With `start_competes`, the weights before training are one of the candidates.
+    `average_decay`, with their exponential moving average; with `keep_best` and where the task has a validation loss,
+    with those of the round that has the lowest. With `start_competes`, the weights before training are one of the
+    candidates.
 
     `about` describes the run with plain values: a `folder` with a run of another description is refused. Raises
     `UsageError` for that, for a damaged checkpoint and where the loss diverges; `OutOfTime` after the `deadline`.
@@ -194,7 +195,7 @@ def fit(
         })  # fmt: skip
         progress.save(last, about)
         _write_log(folder / "log.csv", progress.log)
-    if progress.best:
+    if progress.best and keep_best:
         task.network.load_state_dict(progress.best)
     elif average is not None:
         task.network.load_state_dict(average.module.state_dict())

@@ -1,5 +1,6 @@
 """CCC against bit rate: the Pareto front of a sweep, the best point within a rate, and BD-rates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ RATE_NAMES = {
     "rtp_bps": "on the wire, RTP/UDP/IPv4", "tls_bps": "on the wire, TLS/TCP in 1 s batches",
 }  # fmt: skip
 Point = dict[str, Any]
+Curve = Sequence[tuple[float, float]]  # rates and qualities
 MIN_CURVE = 4  # points that a BD-rate needs
 MIN_SHARED = 0.25  # of the range of CCC
 
@@ -59,22 +61,26 @@ def uncoded(results: dict[str, Any], system: str, affect: str = "both") -> float
 
 
 def bd_rate(anchor: list[Point], other: list[Point], anchor_system: str, system: str, rate: str) -> float | None:
-    """Bjøntegaard's delta of the rate, in percent, between two Pareto fronts (points by rising rate): negative if
-    `other` needs less for the same CCC. None if a front has fewer than `MIN_CURVE` points, or the fronts share less
-    than `MIN_SHARED` of the CCC range of either."""
+    """`bd_rate_of_curves` between the CCC of two Pareto fronts (points by rising rate)."""
+    curves = (
+        [(point[rate], agreement(point, name)) for point in points]
+        for points, name in ((anchor, anchor_system), (other, system))
+    )
+    return bd_rate_of_curves(*curves)
+
+
+def bd_rate_of_curves(anchor: Curve, other: Curve) -> float | None:
+    """Bjøntegaard's delta of the rate, in percent, between two curves of (rate, quality), both rising: negative if
+    `other` needs less for the same quality. None if a curve has fewer than `MIN_CURVE` points, or the curves share
+    less than `MIN_SHARED` of the range of quality of either."""
     from bjontegaard import bd_rate as delta
 
     if min(len(anchor), len(other)) < MIN_CURVE:
         return None
-    rates = [np.array([p[rate] for p in curve]) for curve in (anchor, other)]
-    levels = [
-        np.array([agreement(p, name) for p in curve]) for curve, name in ((anchor, anchor_system), (other, system))
-    ]
-    shared = min(levels[0].max(), levels[1].max()) - max(levels[0].min(), levels[1].min())
-    if shared < MIN_SHARED * min(np.ptp(levels[0]), np.ptp(levels[1])):
+    (rates, levels), (other_rates, other_levels) = (np.array(curve, np.float64).T for curve in (anchor, other))
+    shared = min(levels.max(), other_levels.max()) - max(levels.min(), other_levels.min())
+    if shared < MIN_SHARED * min(np.ptp(levels), np.ptp(other_levels)):
         return None
     return float(
-        delta(
-            rates[0], levels[0], rates[1], levels[1], method="pchip", require_matching_points=False, min_overlap=0,
-        )
-    )  # fmt: skip
+        delta(rates, levels, other_rates, other_levels, method="pchip", require_matching_points=False, min_overlap=0)
+    )

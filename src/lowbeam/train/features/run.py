@@ -139,8 +139,9 @@ class _Run:
             "recipe": recipe.model_dump_json(exclude={"temporal", "memory_fps"}), "teacher": digest(teacher),
             "start": digest(codec),
         }  # fmt: skip
+        keep_best = not recipe.weights.identity  # the validation loss does not see what the adversary finds
         fit_task(task, optimizer, OneCycle(optimizer, recipe.steps), self._folder / "together", about=about,
-                 max_gradient_norm=1.0, average_decay=recipe.average_decay)  # fmt: skip
+                 max_gradient_norm=1.0, average_decay=recipe.average_decay, keep_best=keep_best)  # fmt: skip
         codec.eval()
 
     def train_memory(
