@@ -205,8 +205,8 @@ def test_a_video_on_a_pipe_is_packed_until_a_signal_and_the_stream_is_whole(clip
 
 def test_a_reader_that_closes_its_pipe_is_no_error(face_stream: Path) -> None:
     done = subprocess.run(
-        f"cat {' '.join([str(face_stream)] * 3)} | {sys.executable} -m lowbeam.cli read - | head -1; "
-        "echo ${PIPESTATUS[1]}",
+        f"{{ cat {face_stream}; sleep 2; cat {face_stream} {face_stream}; }} | {sys.executable} -m lowbeam.cli read - "
+        "| head -1; echo ${PIPESTATUS[1]}",
         shell=True, capture_output=True, text=True, timeout=WAIT_S, check=False, executable="/bin/bash",
     )  # fmt: skip
     assert done.stdout.startswith("time_s")

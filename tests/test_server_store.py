@@ -75,7 +75,7 @@ async def test_a_store_that_is_opened_again_has_what_was_stored(
 
 
 async def test_stores_that_are_opened_at_once_upgrade_it_once(store_url: str) -> None:
-    stores = await asyncio.gather(*(Store.open(store_url) for _ in range(4)))
+    stores = await asyncio.gather(*(Store.open(store_url) for _ in range(6)))
     for each in stores:
         assert await each.accounts.senders() == []
         await each.close()

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -140,8 +142,22 @@ def _set_pragmas(connection: Any, _: object) -> None:
     connection.isolation_level = None  # transactions begin by `_begin` only, those that change tables too
     cursor = connection.cursor()
     for pragma in PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
+        _execute_when_free(cursor, f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _execute_when_free(cursor: Any, statement: str) -> None:
+    """SQLite does not wait for another process where the journal becomes a write-ahead log."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            cursor.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
