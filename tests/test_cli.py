@@ -148,6 +148,27 @@ def test_ctrl_c_leaves_no_half_file(arguments: list[str], clip: Path, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_comes_while_exceptions_are_dropped_is_not_lost(name: str, status: int) -> None:
+    program = f"""
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from lowbeam.cli import main
+
+class Ended:
+    def __del__(self):
+        signal.raise_signal(signal.{name})
+
+def run(arguments):
+    Ended()
+    time.sleep(30)
+
+main(run)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (status, "lowbeam: interrupted; no incomplete file remains\n")
+
+
 def test_a_closed_pipe_is_no_traceback(face_stream: Path) -> None:
     done = subprocess.run(
         f"{sys.executable} -m lowbeam.cli read {face_stream} | true", shell=True, capture_output=True, text=True,

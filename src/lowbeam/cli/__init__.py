@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 INTERRUPTED = 128 + signal.SIGINT  # exit status after Ctrl-C: 128 and the signal's number
 PIPE_CLOSED = 128 + 13  # as after SIGPIPE
+AGAIN_S = 0.05  # after which a signal that was lost is sent again
 
 # During the imports no work has begun, and C extension modules may lose an exception: exit at once.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -64,6 +65,26 @@ def _answer_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, terminate)
+    sys.unraisablehook = _send_again
+
+
+def _send_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Python drops an exception that is raised in a destructor or in a callback of C. If it came from a signal, the
+    signal is sent again, once the callback has ended."""
+    from threading import Timer
+
+    from lowbeam.errors import Terminated
+
+    if isinstance(lost.exc_value, Terminated):
+        number = lost.exc_value.signal
+    elif issubclass(lost.exc_type, KeyboardInterrupt):
+        number = signal.SIGINT
+    else:
+        sys.__unraisablehook__(lost)
+        return
+    timer = Timer(AGAIN_S, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 def _drop_stdout() -> None:
