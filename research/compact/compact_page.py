@@ -23,7 +23,7 @@ WAYS = {  # name in files: name on the page, colour
 }  # fmt: skip
 PEOPLE = {"real": "real people", "rendered": "rendered people"}
 SHARES = (0.90, 0.92, 0.95, 0.96)  # of the uncoded CCC
-MATCHED = "matched"  # pairs of the study of identity
+MATCHED, FINEST = "matched", "latents, level 0"  # pairs, and a source, of the study of identity
 DOES = {  # what the far side can do, and the source of the study of identity that comes closest
     "pixels": ("look, estimate again", "pixels, 24 px"), "features": ("estimate again", "latents, level 10"),
     "estimates": ("nothing more", "estimates"),
@@ -34,12 +34,16 @@ Results = dict[str, Any]
 def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = True) -> Path:
     """Write `page` (Markdown) from the folder `results`: ``compact-WAY-PEOPLE.json`` of ``lowbeam budgets`` for each of
     `WAYS` and `PEOPLE` (``budgets-PEOPLE.json`` for pixels), ``feature-anchors.json``, ``identity.json``,
-    ``identity-terms.json``, ``pictures.json`` and ``reread.json``. The plot is drawn into `results` unless `plots` is
-    False. Raises `SourceError` if a file is missing or damaged, and `OutputError`."""
+    ``identity-terms.json``, ``pictures.json`` and ``reread.json``; and, of the networks before they were trained
+    against an adversary, ``compact-features-real.json`` and ``identity.json`` in the folder ``without-adversary``. The
+    plot is drawn into `results` unless `plots` is False. Raises `SourceError` if a file is missing or damaged, and
+    `OutputError`."""
     folder, page = Path(results), Path(page)
     kept = {people: {way: _read(folder / _name(way, people)) for way in WAYS} for people in PEOPLE}
     anchors, identity, reread = (_read(folder / f"{name}.json") for name in ("feature-anchors", "identity", "reread"))
     pictures, terms = _read(folder / "pictures.json"), _read(folder / "identity-terms.json")
+    earlier = folder / "without-adversary"
+    before = _read(earlier / "compact-features-real.json"), _read(earlier / "identity.json")
     try:
         if plots:
             _plot(kept, anchors, identity, folder / "compact.png")
@@ -47,6 +51,7 @@ def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = T
             aims=aims_table(kept), kept_real=kept_table(kept["real"]), kept_rendered=kept_table(kept["rendered"]),
             rates=rates_table(kept), bd_rates=bd_rates_table(kept), anchors=anchors_table(anchors),
             identity=identity_table(identity), terms=terms_table(terms),
+            adversary=adversary_lines((kept["real"]["features"], identity), before),
             pictures=pictures_table(pictures), reread=reread_table(reread), speed=speed_line(reread),
             commands="\n".join(f"    {line}" for line in _commands(kept, anchors, identity, terms, pictures, reread)),
         )  # fmt: skip
@@ -210,6 +215,22 @@ def terms_table(terms: Results) -> str:
     ]  # fmt: skip
     return markdown_table(
         ["latents", "adversary's weight", "CCC kept", "emotion accuracy", "AUC, any pairs", "AUC, matched"], rows
+    )
+
+
+def adversary_lines(now: tuple[Results, Results], before: tuple[Results, Results]) -> str:
+    """What the adversary took from identity, and its price: budgets and identity of the networks now and before."""
+
+    def told(kept: Results, identity: Results) -> tuple[str, str, str]:
+        row = next(row for row in identity["rows"] if row["source"] == FINEST)
+        aucs = (f"{row['trained'][kind]['auc']:.2f}" for kind in ("any", MATCHED))
+        return (*aucs, f"{share(kept, _row(kept, 300), 'hold'):.3f}")  # type: ignore[return-value]
+
+    (any_now, matched_now, kept_now), (any_before, matched_before, kept_before) = told(*now), told(*before)
+    return (
+        f"Before they were trained against it, the same networks had an AUC of {any_before} on any and\n"
+        f"{matched_before} on matched pairs (level 0), now {any_now} and {matched_now}; at 0.3 kbit/s they kept "
+        f"{kept_before} of the CCC of\nreal people, now {kept_now}."
     )
 
 
