@@ -39,10 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluate": GROUND | SECOND | {"corpora", "models", "train"},
     # 5
     "demo": GROUND | SECOND | {"sinks", "pipeline"}, "sending": GROUND | SECOND | {"link", "pipeline"},
+    "archive": GROUND | SECOND | {"pipeline"},
     # 6
     "server": GROUND | SECOND | {"link", "pipeline", "sinks"},
     # 7
-    "cli": GROUND | SECOND | THIRD | {"pipeline", "train", "evaluate", "demo", "sending", "server"},
+    "cli": GROUND | SECOND | THIRD | {"archive", "pipeline", "train", "evaluate", "demo", "sending", "server"},
 }  # fmt: skip
 WINGS = {"models", "train", "corpora", "evaluate"}  # the school and the lab
 

@@ -1,5 +1,7 @@
 # The public names of lowbeam, listed once: for type checkers, and at run time for __init__.py, which reads the imports
 # line by line.
+from .archive import Outcome as Outcome
+from .archive import batch as batch
 from .errors import CodecError as CodecError
 from .errors import CorpusError as CorpusError
 from .errors import LowbeamError as LowbeamError

@@ -8,7 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 import lowbeam
-from lowbeam.cli import lab, live, school, street
+from lowbeam.cli import archive, lab, live, school, street
 from lowbeam.errors import UsageError
 from lowbeam.media.stopping import stopped_by
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Estimate valence and arousal over time from face video sent over a link of a few kbit/s.",
 )  # fmt: skip
-for part in (street, live, lab, school):
+for part in (street, archive, live, lab, school):
     app.add_typer(part.app)
 app.add_typer(school.corpus_app, name="corpus")
 

@@ -88,6 +88,13 @@ class FaceStreamReader(StoppableSource):
         rate = videos[0].average_rate if videos else PACKETS_FPS
         return min(max(float(rate or 25), 1.0), MAX_FPS)
 
+    @property
+    def point(self) -> str:
+        """The operating point at which the primary face was coded at first, as the stream states it; may be empty."""
+        found = (stream.metadata["LOWBEAM_POINT"] for stream in self._container.streams
+                 if "LOWBEAM_POINT" in stream.metadata)  # fmt: skip
+        return shown(next(found, ""))
+
     def _read_header(self) -> tuple[int, int]:
         tags = self._container.metadata
         if "LOWBEAM" not in tags:

@@ -8,8 +8,8 @@ from lowbeam.container.layout import is_face_stream
 from lowbeam.corpora.frames import video_frames
 from lowbeam.corpora.labelled import Recording
 from lowbeam.errors import CorpusError
+from lowbeam.media import VIDEO_SUFFIXES
 
-SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"}
 NO_LABELS = np.empty((0, 2), np.float32)
 
 
@@ -23,5 +23,5 @@ def recordings(place: Path, split: str) -> list[Recording]:
 
 def _is_video(path: Path) -> bool:
     """Whether `path` is a visible file that is named as a video, and not a face stream."""
-    is_named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    is_named = path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
     return is_named and path.is_file() and not is_face_stream(path)

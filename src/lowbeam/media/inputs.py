@@ -10,6 +10,10 @@ from pathlib import Path
 
 from lowbeam.errors import SourceError, reason
 
+VIDEO_SUFFIXES = (  # of files in a folder that are taken for videos
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
+    ".wmv",
+)  # fmt: skip
 HEAD_BYTES = 1024  # of a pipe, from which its kind is detected
 CHUNK = 65536  # bytes
 STDIN_NAME = "standard input"

@@ -45,6 +45,11 @@ class FaceSource(ABC):
         """The time in seconds at which the source was cut, known at the end; None if it was not."""
         return self._source.cut_at_s
 
+    @property
+    def point(self) -> str | None:
+        """The operating point that a face stream in a file states; None for any other source."""
+        return self._source.point if isinstance(self._source, FaceStreamReader) else None
+
     @abstractmethod
     def __iter__(self) -> Iterator[FrameFaces]: ...
 

@@ -1,0 +1,6 @@
+"""Archives: many recordings read into one Parquet dataset, by all cores, each of them once."""
+
+from lowbeam.archive.driver import batch
+from lowbeam.archive.outcome import Outcome
+
+__all__ = ["Outcome", "batch"]

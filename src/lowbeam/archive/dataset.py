@@ -1,0 +1,257 @@
+"""The dataset of an archive: a folder of Parquet files, local or at any place that fsspec writes to.
+
+- ``estimates/ID.parquet``: the trace of one recording by one model, with the columns `SCHEMA`. What else is known of it
+  is in the file's metadata. ``pandas.read_parquet("traces/estimates")`` is the whole dataset.
+- ``failures/ID.json``: why a recording could not be read.
+- ``recordings.parquet`` and ``failures.parquet``: the same as tables, written anew at the end of a run.
+- ``lowbeam-dataset.json``: the version of this layout.
+
+Each file appears whole or not at all, and nothing in them tells when or by which machine they were written, so that
+runs which are interrupted, repeated or at work at the same time leave the same files as a single one.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lowbeam.archive.sources import file_system
+from lowbeam.errors import LowbeamError, OutputError, UsageError, reason
+from lowbeam.files import make_folder, whole_file
+from lowbeam.trace import COLUMNS, Trace
+from lowbeam.trace.store import arrow
+
+VERSION, MARK = 1, "lowbeam-dataset.json"
+PARTS, FAILURES = "estimates", "failures"
+ABOUT = b"lowbeam"  # key of a part's metadata
+
+
+@dataclass(frozen=True)
+class Key:
+    """What decides whether a recording is read again: its `content`, a hash, and that of the `settings`, model
+    included."""
+
+    content: str
+    settings: str
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a recording that was read.
+
+    `fingerprint` is what the file system tells of its state, such as size and time of change; `duration_s` and `face_s`
+    the seconds that it lasts and in which a face was found (None for a face stream, which has only faces); `faces` the
+    number of people, `estimates` that of rows; `point` the operating point of a face stream; `cut_at_s` where a cut
+    recording ends.
+    """
+
+    source: str
+    model: str
+    key: Key
+    fingerprint: str
+    duration_s: float
+    face_s: float | None
+    faces: int
+    estimates: int
+    width: int
+    height: int
+    point: str | None
+    cut_at_s: float | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a recording could not be read, and what to do; the rest as in `About`. The fingerprint of one that could not
+    be found is empty."""
+
+    source: str
+    model: str
+    error: str
+    advice: str
+    settings: str
+    fingerprint: str
+
+
+class Dataset:
+    """The dataset at `place`, a folder or a URL of fsspec, which is created if it does not exist. Raises `UsageError`
+    if it is one of another version or not a dataset, or a package is missing; `OutputError` if it cannot be written."""
+
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        self.place = os.fspath(place)
+        arrow()
+        with self._reported():
+            self._fs, self._root = file_system(self.place)
+        self._is_local = "file" in ((self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol)
+        with self._reported():
+            if self._is_local:
+                make_folder(self._path(PARTS)), make_folder(self._path(FAILURES))
+            self._check_version()
+
+    def _path(self, *names: str) -> str:
+        return "/".join([self._root.rstrip("/"), *names])
+
+    def _reported(self) -> "_Reported":
+        return _Reported(self.place)
+
+    def _check_version(self) -> None:
+        mark = self._path(MARK)
+        if not self._fs.exists(mark):
+            self._write(mark, (json.dumps({"version": VERSION}) + "\n").encode())
+            return
+        try:
+            version = json.loads(self._fs.cat_file(mark))["version"]
+        except (ValueError, TypeError, KeyError):
+            version = "?"
+        if version != VERSION:
+            raise UsageError(f"{self.place} is a dataset of version {version}, this one is {VERSION}; name another")
+
+    def _write(self, path: str, data: bytes) -> None:
+        if self._is_local:
+            with whole_file(path) as beside:
+                beside.write_bytes(data)
+        else:
+            self._fs.pipe_file(path, data)
+
+    # Parts.
+
+    def write_part(self, trace: Trace, about: About) -> None:
+        """Write the trace of a recording; it is no failure any more. Raises `OutputError`."""
+        pyarrow, parquet = arrow()
+        names = {name: [value] * len(trace) for name, value in (("recording", about.source), ("model", about.model))}
+        schema = _schema().with_metadata({ABOUT: json.dumps(asdict(about), sort_keys=True)})
+        buffer = io.BytesIO()
+        parquet.write_table(pyarrow.table(trace.columns | names, schema=schema), buffer, compression="zstd")
+        with self._reported():
+            self._write(self._part_of(about.source, about.model), buffer.getvalue())
+            self._delete(self._failure_of(about.source, about.model))
+
+    def part(self, source: str, model: str) -> About | None:
+        """What is known of a recording that was read; None if there is no sound part of it."""
+        try:
+            return self._about(self._part_of(source, model))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def _about(self, path: str) -> About:
+        parquet = arrow()[1]
+        with self._fs.open(path, "rb") as file:
+            schema = parquet.read_schema(file)
+        found = json.loads(schema.metadata[ABOUT])
+        return About(**found | {"key": Key(**found["key"])})
+
+    # Failures.
+
+    def write_failure(self, failure: Failure) -> None:
+        """Write why a recording could not be read. What an earlier run read of it is deleted, since it has changed,
+        unless it could not even be found. Raises `OutputError`."""
+        with self._reported():
+            data = json.dumps(asdict(failure), sort_keys=True) + "\n"
+            self._write(self._failure_of(failure.source, failure.model), data.encode())
+            if failure.fingerprint:
+                self._delete(self._part_of(failure.source, failure.model))
+
+    def failure(self, source: str, model: str) -> Failure | None:
+        """Why a recording could not be read; None if that is not known."""
+        try:
+            return Failure(**json.loads(self._fs.cat_file(self._failure_of(source, model))))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _delete(self, path: str) -> None:
+        if self._fs.exists(path):
+            try:
+                self._fs.rm_file(path)
+            except FileNotFoundError:  # another run was faster
+                return
+
+    # Tables.
+
+    def write_tables(self) -> None:
+        """Write ``recordings.parquet`` and ``failures.parquet``. A part that is not of this program is a failure of its
+        own. Raises `OutputError`."""
+        with self._reported():
+            read, failed = [], []
+            for path in self._files(PARTS, ".parquet"):
+                try:
+                    read.append(_row(self._about(path)))
+                except FileNotFoundError:
+                    continue
+                except (OSError, ValueError, TypeError, KeyError):
+                    failed.append(Failure(path, "", f"{path} is damaged, or not of this dataset", "delete it", "", ""))
+            for path in self._files(FAILURES, ".json"):
+                try:
+                    failed.append(Failure(**json.loads(self._fs.cat_file(path))))
+                except (OSError, ValueError, TypeError):
+                    continue
+            read.sort(key=lambda row: (row["source"], row["model"]))
+            failed.sort(key=lambda one: (one.source, one.model))
+            self._write(self._path("recordings.parquet"), _table(read, _recordings_schema()))
+            shown = [{name: getattr(one, name) for name in ("source", "model", "error", "advice")} for one in failed]
+            self._write(self._path("failures.parquet"), _table(shown, _failures_schema()))
+
+    def _files(self, folder: str, suffix: str) -> Iterator[str]:
+        place = self._path(folder)
+        found = self._fs.ls(place, detail=False) if self._fs.exists(place) else []
+        return (path for path in sorted(found) if path.endswith(suffix) and not Path(path).name.startswith("."))
+
+    def _part_of(self, source: str, model: str) -> str:
+        return self._path(PARTS, f"{_id(source, model)}.parquet")
+
+    def _failure_of(self, source: str, model: str) -> str:
+        return self._path(FAILURES, f"{_id(source, model)}.json")
+
+
+class _Reported:
+    """Turns the errors of a file system into `OutputError`."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, LowbeamError):
+            raise OutputError(f"{self._place} cannot be written: {reason(error)}") from error
+
+
+def _id(source: str, model: str) -> str:
+    return hashlib.blake2b(f"{model}\0{source}".encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
+
+
+def _row(about: About) -> dict[str, Any]:
+    row = asdict(about)
+    return row | {"content": row.pop("key")["content"]}
+
+
+def _table(rows: list[dict[str, Any]], schema: Any) -> bytes:
+    pyarrow, parquet = arrow()
+    buffer = io.BytesIO()
+    columns = {name: [row[name] for row in rows] for name in schema.names}
+    parquet.write_table(pyarrow.table(columns, schema=schema), buffer)
+    return buffer.getvalue()
+
+
+def _schema() -> Any:
+    pyarrow = arrow()[0]
+    types = [(name, pyarrow.int64() if name == "face" else pyarrow.float64()) for name in COLUMNS]
+    return pyarrow.schema([*types, ("recording", pyarrow.string()), ("model", pyarrow.string())])
+
+
+def _recordings_schema() -> Any:
+    pyarrow = arrow()[0]
+    text, whole, number = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
+    return pyarrow.schema([
+        ("source", text), ("model", text), ("content", text), ("duration_s", number), ("face_s", number),
+        ("faces", whole), ("estimates", whole), ("width", whole), ("height", whole), ("point", text),
+        ("cut_at_s", number),
+    ])  # fmt: skip
+
+
+def _failures_schema() -> Any:
+    text = arrow()[0].string()
+    return arrow()[0].schema([(name, text) for name in ("source", "model", "error", "advice")])
