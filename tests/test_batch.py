@@ -121,7 +121,7 @@ def test_what_was_read_is_kept_and_what_changed_is_read_again(
 def test_other_settings_and_models_are_read_anew(archive: Path, tmp_path: Path) -> None:
     source, out = archive / "a.mp4", tmp_path / "traces"
     assert run(source, out)[0].estimates == 50
-    assert (run(source, out, fps=5.0)[0].state, run(source, out, fps=5.0)[0].state) == ("read", "kept")
+    assert (run(source, out, fps=5.0)[0].state, run(source, out, fps=5)[0].state) == ("read", "kept")
     assert run(source, out, model="fast")[0].state == "read"
     table = pandas.read_parquet(out / "estimates")
     assert table.groupby("model").size().to_dict() == {"accurate": 10, "fast": 50}

@@ -42,7 +42,7 @@ def batch(
     Section(fps=fps)
     if workers is not None and workers < 1:
         raise UsageError(f"workers {workers} is out of range: 1 or more")
-    settings = Settings(os.fspath(model), faces, fps)
+    settings = Settings(os.fspath(model), faces, float(fps))
     dataset = Dataset(out)
     here = Reading(dataset, settings, retry_failed)
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
