@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import av
 import numpy as np
 import pytest
 
@@ -177,14 +178,21 @@ def test_an_interrupt_before_anything_came_is_quiet(command: tuple[str, ...], tm
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_a_video_on_a_pipe_is_packed_until_a_signal_and_the_stream_is_whole(clip: Path, tmp_path: Path) -> None:
-    remux = (
-        "import av, sys; i = av.open(sys.argv[1]); o = av.open(sys.argv[2], 'w', format='matroska')\n"
-        "s = o.add_stream_from_template(i.streams.video[0])\n"
-        "for p in i.demux(video=0):\n  p.stream = s\n  p.size and o.mux(p)\no.close()"
-    )
-    subprocess.run([sys.executable, "-c", remux, clip, tmp_path / "clip.mkv"], check=True, timeout=WAIT_S)
-    data = (tmp_path / "clip.mkv").read_bytes()
+@pytest.fixture(scope="module")
+def piped_clip(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clip in a container that can be read from a pipe."""
+    path = tmp_path_factory.mktemp("piped") / "clip.mkv"
+    with av.open(str(clip)) as source, av.open(str(path), "w", format="matroska") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            packet.stream = stream
+            if packet.size:
+                target.mux(packet)
+    return path
+
+
+def test_a_video_on_a_pipe_is_packed_until_a_signal_and_the_stream_is_whole(piped_clip: Path, tmp_path: Path) -> None:
+    data = piped_clip.read_bytes()
     process = subprocess.Popen(
         [*CLI, "pack", "-", "-o", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         cwd=tmp_path, bufsize=0,
@@ -277,10 +285,10 @@ def test_a_signal_while_the_next_stream_is_awaited_keeps_what_was_read(
     assert (tmp_path / "p.png").exists()
 
 
-def test_packing_into_a_pipe_that_closes_is_no_error(clip: Path) -> None:
+def test_packing_into_a_pipe_that_closes_is_no_error(piped_clip: Path) -> None:
     done = subprocess.run(
-        f"{sys.executable} -m lowbeam.cli pack {clip} -o - | head -c 10; echo ${{PIPESTATUS[0]}}", shell=True,
-        capture_output=True, timeout=WAIT_S, check=False, executable="/bin/bash",
+        f"{{ cat {piped_clip}; sleep 2; }} | {sys.executable} -m lowbeam.cli pack - -o - | head -c 10; "
+        "echo ${PIPESTATUS[1]}", shell=True, capture_output=True, timeout=WAIT_S, check=False, executable="/bin/bash",
     )  # fmt: skip
     assert done.stdout.endswith(b"141\n")
     assert b"lowbeam:" not in done.stderr

@@ -99,7 +99,11 @@ def test_a_name_without_an_address_is_said_once_and_tried_until_the_end(
 def test_a_signal_ends_it_and_leaves_the_faces_in_the_spool(
     number: int, status: int, short_clip: Path, silent: int, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "lowbeam.cli", "send", short_clip, "--loop", "--token", "secret-token"]
+    # A suite that runs in the background may have been told to ignore Ctrl-C, and its children inherit that.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import lowbeam.cli as c; c.main()"
+    )
+    command = [sys.executable, "-c", program, "send", short_clip, "--loop", "--token", "secret-token"]
     command += ["--to", f"lowbeam://127.0.0.1:{silent}", "--pin", PIN, "--spool", tmp_path]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 30
