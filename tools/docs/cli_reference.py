@@ -9,7 +9,7 @@ from lowbeam.cli.app import app
 HEAD = """# Command line
 
 This page is generated from the commands themselves: each section holds what `lowbeam COMMAND --help` prints. The exit
-status is 0, 2 after an error, 130 after Ctrl-C and 143 after SIGTERM: see [errors and exit codes](../how-to/errors.md).
+status is 0, 2 after an error, 3 if `batch` could not read all, 130 after Ctrl-C and 143 after SIGTERM: see [errors and exit codes](../how-to/errors.md).
 """
 
 
@@ -49,7 +49,10 @@ def _option_row(option: Any, context: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|").replace("<", "&lt;")
+    """A cell of a table; brackets make no links."""
+    for mark, shown in (("|", "\\|"), ("<", "&lt;"), ("[", "&#91;")):
+        text = text.replace(mark, shown)
+    return _plain(text)
 
 
 def _plain(text: str) -> str:
