@@ -9,7 +9,8 @@ from lowbeam.cli.app import app
 HEAD = """# Command line
 
 This page is generated from the commands themselves: each section holds what `lowbeam COMMAND --help` prints. The exit
-status is 0, 2 after an error, 3 if `batch` could not read all, 130 after Ctrl-C and 143 after SIGTERM: see [errors and exit codes](../how-to/errors.md).
+status is 0, 2 after an error, 3 if `batch` could not read all, 130 after Ctrl-C and 143 after SIGTERM: see
+[errors and exit codes](../how-to/errors.md).
 """
 
 
