@@ -93,7 +93,8 @@ def _facts(result: dict[str, Any], address: str) -> str:
         f"{result['test_faces']:,} test faces.",
         f"- **Networks**: {_parameters(result['jobs'])}; convolutions in {experiment['precision']}; "
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}.",
-        f"- **Training time**: {hours:.2f} h for {count} network{'s' * (count > 1)}, on {where}.",
+        f"- **Training time**, by the clock, with pauses of the process: {hours:.2f} h for {count} "
+        f"network{'s' * (count > 1)}, on {where}.",
         f"- **Command**: `{shown_command(result['command'])}`",
         f"- **Settings and results**: [{Path(address).name}]({address})",
     ]
