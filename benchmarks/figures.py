@@ -260,8 +260,8 @@ def archive_table(measured: dict[str, Any]) -> str:
         f"{measured['recordings']} recordings of real people, {measured['duration_s'] / 60:.1f} minutes in all, on two "
         f"cores; medians of {measured['rounds']}:\n\n"
         f"{markdown_table(['', 'recordings/h', '× real time'], rows)}\n\n"
-        f"A second run, which finds all of them read, takes {measured['again_s']:.1f} s. A list of 10,000 recordings "
-        f"takes {measured['driver_mib_of_10000']:.0f} MiB."
+        f"A second run, which finds all of them read, takes {measured['again_s']:.1f} s. The process that hands out "
+        f"the work has {measured['driver_mib_of_10000']:.0f} MiB with a list of 10,000 files."
     )
 
 

@@ -394,7 +394,8 @@ def test_what_is_not_allowed_is_not_sent(options: str, short_clip: Path, tmp_pat
 
 
 def test_no_latency_is_allowed(short_clip: Path, tmp_path: Path) -> None:
-    lowbeam.pack(short_clip, tmp_path / "f.mkv", codec="estimates", qp=6, latency_s=0)
+    packed = lowbeam.pack(short_clip, tmp_path / "f.mkv", codec="estimates", qp=6, latency_s=0)
+    assert packed.coded == len({face.time_s for face in received(tmp_path / "f.mkv")[0]})  # a packet for each sample
 
 
 def test_a_budget_of_the_link_is_reported(short_clip: Path, tmp_path: Path) -> None:

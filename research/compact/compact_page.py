@@ -223,14 +223,14 @@ def adversary_lines(now: tuple[Results, Results], before: tuple[Results, Results
 
     def told(kept: Results, identity: Results) -> tuple[str, str, str]:
         row = next(row for row in identity["rows"] if row["source"] == FINEST)
-        aucs = (f"{row['trained'][kind]['auc']:.2f}" for kind in ("any", MATCHED))
-        return (*aucs, f"{share(kept, _row(kept, 300), 'hold'):.3f}")  # type: ignore[return-value]
+        any_auc, matched_auc = (f"{row['trained'][kind]['auc']:.2f}" for kind in ("any", MATCHED))
+        return any_auc, matched_auc, f"{share(kept, _row(kept, 300), 'hold'):.3f}"
 
     (any_now, matched_now, kept_now), (any_before, matched_before, kept_before) = told(*now), told(*before)
     return (
-        f"Before they were trained against it, the same networks had an AUC of {any_before} on any and\n"
-        f"{matched_before} on matched pairs (level 0), now {any_now} and {matched_now}; at 0.3 kbit/s they kept "
-        f"{kept_before} of the CCC of\nreal people, now {kept_now}."
+        f"Before that, the same networks had an AUC of {any_before} on any and {matched_before} on matched pairs "
+        f"(level 0), now\n{any_now} and {matched_now}; at 0.3 kbit/s they kept {kept_before} of the CCC of real "
+        f"people, now {kept_now}."
     )
 
 

@@ -29,6 +29,7 @@ from lowbeam.metrics import AFFECT_NAMES, ccc
 from lowbeam.progress import Progress
 from lowbeam.recognize import Recognizer
 from lowbeam.scale import FACE_SIDE, Faces, resample
+from lowbeam.train.features.adversary import adversary_network
 from lowbeam.train.losses import supervised_contrastive
 from research.compact.contrastive import batches
 from research.compact.identity import measure_source
@@ -37,7 +38,7 @@ from research.compact.sources import Source, pooled_features
 
 # Latents, and the weight of the adversarial term.
 TERMS = ((2, 0.0), (4, 0.0), (8, 0.0), (24, 0.0), (24, 0.03), (24, 0.1), (24, 0.3), (24, 1.0), (8, 0.3))
-HIDDEN, EMBEDDING = 128, 64
+HIDDEN = 128
 GAIN = 4.0  # of latents of unit deviation before they are rounded: a fine level of the features codec
 STEPS, RATE, DECAY = 3000, 2e-3, 1e-2
 ADVERSARY_STEPS, ADVERSARY_RATE = 3, 2e-3  # for each step of the latents
@@ -145,10 +146,7 @@ def _trained(count: int, weight: float, known: _Known, people: _People, steps: i
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = Bottleneck(known.pooled.shape[1], count)
-    adversary = nn.Sequential(
-        nn.Linear(count, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU(),
-        nn.Linear(256, EMBEDDING),
-    )  # fmt: skip
+    adversary = adversary_network(count)
     ours = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(ours, RATE, steps)
     theirs = torch.optim.AdamW(adversary.parameters(), ADVERSARY_RATE, weight_decay=DECAY)

@@ -88,7 +88,8 @@ class Dataset:
         self._is_local = "file" in ((self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol)
         with self._reported():
             if self._is_local:
-                make_folder(self._path(PARTS)), make_folder(self._path(FAILURES))
+                make_folder(self._path(PARTS))
+                make_folder(self._path(FAILURES))
             self._check_version()
 
     def _path(self, *names: str) -> str:

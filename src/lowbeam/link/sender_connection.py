@@ -54,10 +54,12 @@ class SendingOptions:
 
 
 class SenderConnection:
-    """A connection to `peer` that resumes the session of `ticket`. It is made `calm` times as slowly as usual."""
+    """A connection to `peer` that resumes the session of `ticket`. Its first packet is repeated
+    `backoff` times as slowly as usual."""
 
     def __init__(
-        self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float, *, calm: int = 1
+        self, options: SendingOptions, peer: NetworkAddress, ticket: SessionTicket | None, now: float, *,
+        backoff: int = 1,
     ) -> None:  # fmt: skip
         self.ticket = ticket  # by which the next connection resumes the session of this one
         self.quic: QuicConnection = sender_connection(options.address, options.pin, ticket, self._keep_ticket)
@@ -65,7 +67,7 @@ class SenderConnection:
         self.begun_s = self.received_s = now  # the latter when a packet came that belongs to it
         self.readers: dict[int, MessageReader] = {}
         self.is_ready = False  # the handshake is complete, and the receiver's certificate is the right one
-        self._calm = calm
+        self._backoff = backoff
         self._copies_before = 0  # of the first packet, which were sent before the receiver asked for a proof
         self._start_copies(now)
         self._first_s = 0.0  # from it to its answer
@@ -78,7 +80,7 @@ class SenderConnection:
     def _start_copies(self, now: float) -> None:
         """The first packet is sent now, and its copies later: after a proof was asked for, one that was sent before may
         be on its way still."""
-        self._round_s = self._calm * ROUND_S + now - self.begun_s
+        self._round_s = self._backoff * ROUND_S + now - self.begun_s
         self._again_s = now + COPY_S  # when what was not answered is sent again; never once the sender is welcome
         self._copies_s = [now]  # when the first packet was sent
 

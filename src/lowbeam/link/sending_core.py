@@ -215,12 +215,12 @@ class SendingCore:
     # Connections.
 
     def _connect(self, now: float) -> SenderConnection:
-        return SenderConnection(self.options, self._peer, self._connection.ticket, now, calm=self._calm)
+        return SenderConnection(self.options, self._peer, self._connection.ticket, now, backoff=self._backoff)
 
     @property
-    def _calm(self) -> int:
-        """How many times slower than the first a connection is made: on the thinnest links, the copies of the first
-        packet alone fill a minute."""
+    def _backoff(self) -> int:
+        """How many times slower than at first a connection is tried, after attempts that failed: on the thinnest links,
+        the copies of the first packet alone fill a minute."""
         return 1 << min(self._attempts, MOST_DOUBLINGS)
 
     def _wait(self, now: float) -> None:
@@ -263,7 +263,7 @@ class SendingCore:
 
     def _is_late(self, connection: SenderConnection, now: float) -> bool:
         """Whether a connection should have been made by now, if nothing that belongs to it came lately."""
-        return now - connection.received_s > ATTEMPT_S * self._calm
+        return now - connection.received_s > ATTEMPT_S * self._backoff
 
     def _look(self, now: float) -> None:
         """Take the events of the connections, and what became of packets."""

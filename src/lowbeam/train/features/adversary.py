@@ -19,14 +19,19 @@ STEPS = 3  # for each step of the encoder
 REMEMBERED = 20  # batches of latents
 
 
+def adversary_network(count: int) -> nn.Sequential:
+    """A network that embeds `count` latents, (n, count), as (n, EMBEDDING)."""
+    return nn.Sequential(
+        nn.Linear(count, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH),
+        nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Linear(WIDTH, EMBEDDING),
+    )  # fmt: skip
+
+
 class IdentityAdversary:
     """A network that embeds latents so that those of one person lie together, trained on what it has seen lately."""
 
     def __init__(self) -> None:
-        self._network = nn.Sequential(
-            nn.Linear(LATENTS, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH),
-            nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Linear(WIDTH, EMBEDDING),
-        )  # fmt: skip
+        self._network = adversary_network(LATENTS)
         self._optimizer = torch.optim.AdamW(self._network.parameters(), RATE, weight_decay=DECAY)
         self._seen: deque[tuple[Tensor, Tensor]] = deque(maxlen=REMEMBERED)
 
