@@ -148,25 +148,62 @@ def test_ctrl_c_leaves_no_half_file(arguments: list[str], clip: Path, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_that_comes_while_exceptions_are_dropped_is_not_lost(name: str, status: int) -> None:
-    program = f"""
-import signal, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from lowbeam.cli import main
-
+DROPPED = """
 class Ended:
     def __del__(self):
-        signal.raise_signal(signal.{name})
+        signal.raise_signal(NUMBER)
 
 def run(arguments):
     Ended()
     time.sleep(30)
+"""
+SWALLOWED = """
+def run(arguments):
+    try:
+        signal.raise_signal(NUMBER)
+    except BaseException:
+        pass
+    time.sleep(30)
+"""
+CLEANS_UP = """
+def run(arguments):
+    try:
+        signal.raise_signal(NUMBER)
+    finally:
+        time.sleep(0.6)
+        print("cleaned up", file=sys.stderr)
+"""
+OPENS_A_FILE = """
+def run(arguments):
+    from lowbeam import files
+    files._try_lock = lambda fd: signal.raise_signal(NUMBER)
+    with files.whole_file("left"):
+        pass
+"""
 
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [(DROPPED, ""), (SWALLOWED, ""), (CLEANS_UP, "cleaned up\n"), (OPENS_A_FILE, "")],
+    ids=["dropped", "swallowed", "cleans_up", "opens_a_file"],
+)
+def test_a_signal_ends_a_command_whatever_it_is_doing(
+    run: str, said: str, name: str, status: int, tmp_path: Path
+) -> None:
+    program = f"""
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from lowbeam.cli import main
+NUMBER = signal.{name}
+{run}
 main(run)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
-    assert (done.returncode, done.stderr) == (status, "lowbeam: interrupted; no incomplete file remains\n")
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (status, f"{said}lowbeam: interrupted; no incomplete file remains\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_closed_pipe_is_no_traceback(face_stream: Path) -> None:

@@ -1,5 +1,6 @@
 """Outputs that appear complete or not at all, and locks between processes."""
 
+import atexit
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ import av
 from lowbeam.errors import OutputError, UsageError, reason
 
 UNFINISHED = re.compile(r"\.lowbeam-[0-9a-f]{12}(\..*)?")  # names of files that are being written
+_unfinished: set[Path] = set()  # those of this process
 _swept: set[Path] = set()  # folders in which this process has deleted the files of killed runs
 
 
@@ -72,8 +74,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except (OSError, av.FFmpegError) as error:
         raise OutputError(f"{path} cannot be written: {reason(error)}") from error
     finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
+        _delete(beside)
         os.close(fd)
 
 
@@ -81,10 +82,25 @@ def _unfinished_file(target: Path) -> tuple[Path, int]:
     """A new file beside `target`, and a descriptor that holds a lock on it until this process ends."""
     while True:
         beside = target.with_name(f".lowbeam-{secrets.token_hex(6)}{target.suffix}")
+        _unfinished.add(beside)
         fd = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         if _try_lock(fd) and os.fstat(fd).st_nlink:  # not deleted by another process before it was locked
             return beside, fd
         os.close(fd)
+
+
+def _delete(beside: Path) -> None:
+    with suppress(FileNotFoundError):
+        beside.unlink()
+    _unfinished.discard(beside)
+
+
+@atexit.register
+def _delete_unfinished() -> None:
+    """Delete what is left if a signal came while a file was opened or deleted."""
+    for beside in list(_unfinished):
+        with suppress(OSError):
+            _delete(beside)
 
 
 def _sweep(folder: Path) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 INTERRUPTED = 128 + signal.SIGINT  # exit status after Ctrl-C: 128 and the signal's number
 PIPE_CLOSED = 128 + 13  # as after SIGPIPE
-AGAIN_S = 0.05  # after which a signal that was lost is sent again
 
 # During the imports no work has begun, and C extension modules may lose an exception: exit at once.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -23,6 +22,7 @@ def main(run: Callable[[list[str]], int] | None = None) -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115  (open until the program ends)
+    from lowbeam.cli.signals import AnsweredSignals
     from lowbeam.errors import LowbeamError, Terminated
 
     if run is None:
@@ -31,8 +31,8 @@ def main(run: Callable[[list[str]], int] | None = None) -> None:
         run = app.run
 
     try:
-        _answer_signals()
-        status = run(sys.argv[1:])
+        with AnsweredSignals():
+            status = run(sys.argv[1:])
         sys.stdout.flush()
     except LowbeamError as error:
         _fail(str(error))
@@ -49,42 +49,6 @@ def main(run: Callable[[list[str]], int] | None = None) -> None:
     if status in (INTERRUPTED, 128 + signal.SIGTERM):
         _say("lowbeam: interrupted; no incomplete file remains")
     sys.exit(status)
-
-
-def _answer_signals() -> None:
-    """Make Ctrl-C raise KeyboardInterrupt, and SIGTERM and SIGHUP raise Terminated, unless the parent process set them
-    to be ignored."""
-    from lowbeam.errors import Terminated
-
-    def terminate(number: int, _: object) -> None:
-        raise Terminated(number)
-
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, terminate)
-    sys.unraisablehook = _send_again
-
-
-def _send_again(lost: "sys.UnraisableHookArgs") -> None:
-    """Python drops an exception that is raised in a destructor or in a callback of C. If it came from a signal, the
-    signal is sent again, once the callback has ended."""
-    from threading import Timer
-
-    from lowbeam.errors import Terminated
-
-    if isinstance(lost.exc_value, Terminated):
-        number = lost.exc_value.signal
-    elif issubclass(lost.exc_type, KeyboardInterrupt):
-        number = signal.SIGINT
-    else:
-        sys.__unraisablehook__(lost)
-        return
-    timer = Timer(AGAIN_S, os.kill, (os.getpid(), number))
-    timer.daemon = True
-    timer.start()
 
 
 def _drop_stdout() -> None:
