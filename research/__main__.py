@@ -182,7 +182,7 @@ def operating_points(
 
     check_outputs(real, out)
     named = tuple(codecs.split(","))
-    results = measure_into(out, partial(measure_points, Corpora(real, rendered), named, model, workers), "points")
+    results = measure_into(out, partial(measure_points, Corpora(real, rendered), named, model, workers or 1), "points")
     print(f"{len(results['rows'])} rows")
 
 
@@ -232,7 +232,7 @@ def held_out_budgets(
     check_outputs(real, out)
     table = entries_of(make_operating_table(read_points([points]), ("rendered",)))
     budgets = [Budget(1000 * kbps) for kbps in RATES_KBPS]
-    measure = partial(measure_budgets, real, budgets, DEFAULT_MODEL, truth="self", table=table, workers=workers)
+    measure = partial(measure_budgets, real, budgets, DEFAULT_MODEL, truth="self", table=table, workers=workers or 1)
     print_budgets(measure_into(out, measure, "recordings"))
 
 

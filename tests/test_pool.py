@@ -1,6 +1,5 @@
 """Work distributed over processes: results as they come, processes that are killed, errors."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -9,36 +8,7 @@ import pytest
 
 from lowbeam.errors import OutputError, UsageError
 from lowbeam.pool import Killed, answered, shared
-
-SCALE = 1
-
-
-def begin(scale: int) -> None:
-    global SCALE  # noqa: PLW0603  (of this process)
-    SCALE = scale
-
-
-def scaled(job: int) -> int:
-    return SCALE * job
-
-
-def deadly(job: tuple[Path, int]) -> int:
-    """Kills its process while the file counts fewer than the given number of attempts."""
-    path, survived_at = job
-    with path.open("a") as file:
-        file.write(".")
-    if path.stat().st_size < survived_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return path.stat().st_size
-
-
-def refusing(job: int) -> int:
-    raise UsageError(f"not {job}")
-
-
-def sleeping(path: Path) -> None:
-    path.touch()
-    time.sleep(60)
+from tests.pool_jobs import begin, deadly, refusing, scaled, sleeping
 
 
 def test_each_job_has_its_result_and_processes_begin_once() -> None:
@@ -62,9 +32,8 @@ def test_jobs_are_taken_as_processes_become_free() -> None:
 def test_a_job_whose_process_is_killed_is_tried_again(tmp_path: Path) -> None:
     jobs = [(tmp_path / f"{n}", survived_at) for n, survived_at in enumerate((1, 3, 99, 2))]
     results = {path.name: result for (path, _), result in answered(deadly, jobs, 2, attempts=3)}
-    assert results == {"0": 1, "1": 3, "2": Killed(-signal.SIGKILL), "3": 2}
+    assert results == {"0": 1, "1": 3, "2": Killed("signal 9"), "3": 2}
     assert (tmp_path / "2").stat().st_size == 3
-    assert str(results["2"]) == "signal 9"
 
 
 def test_where_each_job_is_needed_a_killed_process_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 - ``estimates/ID.parquet``: the trace of one recording by one model, with the columns `SCHEMA`. What else is known of it
   is in the file's metadata. ``pandas.read_parquet("traces/estimates")`` is the whole dataset.
 - ``failures/ID.json``: why a recording could not be read.
+- ``spans/ID-NUMBER.npz``: what was read of a long recording, until all of it was.
 - ``recordings.parquet`` and ``failures.parquet``: the same as tables, written anew at the end of a run.
 - ``lowbeam-dataset.json``: the version of this layout.
 
@@ -15,6 +16,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from lowbeam.trace import COLUMNS, Trace
 from lowbeam.trace.store import arrow
 
 VERSION, MARK = 1, "lowbeam-dataset.json"
-PARTS, FAILURES = "estimates", "failures"
+PARTS, FAILURES, SPANS = "estimates", "failures", "spans"
 ABOUT = b"lowbeam"  # key of a part's metadata
 
 
@@ -45,8 +47,9 @@ class About:
 
     `fingerprint` is what the file system tells of its state, such as size and time of change; `duration_s` and `face_s`
     the seconds that it lasts and in which a face was found (None for a face stream, which has only faces); `faces` the
-    number of people, `estimates` that of rows; `point` the operating point of a face stream; `cut_at_s` where a cut
-    recording ends.
+    number of people, `estimates` that of rows; `side_px` the median side of the faces in pixels of the source, `light`
+    the median of their mean grey value (0 to 255, None if no pixels came); `point` the operating point of a face
+    stream; `cut_at_s` where a cut recording ends.
     """
 
     source: str
@@ -57,6 +60,8 @@ class About:
     face_s: float | None
     faces: int
     estimates: int
+    side_px: float
+    light: float | None
     width: int
     height: int
     point: str | None
@@ -169,6 +174,39 @@ class Dataset:
             except FileNotFoundError:  # another run was faster
                 return
 
+    # Spans.
+
+    def write_span(self, source: str, model: str, number: int, data: bytes) -> None:
+        """Write what was read of a span of a recording. Raises `OutputError`."""
+        with self._reported():
+            if self._is_local:
+                make_folder(self._path(SPANS))
+            self._write(self._span_of(source, model, number), data)
+
+    def span(self, source: str, model: str, number: int) -> bytes | None:
+        """What was read of a span; None if nothing was."""
+        try:
+            found: bytes = self._fs.cat_file(self._span_of(source, model, number))
+        except OSError:
+            return None
+        return found
+
+    def delete_spans(self) -> None:
+        """Delete the spans of recordings that are read as a whole or failed. Raises `OutputError`."""
+        with self._reported():
+            for path in [*self._files(SPANS, ".npz")]:
+                name = Path(path).name.partition("-")[0]
+                if self._fs.exists(self._path(PARTS, f"{name}.parquet")) or self._fs.exists(
+                    self._path(FAILURES, f"{name}.json")
+                ):
+                    self._delete(path)
+            if self._is_local:
+                with suppress(OSError):  # another run is at work, or there is none
+                    self._fs.rmdir(self._path(SPANS))
+
+    def _span_of(self, source: str, model: str, number: int) -> str:
+        return self._path(SPANS, f"{_id(source, model)}-{number}.npz")
+
     # Tables.
 
     def write_tables(self) -> None:
@@ -248,7 +286,8 @@ def _recordings_schema() -> Any:
     text, whole, number = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
     return pyarrow.schema([
         ("source", text), ("model", text), ("content", text), ("duration_s", number), ("face_s", number),
-        ("faces", whole), ("estimates", whole), ("width", whole), ("height", whole), ("point", text),
+        ("faces", whole), ("estimates", whole), ("side_px", number), ("light", number),
+        ("width", whole), ("height", whole), ("point", text),
         ("cut_at_s", number),
     ])  # fmt: skip
 

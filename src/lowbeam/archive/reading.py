@@ -1,12 +1,14 @@
-"""Reads one recording into the dataset, in a process of its own."""
+"""Reads recordings into the dataset, one by one, in a process of its own; long ones in spans."""
 
 import hashlib
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -14,14 +16,14 @@ import numpy as np
 
 from lowbeam.archive.dataset import About, Dataset, Failure, Key
 from lowbeam.archive.outcome import Outcome
+from lowbeam.archive.rows import SIDE, TIME, Rows, check_face, read_rows
 from lowbeam.archive.sources import file_system, is_remote
-from lowbeam.errors import LowbeamError, NoFaceError, SourceError, StreamError, reason
+from lowbeam.archive.spans import Join, Span, joined, spans_of
+from lowbeam.errors import LowbeamError, NoFaceError, OutputError, SourceError, StreamError, reason
 from lowbeam.estimator import Estimator
 from lowbeam.faces import YunetDetector
-from lowbeam.pipeline.estimate import BATCH, estimates_of
-from lowbeam.pipeline.fuse import fused
 from lowbeam.pipeline.options import FacesChoice, Section
-from lowbeam.pipeline.sources import open_faces
+from lowbeam.pipeline.sources import FaceSource, open_faces
 from lowbeam.recognize import model_path
 from lowbeam.trace import Trace
 
@@ -60,11 +62,10 @@ class Reading:
         self._dataset, self._settings, self._retry_failed = dataset, settings, retry_failed
         self._digest = settings.digest()
         self._model = Path(settings.model).name
-        self._detector: YunetDetector | None = None
-        self._estimator: Estimator | None = None
 
-    def read(self, source: str) -> Outcome:
-        """Read a recording, unless it was read before. Raises `OutputError`, for what no other recording escapes."""
+    def read(self, source: str) -> Outcome | list[Span]:
+        """Read a recording, unless it was read before; of a long one, the spans that are to be read. Raises
+        `OutputError`, for what no other recording escapes."""
         fingerprint = ""
         try:
             fingerprint = fingerprint_of(source)
@@ -75,13 +76,57 @@ class Reading:
                 before = self._dataset.part(source, self._model)
                 if before is not None and before.key == key:
                     return _kept(before)
-                trace, about = self._estimated(path, source, key, fingerprint)
-        except LowbeamError as error:
-            return self.failed(source, str(error), _advice(error), fingerprint)
+                with self._opened(path, self._settings.faces, Section(fps=self._settings.fps)) as opened:
+                    if spans := spans_of(source, fingerprint, key, opened.seekable_s):
+                        return spans
+                    rows = read_rows(opened, self._loaded)
+            return self._finished(source, key, fingerprint, rows)
+        except OutputError:
+            raise
         except Exception as error:
-            return self.failed(source, f"{source} cannot be read: {reason(error)}", ADVICE[SourceError], fingerprint)
-        self._dataset.write_part(trace, about)
-        return Outcome(source, "read", about.estimates, about.duration_s)
+            return self._failed_by(source, error, fingerprint)
+
+    def read_span(self, span: Span) -> Outcome | Span:
+        """Read a span of a recording, unless it was read before; the outcome of the recording if it fails. Raises
+        `OutputError`."""
+        try:
+            if self._rows_of(span) is None:
+                with (
+                    local_copy(span.source) as path,
+                    self._opened(path, "all", span.section(self._settings.fps)) as opened,
+                ):
+                    rows = read_rows(opened, self._loaded)
+                self._dataset.write_span(span.source, self._model, span.number, _bytes_of(span, rows))
+            return span
+        except OutputError:
+            raise
+        except Exception as error:
+            return self._failed_by(span.source, error, span.fingerprint)
+
+    def join(self, join: Join) -> Outcome:
+        """Join the spans of a recording. Raises `OutputError`."""
+        first = join.spans[0]
+        parts = [rows for span in join.spans if (rows := self._rows_of(span)) is not None]
+        before = self._dataset.part(join.source, self._model)
+        if before is not None and before.key == first.key:  # by another run, which deleted the spans
+            return _kept(before)
+        try:
+            if len(parts) < len(join.spans) or fingerprint_of(join.source) != first.fingerprint:
+                raise SourceError(f"{join.source} changed while it was read")
+            return self._finished(join.source, first.key, first.fingerprint, joined(parts, self._settings.faces))
+        except OutputError:
+            raise
+        except Exception as error:
+            return self._failed_by(join.source, error, first.fingerprint)
+
+    def _rows_of(self, span: Span) -> Rows | None:
+        data = self._dataset.span(span.source, self._model, span.number)
+        return None if data is None else _rows_of_bytes(span, data)
+
+    def _failed_by(self, source: str, error: Exception, fingerprint: str) -> Outcome:
+        if isinstance(error, LowbeamError):
+            return self.failed(source, str(error), _advice(error), fingerprint)
+        return self.failed(source, f"{source} cannot be read: {reason(error)}", ADVICE[SourceError], fingerprint)
 
     def failed(self, source: str, error: str, advice: str, fingerprint: str = "") -> Outcome:
         """Write down that a recording could not be read."""
@@ -103,31 +148,51 @@ class Reading:
             return Outcome(source, "failed", error=failure.error, advice=failure.advice)
         return None
 
-    def _estimated(self, path: str, source: str, key: Key, fingerprint: str) -> tuple[Trace, About]:
-        estimator = self._estimator = self._estimator or Estimator(self._settings.model, 1)
-        section = Section(fps=self._settings.fps)
-        rows, times_s, seen_s = [], [], []
-        with open_faces(path, self._make_detector, self._settings.faces, section) as opened:
-            for frame, found in fused(estimates_of(opened, estimator, BATCH, keep_frames=False)):
-                rows += found
-                times_s.append(frame.time_s)
-                if found:
-                    seen_s.append(frame.time_s)
-            if not rows:
-                raise NoFaceError(f"{source} shows no face")
-            (width, height), point, cut_at_s = opened.size, opened.point, opened.cut_at_s
-        trace = Trace.from_estimates(rows, source=source, model=self._model, cut_at_s=cut_at_s)
+    def _opened(
+        self, path: str, faces: FacesChoice, section: Section
+    ) -> AbstractContextManager[FaceSource]:  # fmt: skip
+        return open_faces(path, lambda: self._detector, faces, section)
+
+    @cached_property
+    def _loaded(self) -> Estimator:
+        return Estimator(self._settings.model, 1)
+
+    @cached_property
+    def _detector(self) -> YunetDetector:
+        return YunetDetector(1)
+
+    def _finished(self, source: str, key: Key, fingerprint: str, rows: Rows) -> Outcome:
+        """Write the part of a recording. Raises `NoFaceError` or `OutputError`."""
+        check_face(rows, source)
+        trace = Trace.from_table(rows.estimates, source=source, model=self._model, cut_at_s=rows.cut_at_s)
+        times_s = rows.times_s
         usual_s = median(np.diff(times_s)) if len(times_s) > 1 else 0.0
         duration_s = round(float(times_s[-1] + usual_s), 3)
-        face_s = None if point is not None else round(float(duration_s * len(seen_s) / len(times_s)), 3)
-        return trace, About(
-            source, self._model, key, fingerprint, duration_s, face_s, len(trace.faces()), len(trace), width, height,
-            point, cut_at_s,
+        share = len(np.unique(rows.estimates[:, TIME])) / len(times_s)
+        light = None if np.isnan(rows.light).all() else round(float(np.nanmedian(rows.light)), 1)
+        about = About(
+            source, self._model, key, fingerprint, duration_s,
+            None if rows.point is not None else round(duration_s * share, 3), len(trace.faces()), len(trace),
+            round(float(np.median(rows.estimates[:, SIDE])), 1), light, *rows.size, rows.point, rows.cut_at_s,
         )  # fmt: skip
+        self._dataset.write_part(trace, about)
+        return Outcome(source, "read", about.estimates, about.duration_s)
 
-    def _make_detector(self) -> YunetDetector:
-        self._detector = self._detector or YunetDetector(1)
-        return self._detector
+
+def _bytes_of(span: Span, rows: Rows) -> bytes:
+    """The rows of a span, after the hashes of the content and the settings that they belong to."""
+    return f"{span.key.content} {span.key.settings} {span.count}\n".encode() + rows.to_bytes()
+
+
+def _rows_of_bytes(span: Span, data: bytes) -> Rows | None:
+    """None if they are of another content or other settings, or damaged."""
+    head, _, body = data.partition(b"\n")
+    if head != f"{span.key.content} {span.key.settings} {span.count}".encode():
+        return None
+    try:
+        return Rows.from_bytes(body)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def _kept(about: About) -> Outcome:
@@ -181,7 +246,12 @@ def begin(place: str, settings: Settings, retry_failed: bool) -> None:
     _reading = Reading(Dataset(place), settings, retry_failed)
 
 
-def read(source: str) -> Outcome:
-    """Read a recording in a process that has begun."""
+Job = str | Span | Join
+
+
+def work(job: Job) -> Outcome | list[Span] | Span:
+    """Do a job in a process that has begun: read a recording or a span, or join spans."""
     assert _reading is not None
-    return _reading.read(source)
+    if isinstance(job, Span):
+        return _reading.read_span(job)
+    return _reading.join(job) if isinstance(job, Join) else _reading.read(job)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 import lowbeam
-from lowbeam.cli.options import Faces, ModelName
+from lowbeam.cli.options import Faces, ModelName, Ray
 from lowbeam.cli.show import Commands, needs, say
 from lowbeam.recognize import DEFAULT_MODEL
 
@@ -31,7 +31,8 @@ def batch(
         ),
     ],
     out: Annotated[str, typer.Option("-o", "--out", help="folder of the Parquet dataset, or a URL such as s3://…")],
-    workers: Annotated[int | None, typer.Option(min=1, max=256, help="processes [default: one per core]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=4096, help="processes [default: one per core]")] = None,
+    ray: Ray = None,
     fps: Annotated[float, typer.Option(help="maximum frames per second [default: all]", show_default=False)] = math.inf,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="also read what failed before and has not changed")
@@ -48,7 +49,7 @@ def batch(
         import fsspec  # noqa: F401
     outcomes = lowbeam.batch(
         sources, out, workers=workers, faces=faces, model=model, fps=fps, retry_failed=retry_failed,
-        progress=tally.progress,
+        progress=tally.progress, ray=ray,
     )  # fmt: skip
     with _row(tally):
         for outcome in outcomes:

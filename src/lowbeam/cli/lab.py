@@ -20,12 +20,14 @@ from lowbeam.cli.options import (
     ModelName,
     Models,
     Qps,
+    Ray,
     Recordings,
     Scales,
     Split,
     Threads,
     TruthOption,
     Workers,
+    team,
 )
 from lowbeam.cli.show import Commands, needs, print_budgets, print_results, progress_bar, say
 from lowbeam.files import check_outputs, make_folder, whole_file
@@ -77,7 +79,8 @@ def curve(
     split: Split = "test",
     truth: TruthOption = "labels",
     cache: Cache = None,
-    workers: Workers = 1,
+    workers: Workers = None,
+    ray: Ray = None,
 ) -> None:
     """Measure CCC against bit rate at every operating point; an interrupted run continues."""
     from lowbeam.evaluate.curve.grid import parse_grid
@@ -92,7 +95,7 @@ def curve(
     try:
         with progress_bar("measuring", "recordings") as progress:
             results = sweep(
-                corpus, grid, systems, split=split, truth=truth, cache=cache, workers=workers, progress=progress
+                corpus, grid, systems, split=split, truth=truth, cache=cache, progress=progress, **team(workers, ray)
             )
     except BaseException:
         with suppress(OSError):
@@ -124,7 +127,8 @@ def budgets(
     split: Split = "test",
     truth: TruthOption = "labels",
     cache: Cache = None,
-    workers: Workers = 1,
+    workers: Workers = None,
+    ray: Ray = None,
 ) -> None:
     """Measure what `lowbeam pack --budget` keeps of recordings: the CCC of held, joined and smoothed estimates."""
     from lowbeam.codec.budget import parse_budget
@@ -136,7 +140,7 @@ def budgets(
     with progress_bar("measuring", "recordings") as progress:
         results = measure_budgets(
             corpus, wanted, model, split=split, truth=truth, codec=codec, layers=layers, cache=cache,
-            workers=workers, progress=progress,
+            progress=progress, **team(workers, ray),
         )  # fmt: skip
     print_budgets(results)
     if out is not None:

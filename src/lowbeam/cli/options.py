@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,20 @@ Source = Annotated[
 
 Faces = Annotated[FacesChoice, typer.Option(help="primary: the face with the largest area over time; all: every face")]
 Threads = Annotated[int, typer.Option(help="number of cores for the recognizer")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="work on the Ray cluster at this address, such as 10.0.0.1:6379; auto: the one of this machine; local: "
+        "one that is started here",
+    ),
+]
 ModelName = Annotated[str, typer.Option("--model", help="a shipped model (see lowbeam models), or an ONNX file")]
+
+
+def team(workers: int | None, ray: str | None) -> dict[str, Any]:
+    """The arguments of a function that shares work: by default one process, or the cores of a cluster."""
+    return {"workers": 1 if workers is None and ray is None else workers, "ray": ray}
 
 
 def _listed(kinds: Iterable[str]) -> str:
@@ -36,7 +49,9 @@ TruthOption = Annotated[
     typer.Option(help="what estimates are compared with: labels, or self, the model's estimates of the uncoded faces"),
 ]
 Cache = Annotated[Path | None, typer.Option(help="folder for faces and estimates [default: ~/.cache/lowbeam]")]
-Workers = Annotated[int, typer.Option(min=1, max=256, help="number of processes")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=4096, help="number of processes [default: 1; with --ray one per core]")
+]
 
 # Of sweeps, which take lists.
 ALL_SCALES, ALL_QPS = "1,2,3,4,6,8,12,16", "22,27,32,37,42,47"

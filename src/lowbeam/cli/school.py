@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lowbeam.cli.options import ANY_CORPUS, Corpus
+from lowbeam.cli.options import ANY_CORPUS, Corpus, Ray, Workers, team
 from lowbeam.cli.show import Commands, needs, progress_bar, say
 from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs
@@ -116,13 +116,14 @@ def corpus_render(
     fps: Annotated[float, typer.Option(help="frames per second")] = 25.0,
     size: Annotated[int, typer.Option(help="side of the square frame in pixels")] = 192,
     seed: Annotated[int, typer.Option(help="the same seed gives the same corpus")] = 7,
-    workers: Annotated[int, typer.Option(help="number of processes")] = 1,
+    workers: Workers = None,
+    ray: Ray = None,
 ) -> None:
     """Render videos of talking people, labelled with the valence and arousal that drive their faces."""
     with needs("render"):
         from lowbeam.corpora.rendered.write import Settings, render_corpus
     with progress_bar("rendering", "frames") as progress:
         manifest = render_corpus(
-            out, face_model, Settings(subjects, minutes, fps, size, seed), workers=workers, progress=progress
+            out, face_model, Settings(subjects, minutes, fps, size, seed), progress=progress, **team(workers, ray)
         )
     say(f"{out}: {len(manifest['people'])} people, {subjects * minutes:g} minutes; open it as --corpus avec2016:{out}")

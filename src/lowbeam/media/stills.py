@@ -61,14 +61,15 @@ class StillSource:
             time_ms += shown_ms
 
 
-def open_video(source: Source) -> VideoSource | StillSource:
-    """Open a picture file as `StillSource`, any other source as `VideoSource`. Raises `SourceError` or `UsageError`."""
+def open_video(source: Source, start_s: float = 0.0) -> VideoSource | StillSource:
+    """Open a picture file as `StillSource`, any other source as `VideoSource`, of which frames before `start_s` are of
+    no interest. Raises `SourceError` or `UsageError`."""
     if not isinstance(source, PipeInput) and not is_url(source):
         path = Path(name_of(source))
         still = None if path.suffix.lower() in NOT_STILL else _opened(path)
         if still is not None:
             return StillSource(path, still)
-    return VideoSource(source)
+    return VideoSource(source, start_s)
 
 
 def _opened(path: Path) -> Image.Image | None:

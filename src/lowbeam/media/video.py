@@ -26,12 +26,17 @@ from lowbeam.media.stoppable import StoppableSource
 BROKEN_OFF = {errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}  # errors of a URL whose connection breaks
 RETRY_S = 30.0  # for how long a live URL is opened again after its connection broke
 RETRY_EVERY_S = 2.0
+SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # formats with an index and with presentation times
+SEEK_EARLIER_S = 1.0  # a key frame is found by its decoding time, which may be so much earlier than it is shown
 
 log = logging.getLogger(__name__)
 
 
 class VideoSource(StoppableSource):
-    """A video, read once and lazily from its first frame: a context manager and an iterable of `Frame`.
+    """A video, read once and lazily: a context manager and an iterable of `Frame`.
+
+    Frames before `start_s` (seconds) are of no interest: of a file whose format allows it, those before the last key
+    frame at that time are not decoded. Times are those from the first frame in any case.
 
     `source` is a path, a `PipeInput`, ``camera:N``, or a URL (rtsp, http, …). `is_live` is true for cameras, URLs and
     pipes: SIGINT, SIGTERM and SIGHUP end them, and packets that cannot be decoded are skipped. In a file such a packet
@@ -40,10 +45,10 @@ class VideoSource(StoppableSource):
     a live source finally broke off, None otherwise. Frames have square pixels. Raises `SourceError` or `UsageError`.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, start_s: float = 0.0) -> None:
         is_camera = name_of(source).startswith("camera:")
         super().__init__(source, is_url(source) or is_camera or isinstance(source, PipeInput))
-        self._source = source
+        self._source, self._start_s = source, start_s
         self._is_url = is_url(source)
         self._has_broken_off = False
         with self._stop_closed_on_error():
@@ -136,10 +141,26 @@ class VideoSource(StoppableSource):
 
     def _pictures(self, clock: PresentationClock) -> Iterator[VideoFrame]:
         """Decoded pictures; a live URL whose connection broke is opened again."""
+        if self.can_seek and self._start_s > SEEK_EARLIER_S:
+            self._seek(clock)
         yield from self._decode(clock)
         while self._has_broken_off and self._is_url and self.duration_s is None and self._open_again():
             self._has_broken_off = False
             yield from self._decode(clock)
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether decoding can begin at a key frame, and gives the times that decoding from the first frame gives."""
+        return not self.is_live and not SEEKABLE.isdisjoint(self._container.format.name.split(","))
+
+    def _seek(self, clock: PresentationClock) -> None:
+        """Go to the last key frame at `_start_s`; the first picture sets the clock."""
+        first = next(self._decode(clock), None)
+        if first is None or first.pts is None or first.time_base is None:
+            return
+        clock.time_of(first.pts, first.time_base)
+        to_s = first.pts * first.time_base + Fraction(self._start_s - SEEK_EARLIER_S)
+        self._container.seek(int(to_s / first.time_base), stream=self._stream)
 
     def _open_again(self) -> bool:
         log.warning("%s: the connection broke; retrying for up to %.0f s", self.name, RETRY_S)

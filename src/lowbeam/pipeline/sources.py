@@ -50,6 +50,11 @@ class FaceSource(ABC):
         """The operating point that a face stream in a file states; None for any other source."""
         return self._source.point if isinstance(self._source, FaceStreamReader) else None
 
+    @property
+    def seekable_s(self) -> float | None:
+        """The duration in seconds of a video that can be read from its middle; None of any other source."""
+        return self._source.duration_s if isinstance(self._source, VideoSource) and self._source.can_seek else None
+
     @abstractmethod
     def __iter__(self) -> Iterator[FrameFaces]: ...
 
@@ -128,7 +133,7 @@ def open_faces(
     found = opened(source, is_head_of_face_stream)
     with ExitStack() as stack:
         if not is_face_stream(found):
-            video: VideoSource | StillSource = open_video(found)
+            video: VideoSource | StillSource = open_video(found, section.start_s)
             stack.push(video.__exit__)
             if not (is_url(found) and isinstance(video, VideoSource) and "LOWBEAM" in video.tags):
                 yield VideoFaces(video, FaceTracker(make_detector()), faces, section, progress)

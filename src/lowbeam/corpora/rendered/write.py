@@ -72,23 +72,24 @@ class Settings:
 
 
 def render_corpus(
-    out: str | Path, face_model: str | Path, settings: Settings | None = None, *, workers: int = 1,
-    progress: Progress | None = None,
+    out: str | Path, face_model: str | Path, settings: Settings | None = None, *, workers: int | None = 1,
+    ray: str | None = None, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Render a corpus into the folder `out`, or continue an interrupted run; returns its manifest.
 
-    `face_model` is ``ict_face.npz`` or a clone of ICT-FaceKit. Raises `UsageError` if a setting is out of range or the
+    `face_model` is ``ict_face.npz`` or a clone of ICT-FaceKit; `workers` and `ray` are those of `lowbeam.pool.shared`;
+    the machines of a cluster must share the disk of the folder. Raises `UsageError` if a setting is out of range or the
     folder has other contents, `CorpusError` if the face model lacks parts, `OutputError` if a file cannot be written.
     """
     settings = settings or Settings()
-    if not 1 <= workers <= 256:
+    if workers is not None and not 1 <= workers <= 256:
         raise UsageError(f"workers must be from 1 to 256, not {workers}")
     load_face_model(face_model, needed_expressions())  # an error here leaves no folder
     folder = Path(out)
     _claim(folder, settings, face_model)
     jobs = [(folder, face_model, settings, i, name) for i, (_, name) in enumerate(settings.names())]
     about: dict[str, Any] = {}
-    for done, (_, found) in enumerate(shared(_render, jobs, workers), 1):
+    for done, (_, found) in enumerate(shared(_render, jobs, workers, ray=ray), 1):
         about |= found
         if progress is not None:
             progress(done * settings.frames, len(jobs) * settings.frames)

@@ -71,7 +71,8 @@ def _run(job: tuple[int, Budget, str | None, str | None]) -> BudgetRun:
 def measure_budgets(
     corpus: str, budgets: list[Budget], model: str, *, split: str = "test", truth: Truth = "labels",
     codec: str | None = None, layers: str | None = None, table: tuple[Entry, ...] | None = None,
-    cache: str | Path | None = None, workers: int = 1, progress: Progress | None = None,
+    cache: str | Path | None = None, workers: int | None = 1, ray: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Send the recordings of a split of `corpus` (``KIND:PATH``) within each of `budgets`, as ``lowbeam pack --budget``
     does, and compare the estimates by `model` with the labels or, with `truth` ``self``, with its own estimates of the
@@ -83,6 +84,7 @@ def measure_budgets(
     with the budget, the mean rate used in bits per second, faces per second, and the CCC over all frames by how the
     estimates are filled in: ``hold``, ``linear`` and ``smooth``, with the share of frames that lie within one standard
     deviation (nominally 0.683 if errors were normal). ``per_recording`` has the same for each recording.
+    `workers` and `ray` are as in `sweep`.
     Raises `UsageError`, `CorpusError`, `ModelError` or `OutputError`.
     """
     folder = None if cache is None else Path(cache)
@@ -97,7 +99,7 @@ def measure_budgets(
     jobs = [(recording, budget, codec, layers) for budget in budgets for recording in range(len(tracks))]
     runs: dict[tuple[int, Budget], BudgetRun] = {}
     work = _Work(corpus, split, truth, folder, model, table)
-    for count, ((recording, budget, *_), run) in enumerate(shared(_run, jobs, workers, _begin, work), 1):
+    for count, ((recording, budget, *_), run) in enumerate(shared(_run, jobs, workers, _begin, work, ray=ray), 1):
         runs[recording, budget] = run
         if progress is not None:
             progress(count, len(jobs))

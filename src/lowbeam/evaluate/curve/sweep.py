@@ -51,7 +51,8 @@ class _Work:
 
 def sweep(
     corpus: str, grid: Grid, systems: list[System], *, split: str = "test", truth: Truth = "labels",
-    cache: str | Path | None = None, workers: int = 1, progress: Progress | None = None,
+    cache: str | Path | None = None, workers: int | None = 1, ray: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure `systems` at every point of `grid` on the recordings of a split of `corpus` (``KIND:PATH``), against
     their labels or, with `truth` ``self``, against the estimates of each system for the uncoded faces.
@@ -59,8 +60,10 @@ def sweep(
     Coded faces and estimates are cached in the folder `cache` (default: ``~/.cache/lowbeam``). `progress` counts
     recordings, then jobs (a recording at the points that differ in frame rate). Returns results ready for JSON:
     ``points``, each with its rates in bits per second and, by system, its scores; ``uncoded``, scores by system and
-    scale without a codec; ``failed``, points that could not be measured, with the reason. Raises `UsageError`,
-    `CorpusError`, `ModelError` or `OutputError`.
+    scale without a codec; ``failed``, points that could not be measured, with the reason.
+
+    `workers` and `ray` are those of `lowbeam.pool.shared`; the machines of a cluster must share the disk of the corpus
+    and the cache. Raises `UsageError`, `CorpusError`, `ModelError` or `OutputError`.
     """
     tracks = scored_tracks(corpus, split, truth, cache, progress)
     runs = (Path(cache) if cache is not None else default_cache()) / "curve"
@@ -71,7 +74,7 @@ def sweep(
     jobs += [_Job(n, scale) for scale in dict.fromkeys((1, *grid.scales)) for n in range(len(tracks))]
     # Largest faces first, so that no process has much left when the others finish.
     jobs.sort(key=lambda job: (job.scale, not job.points))
-    done, failed = _run(jobs, work, workers, progress)
+    done, failed = _run(jobs, work, workers, ray, progress)
     truths = {system.name: _truths(done[None, 1], tracks, system.name, truth) for system in systems}
     failed |= {point: "this FFmpeg lacks the codec" for point in grid.points() if point.codec in missing}
     return {
@@ -105,12 +108,12 @@ Done = dict[tuple[OperatingPoint | None, int], list[RunResult]]
 
 
 def _run(
-    jobs: list[_Job], work: _Work, workers: int, progress: Progress | None
+    jobs: list[_Job], work: _Work, workers: int | None, ray: str | None, progress: Progress | None
 ) -> tuple[Done, dict[OperatingPoint, str]]:
     found: dict[tuple[OperatingPoint | None, int], dict[int, RunResult]] = {}
     failed: dict[OperatingPoint, str] = {}
     with _one_thread_each():
-        for count, (job, results) in enumerate(shared(_do, jobs, workers, _begin, work), 1):
+        for count, (job, results) in enumerate(shared(_do, jobs, workers, _begin, work, ray=ray), 1):
             for point, result in zip(job.points or (None,), results, strict=True):
                 if point is not None and isinstance(result, str):
                     failed[point] = result
