@@ -1,15 +1,15 @@
-"""How fast an archive is read: ``python -m benchmarks.archive FOLDER [--recordings N]``.
+"""How fast an archive is read: ``python -m benchmarks.archive REAL RENDERED [--recordings N] [--rounds N]``.
 
-The recordings of the folder are copied until there are N. In one run: ``lowbeam batch`` with two processes and with
-one, and a shell loop of ``lowbeam read``, each three times in turn; a second run, which finds everything read; and the
-memory of a driver that lists 10,000 files. Writes ``benchmarks/results/archive.json``.
+Of each of two folders of recordings, the first `CLIP_S` seconds of each are copied until there are N. In one run, in
+turn: ``lowbeam batch`` with two processes and with one, a shell loop of ``lowbeam read``, and a loop of `fer` as it
+reads videos (`benchmarks.fer_video`). Then a second run, which finds everything read; where the time of one process
+goes; and the memory of a driver that lists 10,000 files. Writes ``benchmarks/results/archive.json``.
 """
 
 import argparse
 import itertools
 import json
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,10 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lowbeam.media import VIDEO_SUFFIXES
+import av
+
+from lowbeam.estimator import Estimator
+from lowbeam.faces import YunetDetector
+from lowbeam.media import VIDEO_SUFFIXES, VideoSource
+from lowbeam.pipeline.estimate import estimates_of
+from lowbeam.pipeline.options import Section
+from lowbeam.pipeline.sources import open_faces
 
 RESULT = Path(__file__).parent / "results" / "archive.json"
-ROUNDS, LISTED = 3, 10_000
+CLIP_S, LISTED, STAGED = 10.0, 10_000, 7
 MEASURED = """
 import resource, lowbeam
 for outcome in lowbeam.batch({source!r}, {out!r}): pass
@@ -39,6 +46,13 @@ def _loop(source: Path, out: Path) -> None:
     out.mkdir()
     for video in sorted(source.iterdir()):
         _command("read", video, "-o", out / f"{video.name}.parquet")
+
+
+def _fer(source: Path, out: Path) -> None:
+    """A process of `fer` for each recording."""
+    out.mkdir()
+    for video in sorted(source.iterdir()):
+        subprocess.run([sys.executable, "-m", "benchmarks.fer_video", video, out / f"{video.name}.csv"], check=True)
 
 
 def _batch(workers: int) -> Callable[[Path, Path], None]:
@@ -62,17 +76,52 @@ def _driver_mib(folder: Path) -> float:
     return int(done.stdout) / 1024
 
 
-def measure(folder: Path, count: int) -> dict[str, Any]:
-    """All figures."""
+def _clips(folder: Path, count: int, to: Path) -> Path:
+    """The beginnings of the folder's videos, as they are coded, in turn until there are `count`."""
     videos = sorted(path for path in folder.iterdir() if path.suffix in VIDEO_SUFFIXES)
-    ways = {"2 processes": _batch(2), "1 process": _batch(1), "shell loop": _loop}
+    to.mkdir()
+    for number, video in enumerate(itertools.islice(itertools.cycle(videos), count)):
+        with av.open(str(video)) as source, av.open(str(to / f"{number:04}.mp4"), "w") as clip:
+            track = source.streams.video[0]
+            copied = clip.add_stream_from_template(track)
+            for packet in source.demux(track):
+                if packet.dts is not None and packet.dts * packet.time_base < CLIP_S:
+                    packet.stream = copied
+                    clip.mux(packet)
+    return to
+
+
+def _stages(source: Path) -> dict[str, float]:
+    """Shares of the time of one process that go into decoding, into finding faces, and into the network in batches of
+    32; and how much longer the network takes in batches of 8, as where a recording has no more faces."""
+    took = {"decoding": 0.0, "faces": 0.0, "network": 0.0, "network in batches of 8": 0.0}
+    detector, estimator = YunetDetector(1), Estimator()
+    for video in sorted(source.iterdir())[:STAGED]:
+        began = time.perf_counter()
+        for frame in VideoSource(video):
+            _ = frame.grey
+        decoded = time.perf_counter()
+        with open_faces(video, lambda: detector, "primary", Section()) as opened:
+            frames = list(opened)
+        found = time.perf_counter()
+        list(estimates_of(frames, estimator, 32, keep_frames=False))
+        estimated = time.perf_counter()
+        list(estimates_of(frames, estimator, 8, keep_frames=False))
+        took["decoding"] += decoded - began
+        took["faces"] += (found - decoded) - (decoded - began)
+        took["network"] += estimated - found
+        took["network in batches of 8"] += time.perf_counter() - estimated
+    total = sum(took[name] for name in ("decoding", "faces", "network"))
+    return {name: round(value / total, 3) for name, value in took.items()}
+
+
+def measure(folder: Path, count: int, rounds: int) -> dict[str, Any]:
+    """The speeds for one folder."""
+    ways = {"2 processes": _batch(2), "1 process": _batch(1), "shell loop": _loop, "fer": _fer}
     took: dict[str, list[float]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as place:
-        source = Path(place) / "recordings"
-        source.mkdir()
-        for number, video in enumerate(itertools.islice(itertools.cycle(videos), count)):
-            shutil.copy(video, source / f"{number:04}{video.suffix}")
-        for turn in range(ROUNDS):
+        source = _clips(folder, count, Path(place) / "recordings")
+        for turn in range(rounds):
             for name, way in ways.items():
                 took[name].append(_seconds(way, source, Path(place) / f"{name} {turn}"))
         again = _seconds(ways["2 processes"], source, Path(place) / "2 processes 0")
@@ -81,30 +130,38 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
              str(Path(place) / "2 processes 0" / "recordings.parquet")],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
-        memory = _driver_mib(Path(place))
+        stages = _stages(source)
     seconds = {name: statistics.median(found) for name, found in took.items()}
     total_s = float(known.stdout)
     return {
-        "command": "python -m benchmarks.archive", "processor": platform.processor() or platform.machine(),
-        "recordings": count, "duration_s": round(total_s, 1), "rounds": ROUNDS,
+        "recordings": count, "duration_s": round(total_s, 1), "rounds": rounds,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "recordings_per_h": {name: round(3600 * count / value) for name, value in seconds.items()},
         "times_real_time": {name: round(total_s / value, 1) for name, value in seconds.items()},
         "two_to_one": round(seconds["1 process"] / seconds["2 processes"], 3),
         "two_to_loop": round(seconds["shell loop"] / seconds["2 processes"], 3),
-        "again_s": round(again, 2), "driver_mib_of_10000": round(memory, 1),
+        "two_to_fer": round(seconds["fer"] / seconds["2 processes"], 3), "again_s": round(again, 2), "stages": stages,
     }  # fmt: skip
 
 
 def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--recordings", type=int, default=24)
+    parser.add_argument("real", type=Path)
+    parser.add_argument("rendered", type=Path)
+    parser.add_argument("--recordings", type=int, default=100, help="of each folder")
+    parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
-    found = measure(arguments.folder, arguments.recordings)
+    with tempfile.TemporaryDirectory() as place:
+        memory = _driver_mib(Path(place))
+    found: dict[str, Any] = {
+        "command": "python -m benchmarks.archive", "processor": platform.processor() or platform.machine(),
+        "driver_mib_of_10000": round(memory, 1),
+    }  # fmt: skip
+    for name in ("real", "rendered"):
+        found[name] = measure(getattr(arguments, name), arguments.recordings, arguments.rounds)
+        print(name, json.dumps(found[name], indent=1), flush=True)
     RESULT.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

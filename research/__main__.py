@@ -93,6 +93,25 @@ def framing(
     print_by_side(measure_into(out, measure, "measurements"), "box is off by", lambda row: row["error"])
 
 
+@app.command(epilog="Example: python -m research light --corpus ferplus -o light.json")
+def light(
+    corpus: Corpus,
+    out: Results,
+    scales: Scales = "1,4,8,16",
+    models: Models = DEFAULT_MODEL,
+    split: Split = "valid",
+) -> None:
+    """Measure the effect of too little and too much light on faces, and the deviations that are stated."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.systems import parse_systems
+    from research.recognizer.light import measure_light
+
+    check_outputs(corpus, out)
+    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
+    measure = partial(measure_light, corpus, systems, grid.scales, split=split)
+    print_by_side(measure_into(out, measure, "measurements"), "light", lambda row: f"{row['light']:.0f} of 255")
+
+
 @app.command(epilog="Example: python -m research followed avec2016:people -o followed.json")
 def followed(
     corpus: Recordings,

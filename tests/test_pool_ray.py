@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ class FromHere:
 
 def test_each_job_has_its_result(cluster: Cluster) -> None:
     assert dict(shared(scaled, range(20), None, begin, 3, ray=cluster.address)) == {job: 3 * job for job in range(20)}
+
+
+def test_one_job_ends_though_more_workers_have_started(cluster: Cluster, tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert [result[0] for _, result in shared(placed, [(tmp_path, 7)], None, ray=cluster.address)] == [7]
+    assert time.monotonic() - began < 20
 
 
 def test_a_job_whose_process_is_killed_is_tried_again(cluster: Cluster, tmp_path: Path) -> None:

@@ -32,4 +32,5 @@ done
 python -m research stills "${STILLS[@]}" --models accurate,fast --codecs hevc,avc,av1,vp9 \
     --scales 1,2,3,4,6,8,12,16 --qps 27,37,47 -o "$RESULTS/uncertainty.json"
 python -m research framing "${STILLS[@]}" --models accurate,fast -o "$RESULTS/framing.json"
+python -m research light "${STILLS[@]}" -o "$RESULTS/light.json"
 python -m research followed "avec2016:$PEOPLE/people" --models accurate,fast -o "$RESULTS/followed.json"

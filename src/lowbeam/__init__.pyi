@@ -2,6 +2,7 @@
 # line by line.
 from .archive import Outcome as Outcome
 from .archive import batch as batch
+from .archive import report as report
 from .errors import CodecError as CodecError
 from .errors import CorpusError as CorpusError
 from .errors import LowbeamError as LowbeamError

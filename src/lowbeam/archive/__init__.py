@@ -2,5 +2,6 @@
 
 from lowbeam.archive.driver import batch
 from lowbeam.archive.outcome import Outcome
+from lowbeam.archive.report import report
 
-__all__ = ["Outcome", "batch"]
+__all__ = ["Outcome", "batch", "report"]

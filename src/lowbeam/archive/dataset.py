@@ -82,17 +82,20 @@ class Failure:
 
 
 class Dataset:
-    """The dataset at `place`, a folder or a URL of fsspec, which is created if it does not exist. Raises `UsageError`
-    if it is one of another version or not a dataset, or a package is missing; `OutputError` if it cannot be written."""
+    """The dataset at `place`, a folder or a URL of fsspec, which is created if it does not exist, unless `create` is
+    false. Raises `UsageError` if it is one of another version or not a dataset, or a package is missing; `OutputError`
+    if it cannot be written."""
 
-    def __init__(self, place: str | os.PathLike[str]) -> None:
+    def __init__(self, place: str | os.PathLike[str], *, create: bool = True) -> None:
         self.place = os.fspath(place)
         arrow()
         with self._reported():
             self._fs, self._root = file_system(self.place)
         self._is_local = "file" in ((self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol)
         with self._reported():
-            if self._is_local:
+            if not create and not self._fs.exists(self._path(MARK)):
+                raise UsageError(f"{self.place} is not a dataset of lowbeam batch")
+            if self._is_local and create:
                 make_folder(self._path(PARTS))
                 make_folder(self._path(FAILURES))
             self._check_version()
@@ -100,8 +103,8 @@ class Dataset:
     def _path(self, *names: str) -> str:
         return "/".join([self._root.rstrip("/"), *names])
 
-    def _reported(self) -> "_Reported":
-        return _Reported(self.place)
+    def _reported(self, done: str = "written") -> "_Reported":
+        return _Reported(self.place, done)
 
     def _check_version(self) -> None:
         mark = self._path(MARK)
@@ -213,24 +216,43 @@ class Dataset:
         """Write ``recordings.parquet`` and ``failures.parquet``. A part that is not of this program is a failure of its
         own. Raises `OutputError`."""
         with self._reported():
-            read, failed = [], []
-            for path in self._files(PARTS, ".parquet"):
-                try:
-                    read.append(_row(self._about(path)))
-                except FileNotFoundError:
-                    continue
-                except (OSError, ValueError, TypeError, KeyError):
-                    failed.append(Failure(path, "", f"{path} is damaged, or not of this dataset", "delete it", "", ""))
-            for path in self._files(FAILURES, ".json"):
-                try:
-                    failed.append(Failure(**json.loads(self._fs.cat_file(path))))
-                except (OSError, ValueError, TypeError):
-                    continue
-            read.sort(key=lambda row: (row["source"], row["model"]))
-            failed.sort(key=lambda one: (one.source, one.model))
-            self._write(self._path("recordings.parquet"), _table(read, _recordings_schema()))
+            read, damaged = self._parts()
+            failed = sorted([*damaged, *self.failures()], key=lambda one: (one.source, one.model))
+            self._write(self._path("recordings.parquet"), _table([_row(one) for one in read], _recordings_schema()))
             shown = [{name: getattr(one, name) for name in ("source", "model", "error", "advice")} for one in failed]
             self._write(self._path("failures.parquet"), _table(shown, _failures_schema()))
+
+    def recordings(self) -> list[About]:
+        """What is known of the recordings that were read, by source and model."""
+        return self._parts()[0]
+
+    def failures(self) -> list[Failure]:
+        """Why recordings could not be read, by source and model."""
+        found = []
+        for path in self._files(FAILURES, ".json"):
+            try:
+                found.append(Failure(**json.loads(self._fs.cat_file(path))))
+            except (OSError, ValueError, TypeError):
+                continue
+        return sorted(found, key=lambda one: (one.source, one.model))
+
+    def columns(self, about: About) -> dict[str, Any]:
+        """The columns of a recording's trace, as of `Trace.columns`. Raises `OutputError` if it is gone."""
+        with self._reported("read"), self._fs.open(self._part_of(about.source, about.model), "rb") as file:
+            table = arrow()[1].read_table(file, columns=list(COLUMNS))
+        return {name: table[name].to_numpy() for name in COLUMNS}
+
+    def _parts(self) -> tuple[list[About], list[Failure]]:
+        """What is known of the recordings that were read, and files that are no parts."""
+        read, damaged = [], []
+        for path in self._files(PARTS, ".parquet"):
+            try:
+                read.append(self._about(path))
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, TypeError, KeyError):
+                damaged.append(Failure(path, "", f"{path} is damaged, or not of this dataset", "delete it", "", ""))
+        return sorted(read, key=lambda one: (one.source, one.model)), damaged
 
     def _files(self, folder: str, suffix: str) -> Iterator[str]:
         place = self._path(folder)
@@ -247,15 +269,15 @@ class Dataset:
 class _Reported:
     """Turns the errors of a file system into `OutputError`."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, place: str, done: str) -> None:
+        self._place, self._done = place, done
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, LowbeamError):
-            raise OutputError(f"{self._place} cannot be written: {reason(error)}") from error
+            raise OutputError(f"{self._place} cannot be {self._done}: {reason(error)}") from error
 
 
 def _id(source: str, model: str) -> str:

@@ -1,10 +1,11 @@
-"""The command for archives: batch."""
+"""The commands for archives: batch and report."""
 
 import math
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from rich.live import Live
 
 import lowbeam
 from lowbeam.cli.options import Faces, ModelName, Ray
-from lowbeam.cli.show import Commands, needs, say
+from lowbeam.cli.show import Commands, needs, progress_bar, say
 from lowbeam.recognize import DEFAULT_MODEL
 
 app = Commands()
@@ -62,6 +63,19 @@ def batch(
         say(f"lowbeam: and {tally.failed - len(failures)} more, in failures.parquet")
     print(f"{out}: {tally.summary()}")
     return SOME_FAILED if tally.failed else 0
+
+
+@app.command(epilog="Example: lowbeam report traces/ -o report.html")
+def report(
+    dataset: Annotated[str, typer.Argument(help="folder or URL of a dataset of lowbeam batch")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the page, an HTML file")],
+) -> None:
+    """Make a page about a dataset: each recording's course, means and quality, beside its video."""
+    with needs("batch"):
+        import fsspec  # noqa: F401
+    with progress_bar("summarizing", "recordings") as progress:
+        count = lowbeam.report(dataset, out, progress=progress)
+    say(f"{out}: {count:,} recordings; open it in a browser")
 
 
 class _Tally:

@@ -33,6 +33,7 @@ class Actors(Staff[Job]):
         self._ray = _connected(address)
         self._work, self._place = work, Path.cwd()
         self._starting: dict[Any, Any] = {}  # actors, by the reference that is there when they have started
+        self._is_awaited = False  # a job waits for an actor to start
         self._actor = self._ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor)
 
     def most(self, wanted: int | None) -> int:
@@ -66,16 +67,21 @@ class Actors(Staff[Job]):
         while len(self._starting) < room:
             actor = self._actor.remote(self._work, self._place)
             self._starting[actor.start.remote()] = actor
+        self._is_awaited = True
         return None
 
     def ready(self, busy: Sequence[Worker[Job]]) -> list[Worker[Job]]:
-        """Those that have a result or were lost; waits for one, or for a new actor, for `LOOK_S` at most."""
+        """Those that have a result or were lost; waits for one, or for a new actor if a job waits for it, for `LOOK_S`
+        at most."""
         by_answer = {worker.answer: worker for worker in busy if isinstance(worker, _Remote)}
+        awaited = [*by_answer, *(self._starting if self._is_awaited else ())]
+        self._is_awaited = False
         try:
-            found, _ = self._ray.wait([*by_answer, *self._starting], num_returns=1, timeout=LOOK_S)
+            self._ray.wait(awaited, num_returns=1, timeout=LOOK_S)
+            found, _ = self._ray.wait([*by_answer], num_returns=len(by_answer), timeout=0) if by_answer else ([], [])
         except Exception as error:
             raise _lost(error) from error
-        return [by_answer[answer] for answer in found if answer in by_answer]
+        return [by_answer[answer] for answer in found]
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
