@@ -10,7 +10,7 @@ import pytest
 import lowbeam
 
 PUBLIC = {
-    "batch", "Outcome",
+    "batch", "report", "Outcome",
     "pack", "read", "send", "Sent", "stream", "Reader", "Packed", "Recognizer", "Estimates", "Estimate", "Restorer",
     "Trace", "load_csv", "Box", "Face", "FrameFaces", "shipped_models", "LowbeamError", "UsageError", "SourceError",
     "NoFaceError", "StreamError", "CodecError", "ModelError", "CorpusError", "OutputError", "__version__",
