@@ -136,7 +136,11 @@ class Reading:
 
     def killed(self, source: str, error: str) -> Outcome:
         """Write down that a recording killed the processes that read it."""
-        return self.failed(source, error, KILLED_ADVICE, fingerprint_of(source))
+        try:
+            fingerprint = fingerprint_of(source)
+        except Exception:  # it is gone
+            fingerprint = ""
+        return self.failed(source, error, KILLED_ADVICE, fingerprint)
 
     def _done(self, source: str, fingerprint: str) -> Outcome | None:
         """What became of the recording in an earlier run, if its file has not changed since."""
