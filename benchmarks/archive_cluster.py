@@ -146,7 +146,8 @@ def main() -> None:
     overhead = measure_overhead(arguments.folder, arguments.recordings)
     print(json.dumps(overhead, indent=1), flush=True)
     found = {
-        "command": "python -m benchmarks.archive_cluster", "processor": platform.processor() or platform.machine(),
+        "command": f"python -m benchmarks.archive_cluster FOLDER --times {arguments.times}",
+        "processor": platform.processor() or platform.machine(),
         "overhead": overhead, "kills": measure_kills(arguments.folder, arguments.times, arguments.recordings),
     }  # fmt: skip
     RESULT.write_text(json.dumps(found, indent=1) + "\n")

@@ -248,7 +248,7 @@ def ccc_picture(results: dict[str, Any]) -> Figure:
     return figure
 
 
-def archive_table(measured: dict[str, Any], cluster: dict[str, Any]) -> str:
+def archive_table(measured: dict[str, Any], cluster: dict[str, Any], spans: dict[str, Any]) -> str:
     """How fast an archive is read: by one and two processes, by shell loops, and by a cluster."""
     real, rendered = measured["real"], measured["rendered"]
     names = {"2 processes": "`lowbeam batch --workers 2`", "1 process": "`lowbeam batch --workers 1`",
@@ -276,7 +276,20 @@ def archive_table(measured: dict[str, Any], cluster: dict[str, Any]) -> str:
         f"{overhead['seconds']['ray of one'] - overhead['seconds']['processes of one']:.1f} s longer. "
         f"{len(kills['runs'])} runs on a cluster of {kills['machines']}, in which {lost['machines']} machines and "
         f"{lost['drivers']} drivers were killed: {sum(run['same'] for run in kills['runs'])} of them left the dataset "
-        "of an undisturbed run, byte for byte.\n\n" + _million_hours(measured)
+        "of an undisturbed run, byte for byte.\n\n" + _joined(spans) + "\n\n" + _million_hours(measured)
+    )
+
+
+def _joined(spans: dict[str, Any]) -> str:
+    """What cuts change."""
+    said = [
+        f"{spans[people]['valence']['ccc']:.3f} / {spans[people]['arousal']['ccc']:.3f} for {people} people "
+        f"({spans[people]['recordings']} recordings, a cut every {spans[people]['span_s']:.0f} s)"
+        for people in ("real", "rendered")
+    ]
+    return (
+        f"Spans against a single reading: the CCC of valence / arousal after a cut is {' and '.join(said)}; times and "
+        "people are the same."
     )
 
 
@@ -339,7 +352,9 @@ def main() -> None:
         "features": features_list(_load(RESULTS / "recognizers.json"), speed, memory),
         "speed": speed_table(speed), "kept": kept_on_the_wire(),
         "kept people": kept_people_table(),
-        "archive": archive_table(_load(RESULTS / "archive.json"), _load(RESULTS / "archive-cluster.json")),
+        "archive": archive_table(
+            *(_load(RESULTS / f"{name}.json") for name in ("archive", "archive-cluster", "archive-spans"))
+        ),
         "memory": memory_table(memory), "demo": demo_table(demo),
         "fine-tuning": fine_tuning_table({path.stem: _load(path) for path in FINE_TUNING.glob("*.json")}),
         "restorer": restorer_table(*(_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration"))),

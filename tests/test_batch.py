@@ -256,6 +256,16 @@ def test_a_recording_behind_a_url_is_copied_read_and_kept(archive: Path, tmp_pat
     assert len(pandas.read_parquet(tmp_path / "traces" / "estimates")) == 50
 
 
+def test_a_name_that_is_not_utf8_is_read_and_told_in_escapes(short_clip: Path, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    shutil.copy(short_clip, name)
+    assert run(os.fsdecode(name), tmp_path / "traces", fps=5)[0].state == "read"
+    table = pandas.read_parquet(tmp_path / "traces" / "estimates")
+    assert set(table.recording) == {f"{tmp_path}/caf\\xe9.mp4"}
+    assert lowbeam.report(tmp_path / "traces", tmp_path / "report.html") == 1
+    assert "caf%E9.mp4" in (tmp_path / "report.html").read_text()
+
+
 def test_arguments_out_of_range_are_refused_before_anything_is_read(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="workers"):
         lowbeam.batch(archive, tmp_path / "traces", workers=0)

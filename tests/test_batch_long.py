@@ -1,6 +1,5 @@
 """Long recordings: read in spans, side by side, and joined as if they had been read as a whole."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -17,9 +16,10 @@ from hypothesis import strategies as st
 
 import lowbeam
 from lowbeam.archive import spans
-from lowbeam.archive.dataset import Key
+from lowbeam.archive.dataset import Dataset, Key
+from lowbeam.archive.reading import Reading, Settings
 from lowbeam.archive.rows import FACE, TIME, Rows
-from lowbeam.archive.spans import joined, spans_of
+from lowbeam.archive.spans import Join, joined, spans_of
 from lowbeam.metrics import ccc
 from tests.conftest import write_video
 
@@ -73,11 +73,11 @@ def test_a_run_that_ends_between_spans_goes_on(long_video: Path, in_spans: Path,
     command = [sys.executable, "-m", "lowbeam.cli", "batch", str(long_video), "-o", str(out), "--workers", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
-    while not [*out.glob("spans/*-0.npz")] and time.monotonic() < until:
+    while not [*out.glob("spans/*-0of*.npz")] and time.monotonic() < until:
         time.sleep(0.01)
     process.send_signal(number)
     process.communicate(timeout=30)
-    (span,) = out.glob("spans/*-0.npz")
+    (span,) = out.glob("spans/*-0of*.npz")
     was = span.stat().st_mtime_ns, span.stat().st_ino
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and span.exists():
@@ -93,13 +93,40 @@ def test_a_long_recording_that_breaks_in_one_span_is_one_failure(long_video: Pat
     shutil.copy(long_video, video)
     data = bytearray(video.read_bytes())
     middle = len(data) * 3 // 4
-    data[middle : middle + 4000] = os.urandom(4000)
+    data[middle : middle + 20_000] = bytes(20_000)  # lengths of zero, which no decoder takes for pictures
     video.write_bytes(bytes(data))
     outcomes = [*lowbeam.batch([video, long_video], tmp_path / "traces", workers=2)]
-    assert sorted(Path(one.source).name for one in outcomes) == ["broken.mp4", "long.mp4"]
-    table = pandas.read_parquet(tmp_path / "traces" / "recordings.parquet")
-    assert str(long_video) in set(table.source)
+    states = {Path(one.source).name: one.state for one in outcomes}
+    assert (len(outcomes), states) == (2, {"broken.mp4": "failed", "long.mp4": "read"})
+    (failed,) = pandas.read_parquet(tmp_path / "traces" / "failures.parquet").itertuples()
+    assert "is damaged after" in failed.error
     assert not (tmp_path / "traces" / "spans").exists()
+
+
+def test_a_long_recording_without_a_face_is_said_to_have_none(tmp_path: Path) -> None:
+    images = [np.full((64, 64), 90, np.uint8)] * 250
+    video = write_video(tmp_path / "grey.mp4", images, [5000 * n for n in range(len(images))])
+    (outcome,) = lowbeam.batch(video, tmp_path / "traces", workers=2)
+    assert outcome.error.endswith("shows no face")
+
+
+def test_spans_of_another_run_are_left_to_it(long_video: Path, in_spans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "traces"
+    shutil.copytree(in_spans, out)
+    read_again = Reading(Dataset(out), Settings("accurate", "primary", 0.5), retry_failed=False)  # other settings
+    jobs = read_again.read(str(long_video))
+    assert isinstance(jobs, list)
+    assert read_again.read_span(jobs[0]) is jobs[0]
+    list(lowbeam.batch(tmp_path / "none.mp4", out, workers=1))  # a run that ends meanwhile
+    assert len([*(out / "spans").iterdir()]) == 1
+    jobs[1:] = [span for span in jobs[1:] if read_again.read_span(span) is span]
+    (out / "spans" / next((out / "spans").iterdir()).name).unlink()
+    assert read_again.join(Join(str(long_video), tuple(jobs))) == jobs  # what is missing is read again
+    for span in jobs:
+        read_again.read_span(span)
+    outcome = read_again.join(Join(str(long_video), tuple(jobs)))
+    assert isinstance(outcome, lowbeam.Outcome)
+    assert outcome.state == "read"
 
 
 # --- spans
@@ -108,7 +135,7 @@ def test_a_long_recording_that_breaks_in_one_span_is_one_failure(long_video: Pat
 @given(st.floats(0, 1e6, allow_nan=False))
 def test_spans_cover_a_long_recording_and_none_is_short(duration_s: float) -> None:
     found = spans_of("a", "", KEY, duration_s)
-    if duration_s < 2 * spans.SPAN_S:
+    if not 2 * spans.SPAN_S <= duration_s <= spans.MOST_SPANS * spans.SPAN_S:
         assert not found
         return
     begins = [span.begin_s for span in found]
@@ -182,6 +209,11 @@ def test_an_empty_span_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     found = joined([first, second, third], "primary")
     assert len(found.estimates) == 60 + 60
     assert len(found.times_s) == 180
+
+
+def test_spans_without_a_face_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "SPAN_S", 60.0)
+    assert not len(joined([rows({}, 0, 60), rows({}, 40, 120)], "primary").estimates)
 
 
 def test_rows_of_a_span_are_kept_exactly() -> None:

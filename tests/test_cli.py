@@ -173,6 +173,20 @@ def run(arguments):
         time.sleep(0.6)
         print("cleaned up", file=sys.stderr)
 """
+CLEANS_UP_IN_A_LOOP = """
+import asyncio
+
+async def serve():
+    try:
+        signal.raise_signal(NUMBER)
+    finally:
+        await asyncio.sleep(0.6)
+        print("cleaned up", file=sys.stderr)
+
+def run(arguments):
+    with asyncio.Runner() as runner:
+        runner.run(serve())
+"""
 OPENS_A_FILE = """
 def run(arguments):
     from lowbeam import files
@@ -185,8 +199,14 @@ def run(arguments):
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
 @pytest.mark.parametrize(
     ("run", "said"),
-    [(DROPPED, ""), (SWALLOWED, ""), (CLEANS_UP, "cleaned up\n"), (OPENS_A_FILE, "")],
-    ids=["dropped", "swallowed", "cleans_up", "opens_a_file"],
+    [
+        (DROPPED, ""),
+        (SWALLOWED, ""),
+        (CLEANS_UP, "cleaned up\n"),
+        (CLEANS_UP_IN_A_LOOP, "cleaned up\n"),
+        (OPENS_A_FILE, ""),
+    ],
+    ids=["dropped", "swallowed", "cleans_up", "cleans_up_in_a_loop", "opens_a_file"],
 )
 def test_a_signal_ends_a_command_whatever_it_is_doing(
     run: str, said: str, name: str, status: int, tmp_path: Path

@@ -47,6 +47,7 @@ def test_other_formats_are_decoded_from_their_start(name: str, codec: str, tmp_p
     assert frames(path, START_S) == frames(path, 0)
 
 
-def test_a_start_beyond_the_end_gives_no_frame_of_interest(tmp_path: Path) -> None:
+def test_a_start_beyond_the_end_is_no_error(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", images()[:50])
-    assert all(time_s < 100 for time_s, _ in frames(path, 100))
+    found, whole = frames(path, 100), frames(path, 0)
+    assert found == whole[len(whole) - len(found) :]

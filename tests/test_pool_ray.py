@@ -93,6 +93,11 @@ def test_a_cluster_that_is_not_there_is_one_clear_line() -> None:
         list(shared(scaled, range(2), 1, ray="127.0.0.1:9"))
 
 
+def test_an_address_without_a_port_is_one_clear_line() -> None:
+    with pytest.raises(UsageError, match=r"has no port: name it as HOST:6379"):
+        list(shared(scaled, range(2), 1, ray="10.0.0.1"))
+
+
 PROGRAM = """
 from lowbeam.pool import shared
 print(sorted(result for _, result in shared(abs, range(-3, 0), None, ray="local")))

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 import lowbeam
 from lowbeam.archive.dataset import About, Key
-from lowbeam.archive.summary import NO_FACE, course, flags_of, mean_over_time
+from lowbeam.archive.summary import NO_FACE, course, flags_of, mean_over_time, summary
 from lowbeam.errors import OutputError, UsageError
 from tests.conftest import write_video
 
@@ -25,6 +25,7 @@ pytest.importorskip("pyarrow", reason="datasets need the batch extra")
 CHROMIUM = Path("/usr/bin/chromium")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 HOSTILE = "</script><script>document.title='broken'</script> & $name.mp4"
+ORDER = ["small face", "dark", "overexposed", "low certainty", "face seldom seen", "several people", "cut"]
 GOOD = About("a.mp4", "accurate", Key("", ""), "", 100.0, 90.0, 1, 2250, 120.0, 110.0, 640, 360, None, None)
 
 
@@ -192,13 +193,26 @@ def test_a_short_recording_has_no_interval() -> None:
     [
         ({}, 0.2, []), ({"side_px": 20.0}, 0.2, ["small face"]), ({"light": 20.0}, 0.2, ["dark"]),
         ({"light": 230.0}, 0.2, ["overexposed"]), ({}, 0.5, ["low certainty"]),
-        ({"face_s": 10.0}, 0.2, ["face seldom seen"]), ({"faces": 3}, 0.2, ["several people"]),
+        ({"face_s": 10.0}, 0.2, ["face seldom seen"]),
         ({"cut_at_s": 3.0}, 0.2, ["cut"]), ({"point": "hevc s=8 QP 32 25 fps", "face_s": None}, 0.2, ["small face"]),
         ({"point": "hevc s=2 QP 32 25 fps", "light": None}, 0.2, []),
     ],
 )  # fmt: skip
 def test_flags_say_what_to_be_careful_about(about: dict[str, Any], deviation: float, flags: list[str]) -> None:
-    assert flags_of(replace(GOOD, **about), deviation) == flags
+    assert flags_of(replace(GOOD, **about), deviation, together=1) == flags
+    assert flags_of(replace(GOOD, **about), deviation, together=2) == sorted(
+        {*flags, "several people"}, key=ORDER.index
+    )
+
+
+def test_a_person_who_returns_with_another_id_is_shown_as_one() -> None:
+    columns = {"time_s": np.arange(40.0), "face": np.repeat([0, 1], 20)}
+    columns |= {name: np.repeat([0.0, 1.0], 20) for name in ("valence", "arousal", "valence_std", "arousal_std")}
+    assert summary(GOOD, columns, 10)["valence"]["mean"] == 0.5
+    at_once = columns | {"time_s": np.tile(np.arange(20.0), 2), "face": np.repeat([0, 1], 20)}
+    at_once = {name: values[:30] for name, values in at_once.items()}
+    found = summary(GOOD, at_once, 10)
+    assert (found["valence"]["mean"], found["people"], found["flags"]) == (0, 2, ["several people"])
 
 
 @given(arrays(np.float64, st.integers(1, 60), elements=st.floats(-1, 1)), st.integers(1, 40))

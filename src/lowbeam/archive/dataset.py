@@ -3,7 +3,7 @@
 - ``estimates/ID.parquet``: the trace of one recording by one model, with the columns `SCHEMA`. What else is known of it
   is in the file's metadata. ``pandas.read_parquet("traces/estimates")`` is the whole dataset.
 - ``failures/ID.json``: why a recording could not be read.
-- ``spans/ID-NUMBER.npz``: what was read of a long recording, until all of it was.
+- ``spans/ID-KEY-NUMBERofCOUNT.npz``: what was read of a long recording, until all of it was.
 - ``recordings.parquet`` and ``failures.parquet``: the same as tables, written anew at the end of a run.
 - ``lowbeam-dataset.json``: the version of this layout.
 
@@ -39,6 +39,10 @@ class Key:
 
     content: str
     settings: str
+
+    def digest(self) -> str:
+        """A hash of both, for file names."""
+        return hashlib.blake2b(f"{self.content} {self.settings}".encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,11 @@ class Dataset:
     def __init__(self, place: str | os.PathLike[str], *, create: bool = True) -> None:
         self.place = os.fspath(place)
         arrow()
-        with self._reported():
+        done = "written" if create else "read"
+        with self._reported(done):
             self._fs, self._root = file_system(self.place)
         self._is_local = "file" in ((self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol)
-        with self._reported():
+        with self._reported(done):
             if not create and not self._fs.exists(self._path(MARK)):
                 raise UsageError(f"{self.place} is not a dataset of lowbeam batch")
             if self._is_local and create:
@@ -130,7 +135,8 @@ class Dataset:
     def write_part(self, trace: Trace, about: About) -> None:
         """Write the trace of a recording; it is no failure any more. Raises `OutputError`."""
         pyarrow, parquet = arrow()
-        names = {name: [value] * len(trace) for name, value in (("recording", about.source), ("model", about.model))}
+        told = (("recording", _printable(about.source)), ("model", _printable(about.model)))
+        names = {name: [value] * len(trace) for name, value in told}
         schema = _schema().with_metadata({ABOUT: json.dumps(asdict(about), sort_keys=True)})
         buffer = io.BytesIO()
         parquet.write_table(pyarrow.table(trace.columns | names, schema=schema), buffer, compression="zstd")
@@ -163,6 +169,11 @@ class Dataset:
             if failure.fingerprint:
                 self._delete(self._part_of(failure.source, failure.model))
 
+    def delete_failure(self, source: str, model: str) -> None:
+        """A recording is read again, and is no failure until that fails. Raises `OutputError`."""
+        with self._reported():
+            self._delete(self._failure_of(source, model))
+
     def failure(self, source: str, model: str) -> Failure | None:
         """Why a recording could not be read; None if that is not known."""
         try:
@@ -179,17 +190,24 @@ class Dataset:
 
     # Spans.
 
-    def write_span(self, source: str, model: str, number: int, data: bytes) -> None:
-        """Write what was read of a span of a recording. Raises `OutputError`."""
+    def write_span(self, source: str, model: str, name: str, data: bytes) -> None:
+        """Write what was read of the span `name` of a recording. Raises `OutputError`."""
+        path = self._span_of(source, model, name)
         with self._reported():
-            if self._is_local:
-                make_folder(self._path(SPANS))
-            self._write(self._span_of(source, model, number), data)
+            try:
+                self._write_span(path, data)
+            except OutputError:  # another run has just deleted the empty folder
+                self._write_span(path, data)
 
-    def span(self, source: str, model: str, number: int) -> bytes | None:
+    def _write_span(self, path: str, data: bytes) -> None:
+        if self._is_local:
+            make_folder(self._path(SPANS))
+        self._write(path, data)
+
+    def span(self, source: str, model: str, name: str) -> bytes | None:
         """What was read of a span; None if nothing was."""
         try:
-            found: bytes = self._fs.cat_file(self._span_of(source, model, number))
+            found: bytes = self._fs.cat_file(self._span_of(source, model, name))
         except OSError:
             return None
         return found
@@ -198,17 +216,22 @@ class Dataset:
         """Delete the spans of recordings that are read as a whole or failed. Raises `OutputError`."""
         with self._reported():
             for path in [*self._files(SPANS, ".npz")]:
-                name = Path(path).name.partition("-")[0]
-                if self._fs.exists(self._path(PARTS, f"{name}.parquet")) or self._fs.exists(
-                    self._path(FAILURES, f"{name}.json")
-                ):
+                name, key = Path(path).name.split("-")[:2]
+                if self._fs.exists(self._path(FAILURES, f"{name}.json")) or self._is_read(name, key):
                     self._delete(path)
             if self._is_local:
                 with suppress(OSError):  # another run is at work, or there is none
                     self._fs.rmdir(self._path(SPANS))
 
-    def _span_of(self, source: str, model: str, number: int) -> str:
-        return self._path(SPANS, f"{_id(source, model)}-{number}.npz")
+    def _is_read(self, name: str, key: str) -> bool:
+        """Whether the part `name` is of the content and settings whose digest is `key`."""
+        try:
+            return self._about(self._path(PARTS, f"{name}.parquet")).key.digest() == key
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+
+    def _span_of(self, source: str, model: str, name: str) -> str:
+        return self._path(SPANS, f"{_id(source, model)}-{name}.npz")
 
     # Tables.
 
@@ -223,17 +246,17 @@ class Dataset:
             self._write(self._path("failures.parquet"), _table(shown, _failures_schema()))
 
     def recordings(self) -> list[About]:
-        """What is known of the recordings that were read, by source and model."""
-        return self._parts()[0]
+        """What is known of the recordings that were read, by source and model. Raises `OutputError`."""
+        with self._reported("read"):
+            return self._parts()[0]
 
     def failures(self) -> list[Failure]:
-        """Why recordings could not be read, by source and model."""
+        """Why recordings could not be read, by source and model. Raises `OutputError`."""
         found = []
-        for path in self._files(FAILURES, ".json"):
-            try:
-                found.append(Failure(**json.loads(self._fs.cat_file(path))))
-            except (OSError, ValueError, TypeError):
-                continue
+        with self._reported("read"):
+            for path in self._files(FAILURES, ".json"):
+                with suppress(OSError, ValueError, TypeError):
+                    found.append(Failure(**json.loads(self._fs.cat_file(path))))
         return sorted(found, key=lambda one: (one.source, one.model))
 
     def columns(self, about: About) -> dict[str, Any]:
@@ -256,6 +279,7 @@ class Dataset:
 
     def _files(self, folder: str, suffix: str) -> Iterator[str]:
         place = self._path(folder)
+        self._fs.invalidate_cache()  # other processes write, too
         found = self._fs.ls(place, detail=False) if self._fs.exists(place) else []
         return (path for path in sorted(found) if path.endswith(suffix) and not Path(path).name.startswith("."))
 
@@ -284,6 +308,11 @@ def _id(source: str, model: str) -> str:
     return hashlib.blake2b(f"{model}\0{source}".encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
 
 
+def _printable(text: str) -> str:
+    """`text` without the surrogates that stand for the bytes of a file name that is not UTF-8, which are escaped."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _row(about: About) -> dict[str, Any]:
     row = asdict(about)
     return row | {"content": row.pop("key")["content"]}
@@ -292,7 +321,10 @@ def _row(about: About) -> dict[str, Any]:
 def _table(rows: list[dict[str, Any]], schema: Any) -> bytes:
     pyarrow, parquet = arrow()
     buffer = io.BytesIO()
-    columns = {name: [row[name] for row in rows] for name in schema.names}
+    columns = {
+        name: [_printable(row[name]) if isinstance(row[name], str) else row[name] for row in rows]
+        for name in schema.names
+    }
     parquet.write_table(pyarrow.table(columns, schema=schema), buffer)
     return buffer.getvalue()
 

@@ -19,7 +19,7 @@ from lowbeam.archive.outcome import Outcome
 from lowbeam.archive.rows import SIDE, TIME, Rows, check_face, read_rows
 from lowbeam.archive.sources import file_system, is_remote
 from lowbeam.archive.spans import Join, Span, joined, spans_of
-from lowbeam.errors import LowbeamError, NoFaceError, OutputError, SourceError, StreamError, reason
+from lowbeam.errors import LowbeamError, NoFaceError, OutputError, SourceError, StreamError, UsageError, reason
 from lowbeam.estimator import Estimator
 from lowbeam.faces import YunetDetector
 from lowbeam.pipeline.options import FacesChoice, Section
@@ -36,6 +36,7 @@ ADVICE: dict[type, str] = {
     LowbeamError: "run `lowbeam read` on it",
 }
 
+AGAIN = "run the command again"
 KILLED_ADVICE = "it may need more memory than there is, or break a decoder; run `lowbeam read` on it"
 
 
@@ -78,6 +79,7 @@ class Reading:
                     return _kept(before)
                 with self._opened(path, self._settings.faces, Section(fps=self._settings.fps)) as opened:
                     if spans := spans_of(source, fingerprint, key, opened.seekable_s):
+                        self._dataset.delete_failure(source, self._model)
                         return spans
                     rows = read_rows(opened, self._loaded)
             return self._finished(source, key, fingerprint, rows)
@@ -96,23 +98,25 @@ class Reading:
                     self._opened(path, "all", span.section(self._settings.fps)) as opened,
                 ):
                     rows = read_rows(opened, self._loaded)
-                self._dataset.write_span(span.source, self._model, span.number, _bytes_of(span, rows))
+                self._dataset.write_span(span.source, self._model, span.name, rows.to_bytes())
             return span
         except OutputError:
             raise
         except Exception as error:
             return self._failed_by(span.source, error, span.fingerprint)
 
-    def join(self, join: Join) -> Outcome:
-        """Join the spans of a recording. Raises `OutputError`."""
+    def join(self, join: Join) -> Outcome | list[Span]:
+        """Join the spans of a recording; returns them if they are to be read again. Raises `OutputError`."""
         first = join.spans[0]
-        parts = [rows for span in join.spans if (rows := self._rows_of(span)) is not None]
-        before = self._dataset.part(join.source, self._model)
-        if before is not None and before.key == first.key:  # by another run, which deleted the spans
-            return _kept(before)
         try:
-            if len(parts) < len(join.spans) or fingerprint_of(join.source) != first.fingerprint:
-                raise SourceError(f"{join.source} changed while it was read")
+            before = self._dataset.part(join.source, self._model)
+            if before is not None and before.key == first.key:  # by another run, which deleted the spans
+                return _kept(before)
+            if fingerprint_of(join.source) != first.fingerprint:
+                return self.failed(join.source, f"{join.source} changed while it was read", AGAIN, first.fingerprint)
+            parts = [rows for span in join.spans if (rows := self._rows_of(span)) is not None]
+            if len(parts) < len(join.spans):  # another run deleted them
+                return [*join.spans]
             return self._finished(join.source, first.key, first.fingerprint, joined(parts, self._settings.faces))
         except OutputError:
             raise
@@ -120,8 +124,12 @@ class Reading:
             return self._failed_by(join.source, error, first.fingerprint)
 
     def _rows_of(self, span: Span) -> Rows | None:
-        data = self._dataset.span(span.source, self._model, span.number)
-        return None if data is None else _rows_of_bytes(span, data)
+        """What was read of a span; None if nothing was, or the file is damaged."""
+        data = self._dataset.span(span.source, self._model, span.name)
+        try:
+            return None if data is None else Rows.from_bytes(data)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return None
 
     def _failed_by(self, source: str, error: Exception, fingerprint: str) -> Outcome:
         if isinstance(error, LowbeamError):
@@ -183,22 +191,6 @@ class Reading:
         return Outcome(source, "read", about.estimates, about.duration_s)
 
 
-def _bytes_of(span: Span, rows: Rows) -> bytes:
-    """The rows of a span, after the hashes of the content and the settings that they belong to."""
-    return f"{span.key.content} {span.key.settings} {span.count}\n".encode() + rows.to_bytes()
-
-
-def _rows_of_bytes(span: Span, data: bytes) -> Rows | None:
-    """None if they are of another content or other settings, or damaged."""
-    head, _, body = data.partition(b"\n")
-    if head != f"{span.key.content} {span.key.settings} {span.count}".encode():
-        return None
-    try:
-        return Rows.from_bytes(body)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-
-
 def _kept(about: About) -> Outcome:
     return Outcome(about.source, "kept", about.estimates, about.duration_s)
 
@@ -247,7 +239,11 @@ _reading: Reading | None = None
 def begin(place: str, settings: Settings, retry_failed: bool) -> None:
     """Begin a process that reads recordings into the dataset at `place`."""
     global _reading  # noqa: PLW0603  (a process has one)
-    _reading = Reading(Dataset(place), settings, retry_failed)
+    try:
+        dataset = Dataset(place, create=False)
+    except UsageError as error:  # on another machine of a cluster
+        raise UsageError(f"{error} where it is to be read: name a folder that all machines share, or a URL") from error
+    _reading = Reading(dataset, settings, retry_failed)
 
 
 Job = str | Span | Join

@@ -17,6 +17,7 @@ from lowbeam.faces.track import PRIMARY_AWAY_S
 from lowbeam.pipeline.options import FacesChoice, Section
 
 SPAN_S = 600.0  # length; a recording of twice that is cut
+MOST_SPANS = 1000  # a week: a longer duration is stated by mistake
 LEAD_S = 20.0  # by which a span begins early
 NEAR_S = 0.25  # between two sightings of a person
 NEAR_SIDES = 0.5  # the same, in sides of the smaller box
@@ -32,6 +33,11 @@ class Span:
     key: Key
     number: int
     count: int
+
+    @property
+    def name(self) -> str:
+        """What tells this span from those of other contents, settings and cuts."""
+        return f"{self.key.digest()}-{self.number}of{self.count}"
 
     @property
     def begin_s(self) -> float:
@@ -55,7 +61,7 @@ class Join:
 
 def spans_of(source: str, fingerprint: str, key: Key, duration_s: float | None) -> list[Span]:
     """The spans of a recording of `duration_s` (seconds; None if it must be read as a whole); none if it is short."""
-    if duration_s is None or not 2 * SPAN_S <= duration_s < float("inf"):
+    if duration_s is None or not 2 * SPAN_S <= duration_s <= MOST_SPANS * SPAN_S:
         return []
     count = int(duration_s / SPAN_S)  # the last is the longest
     return [Span(source, fingerprint, key, number, count) for number in range(count)]
@@ -115,9 +121,11 @@ def _renamed(ids: Table, people: dict[float, float], before: Table) -> Table:
 def _primary(table: Table) -> NDArray[np.bool_]:
     """Which rows are of the primary person, by the rule of the tracker: the largest area, summed over time so far;
     nobody, while that person has been away for less than `PRIMARY_AWAY_S`."""
+    is_primary = np.zeros(len(table), bool)
+    if not len(table):
+        return is_primary
     presence: dict[float, float] = {}
     seen_s: dict[float, float] = {}
-    is_primary = np.zeros(len(table), bool)
     _, begins = np.unique(table[:, TIME], return_index=True)
     for frame in np.split(np.arange(len(table)), begins[1:]):
         for row in table[frame]:

@@ -13,7 +13,7 @@ from lowbeam.archive.dataset import About
 
 BLOCKS, BLOCK_S = 10, 3.0  # of which a mean's interval is made, and the shortest that is long enough
 T_95 = 2.262  # Student's t, 95 %, BLOCKS - 1 degrees of freedom
-# Where estimates on FER+ valid lose a tenth of their CCC or more (docs/recognizer/light.json):
+# Beyond these, estimates become worse soon: by the CCC on FER+ valid (docs/recognizer/light.json).
 SMALL_PX = 24.0  # the side of a face: .88 at 24 pixels, .79 at 12
 DARK, BRIGHT = 30.0, 195.0  # its mean grey value: .82 at 32, .69 at 20; .85 at 183, .74 at 208
 UNCERTAIN = 0.3  # the mean deviation: 0.21 at 12 pixels, 0.35 at 6, where the CCC is .49
@@ -53,8 +53,9 @@ def mean_over_time(time_s: Floats, values: Floats) -> Mean:
     return Mean(value, float(T_95 * means.std(ddof=1) / math.sqrt(BLOCKS)), spread)
 
 
-def flags_of(about: About, deviation: float) -> list[str]:
-    """What to be careful about; `deviation` is the mean of the estimates' standard deviations."""
+def flags_of(about: About, deviation: float, together: int) -> list[str]:
+    """What to be careful about; `deviation` is the mean of the estimates' standard deviations, `together` the largest
+    number of people who were seen at once."""
     coded = re.search(r"\bs=(\d+)", about.point or "")
     side_px = min(about.side_px, FULL_PX / int(coded[1])) if coded else about.side_px
     found = {
@@ -63,17 +64,19 @@ def flags_of(about: About, deviation: float) -> list[str]:
         "overexposed": about.light is not None and about.light > BRIGHT,
         "low certainty": deviation > UNCERTAIN,
         "face seldom seen": about.face_s is not None and about.face_s < SELDOM * about.duration_s,
-        "several people": about.faces > 1,
+        "several people": together > 1,
         "cut": about.cut_at_s is not None,
     }
     return [flag for flag, is_so in found.items() if is_so]
 
 
 def summary(about: About, columns: dict[str, NDArray[Any]], points: int) -> dict[str, Any]:
-    """A recording's row of a report, ready for JSON: of the person who is seen most, from the columns of its trace;
-    with a course of at most `points` points."""
+    """A recording's row of a report, ready for JSON, from the columns of its trace, with a course of at most `points`
+    points. Where several people are seen at once, it is of the one who is seen most; where one is seen at a time, it is
+    of all: a person who returns after a while has another id."""
+    together = int(np.unique(columns["time_s"], return_counts=True)[1].max())
     face, counts = np.unique(columns["face"], return_counts=True)
-    is_shown = columns["face"] == face[counts.argmax()]
+    is_shown = (columns["face"] == face[counts.argmax()]) | (together == 1)
     time_s = columns["time_s"][is_shown]
     shown = {name: columns[name][is_shown] for name in ("valence", "arousal", "valence_std", "arousal_std")}
     deviation = float(np.mean([shown["valence_std"], shown["arousal_std"]]))
@@ -82,13 +85,13 @@ def summary(about: About, columns: dict[str, NDArray[Any]], points: int) -> dict
         "source": about.source, "model": about.model, "duration": about.duration_s,
         "coverage": None if about.face_s is None else round(min(about.face_s / about.duration_s, 1.0), 4)
         if about.duration_s else None,
-        "people": about.faces, "size": [about.width, about.height], "side": about.side_px, "point": about.point,
+        "people": together, "size": [about.width, about.height], "side": about.side_px, "point": about.point,
         **{
             name: {"mean": round(m.value, 3), "width": None if m.width is None else round(m.width, 3),
                    "spread": round(m.spread, 3)}
             for name, m in means.items()
         },
-        "deviation": round(deviation, 3), "flags": flags_of(about, deviation),
+        "deviation": round(deviation, 3), "flags": flags_of(about, deviation, together),
         "course": course(time_s, [*shown.values()], about.duration_s, points),
     }  # fmt: skip
 

@@ -1,24 +1,29 @@
 """Ctrl-C, SIGTERM and SIGHUP end a command by an exception, which no callback can lose.
 
 C code drops an exception that is raised in a Python function which it calls: a destructor, a callback of FFmpeg, an
-attribute that it looks up. A signal that comes at such a moment is sent again until its exception has reached the end
-of the command.
+attribute that it looks up. If the exception is gone, and has not reached the end of the command, the signal is sent
+again. As long as blocks that clean up are running, or are suspended, the exception is there.
 """
 
 import os
 import signal
 import sys
+import weakref
 from threading import Timer
 from types import FrameType
 
 from lowbeam.errors import Terminated
 
-AGAIN_S = 0.2  # after which a signal whose exception did not arrive is sent again
+AGAIN_S = 0.2  # after which a signal whose exception is gone is sent again
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C. Unlike its base it can be referred to weakly."""
 
 
 class AnsweredSignals:
-    """From its start, SIGINT raises `KeyboardInterrupt`, and SIGTERM and SIGHUP raise `Terminated`, except those that
-    the parent process set to be ignored. To be entered in the main thread; left where the exception arrives."""
+    """From its start, SIGINT raises `Interrupted`, and SIGTERM and SIGHUP raise `Terminated`, except those that the
+    parent process set to be ignored. To be entered in the main thread; left where the exception arrives."""
 
     def __init__(self) -> None:
         self._timer: Timer | None = None
@@ -37,35 +42,39 @@ class AnsweredSignals:
 
     def __exit__(self, *error: object) -> None:
         self._has_arrived = True
-        self._cancel()
-
-    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
     def _answer(self, number: int, frame: FrameType | None) -> None:
         is_again, self._is_again = self._is_again, False
-        self._cancel()
-        if not self._has_arrived:
-            self._timer = Timer(AGAIN_S, self._send_again, [number])
-            self._timer.daemon = True
-            self._timer.start()
-        if not is_again or not (self._has_arrived or _is_ending()):
+        if self._has_arrived:
+            if is_again:
+                return
             raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+        # Without a local variable: the exception's traceback refers to this call, which would keep it alive.
+        raise self._watched(number, Interrupted() if number == signal.SIGINT else Terminated(number))
 
-    def _send_again(self, number: int) -> None:
+    def _watched(self, number: int, error: BaseException) -> BaseException:
+        self._watch(number, weakref.ref(error))
+        return error
+
+    def _watch(self, number: int, error: "weakref.ref[BaseException]") -> None:
+        """Look later whether the exception is still there."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = Timer(AGAIN_S, self._look, [number, error])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self, number: int, error: "weakref.ref[BaseException]") -> None:
+        if self._has_arrived:
+            return
+        if error() is not None:
+            self._watch(number, error)
+            return
         self._is_again = True
         os.kill(os.getpid(), number)
 
     def _tell_unless_signal(self, dropped: "sys.UnraisableHookArgs") -> None:
         if not issubclass(dropped.exc_type, KeyboardInterrupt | Terminated):
             self._tell(dropped)
-
-
-def _is_ending() -> bool:
-    """Whether the exception of a signal is on its way: blocks that clean up are running."""
-    error = sys.exc_info()[1]
-    while error is not None and not isinstance(error, KeyboardInterrupt | Terminated):
-        error = error.__context__
-    return error is not None

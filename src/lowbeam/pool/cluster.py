@@ -20,6 +20,7 @@ from lowbeam.pool.staff import Job, Killed, Lost, Staff, Work, Worker
 
 LOCAL, AUTO = "local", "auto"
 REACH_S = 10.0  # that a cluster may take to accept a connection
+MOST_LOST = 50  # actors that may be lost as they start, one after the other
 LOOK_S = 2.0  # after which it is looked again how many cores the cluster has
 KILLED = "worker process has died"  # in Ray's account of an actor that was not lost with its machine
 CANNOT_START = "creation task"  # in that of one that failed as it began
@@ -33,6 +34,7 @@ class Actors(Staff[Job]):
         self._ray = _connected(address)
         self._work, self._place = work, Path.cwd()
         self._starting: dict[Any, Any] = {}  # actors, by the reference that is there when they have started
+        self._lost_in_a_row = 0
         self._is_awaited = False  # a job waits for an actor to start
         self._actor = self._ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor)
 
@@ -60,7 +62,13 @@ class Actors(Staff[Job]):
                     raise UsageError(
                         f"a process of the cluster cannot start ({last}); is the same lowbeam on each machine?"
                     ) from error
-                continue  # it was lost
+                self._lost_in_a_row += 1
+                if self._lost_in_a_row > MOST_LOST:
+                    raise OutputError("the processes of the Ray cluster end as they begin; see its logs") from error
+                continue
+            except Exception as error:
+                raise _lost(error) from error
+            self._lost_in_a_row = 0
             return _Remote(self._ray, actor)
         while len(self._starting) > room:
             self._ray.kill(self._starting.popitem()[1])
@@ -170,9 +178,11 @@ def _check_reachable(address: str) -> None:
     if address in (LOCAL, AUTO):
         return
     host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():
+        raise UsageError(f"the Ray cluster {address} has no port: name it as HOST:6379, or auto or local")
     try:
         socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError) as error:
         raise UsageError(f"the Ray cluster {address} cannot be reached: {reason(error)}") from error
 
 

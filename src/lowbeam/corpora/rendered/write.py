@@ -72,7 +72,7 @@ class Settings:
 
 
 def render_corpus(
-    out: str | Path, face_model: str | Path, settings: Settings | None = None, *, workers: int | None = 1,
+    out: str | Path, face_model: str | Path, settings: Settings | None = None, *, workers: int | None = None,
     ray: str | None = None, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Render a corpus into the folder `out`, or continue an interrupted run; returns its manifest.

@@ -71,7 +71,7 @@ def _run(job: tuple[int, Budget, str | None, str | None]) -> BudgetRun:
 def measure_budgets(
     corpus: str, budgets: list[Budget], model: str, *, split: str = "test", truth: Truth = "labels",
     codec: str | None = None, layers: str | None = None, table: tuple[Entry, ...] | None = None,
-    cache: str | Path | None = None, workers: int | None = 1, ray: str | None = None,
+    cache: str | Path | None = None, workers: int | None = None, ray: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Send the recordings of a split of `corpus` (``KIND:PATH``) within each of `budgets`, as ``lowbeam pack --budget``

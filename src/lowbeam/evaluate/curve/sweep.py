@@ -51,7 +51,7 @@ class _Work:
 
 def sweep(
     corpus: str, grid: Grid, systems: list[System], *, split: str = "test", truth: Truth = "labels",
-    cache: str | Path | None = None, workers: int | None = 1, ray: str | None = None,
+    cache: str | Path | None = None, workers: int | None = None, ray: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure `systems` at every point of `grid` on the recordings of a split of `corpus` (``KIND:PATH``), against
