@@ -17,7 +17,7 @@ import numpy as np
 from lowbeam.archive.dataset import About, Dataset, Failure, Key
 from lowbeam.archive.outcome import Outcome
 from lowbeam.archive.rows import SIDE, TIME, Rows, check_face, read_rows
-from lowbeam.archive.sources import file_system, is_remote
+from lowbeam.archive.sources import CHECK_ADDRESS, file_system, is_remote
 from lowbeam.archive.spans import Join, Span, joined, spans_of
 from lowbeam.errors import LowbeamError, NoFaceError, OutputError, SourceError, StreamError, UsageError, reason
 from lowbeam.estimator import Estimator
@@ -134,7 +134,9 @@ class Reading:
     def _failed_by(self, source: str, error: Exception, fingerprint: str) -> Outcome:
         if isinstance(error, LowbeamError):
             return self.failed(source, str(error), _advice(error), fingerprint)
-        return self.failed(source, f"{source} cannot be read: {reason(error)}", ADVICE[SourceError], fingerprint)
+        what = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {reason(error)}"
+        advice = CHECK_ADDRESS if is_remote(source) else ADVICE[SourceError]
+        return self.failed(source, f"{source} {what}", advice, fingerprint)
 
     def failed(self, source: str, error: str, advice: str, fingerprint: str = "") -> Outcome:
         """Write down that a recording could not be read."""

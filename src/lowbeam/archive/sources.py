@@ -10,6 +10,7 @@ from lowbeam.archive.outcome import Outcome
 from lowbeam.errors import UsageError, reason
 from lowbeam.media import VIDEO_SUFFIXES
 
+CHECK_ADDRESS = "check the address and your access to it"
 LIST_SUFFIX = ".txt"
 NO_SUCH_FILE = "check the path; a relative one starts in the current folder, in a list in the folder of the list"
 
@@ -100,7 +101,7 @@ def _remote(url: str) -> Iterator[str | Outcome]:
             return
         names = [fs.unstrip_protocol(name) for name in found]
     except Exception as error:
-        yield _nothing(url, f"cannot be listed: {reason(error)}", "check the address and your access to it")
+        yield _nothing(url, f"cannot be listed: {reason(error)}", CHECK_ADDRESS)
         return
     yield from names or [_nothing(url, "has no video", "check the address")]
 
