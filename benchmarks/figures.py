@@ -303,7 +303,7 @@ def _million_hours(measured: dict[str, Any]) -> str:
     return (
         f"On paper, a million hours of such video on 1,000 cores like these: {took_h:.0f} hours. In recordings of "
         f"{minutes} minutes, the cores ask for {recordings / took_h / 3600:.0f} recordings a second; the process that "
-        f"hands them out was seen to manage {per_s:.0f} a second, with files that fail at once. So the first "
+        f"hands them out was seen to manage {per_s:,.0f} a second, with files that fail at once. So the first "
         "bottleneck is the reading itself; the next is the tables that are written at the end, for which each part "
         f"is opened once: at 10 ms for each, as from a distant store, {recordings * 0.01 / 3600:.0f} hours. Divide "
         "such an archive into several datasets."
