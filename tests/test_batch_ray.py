@@ -17,6 +17,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import ray
 from ray.cluster_utils import Cluster
+from toy_head import write_toy_head
 
 RECORDINGS = 8
 QUICK_TO_NOTICE = {  # that a machine is lost
@@ -75,3 +76,24 @@ def test_the_command_takes_an_address(cluster: Cluster, videos: Path, run_cli: R
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "127.0.0.1:9 cannot be reached" in done.stderr
+
+
+def test_people_are_rendered_the_same_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    pytest.importorskip("numba", reason="rendering needs the render extra")
+    from lowbeam.corpora.rendered.write import Settings, render_corpus
+
+    head = write_toy_head(tmp_path / "head.npz")
+    few = Settings(subjects=3, minutes=1 / 60, fps=10, size=96, seed=3)
+    there = render_corpus(tmp_path / "cluster", head, few, ray=cluster.address)
+    assert there == render_corpus(tmp_path / "processes", head, few, workers=2)
+
+
+def test_a_sweep_is_the_same_on_a_cluster(cluster: Cluster, sweep_corpus: str, tmp_path: Path) -> None:
+    from lowbeam.evaluate.curve.grid import Grid
+    from lowbeam.evaluate.curve.sweep import sweep
+    from lowbeam.evaluate.curve.systems import parse_systems
+
+    grid, systems = Grid(("avc",), (8,), (32,), (5.0,)), parse_systems("fast")
+    there = sweep(sweep_corpus, grid, systems, cache=tmp_path / "one", ray=cluster.address)
+    assert there["points"]
+    assert there == sweep(sweep_corpus, grid, systems, cache=tmp_path / "two", workers=2)
