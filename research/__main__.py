@@ -1,8 +1,9 @@
 """``python -m research``: measure what the documentation reports, and write its generated pages."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -83,14 +84,9 @@ def framing(
     split: Split = "test",
 ) -> None:
     """Measure the effect of face boxes that are shifted or resized by up to 10 %."""
-    from lowbeam.evaluate.curve.grid import parse_grid
-    from lowbeam.evaluate.curve.systems import parse_systems
     from research.recognizer.framing import measure_framing
 
-    check_outputs(corpus, out)
-    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
-    measure = partial(measure_framing, corpus, systems, grid.scales, split=split)
-    print_by_side(measure_into(out, measure, "measurements"), "box is off by", lambda row: row["error"])
+    _measure_stills(measure_framing, corpus, out, scales, models, split, "box is off by", lambda row: row["error"])
 
 
 @app.command(epilog="Example: python -m research light --corpus ferplus -o light.json")
@@ -102,14 +98,25 @@ def light(
     split: Split = "valid",
 ) -> None:
     """Measure the effect of too little and too much light on faces, and the deviations that are stated."""
+    from research.recognizer.light import measure_light
+
+    _measure_stills(
+        measure_light, corpus, out, scales, models, split, "light", lambda row: f"{row['light']:.0f} of 255"
+    )
+
+
+def _measure_stills(
+    measure: Callable[..., dict[str, Any]], corpus: str, out: Path, scales: str, models: str, split: str, heading: str,
+    condition: Callable[[dict[str, Any]], str],
+) -> None:  # fmt: skip
+    """Measure models at several sizes of a corpus's stills under conditions that rows tell by `condition`."""
     from lowbeam.evaluate.curve.grid import parse_grid
     from lowbeam.evaluate.curve.systems import parse_systems
-    from research.recognizer.light import measure_light
 
     check_outputs(corpus, out)
     grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
-    measure = partial(measure_light, corpus, systems, grid.scales, split=split)
-    print_by_side(measure_into(out, measure, "measurements"), "light", lambda row: f"{row['light']:.0f} of 255")
+    measured = partial(measure, corpus, systems, grid.scales, split=split)
+    print_by_side(measure_into(out, measured, "measurements"), heading, condition)
 
 
 @app.command(epilog="Example: python -m research followed avec2016:people -o followed.json")

@@ -22,7 +22,6 @@ from tests.conftest import write_video
 
 pytest.importorskip("pyarrow", reason="datasets need the batch extra")
 
-CHROMIUM = Path("/usr/bin/chromium")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 HOSTILE = "</script><script>document.title='broken'</script> & $name.mp4"
 ORDER = ["small face", "dark", "overexposed", "low certainty", "face seldom seen", "several people", "cut"]
@@ -44,17 +43,6 @@ def dataset(clip: Path, short_clip: Path, short_frames: list[np.ndarray], tmp_pa
     list(lowbeam.batch(folder / "videos", folder / "traces", workers=2, fps=5))
     assert lowbeam.report(folder / "traces", folder / "report.html") == 2
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -12,29 +12,18 @@ import pytest
 
 pytest.importorskip("nicegui", reason="the serve extra is not installed")
 pytest.importorskip("sqlalchemy", reason="the serve extra is not installed")
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-from cryptography import x509  # noqa: E402
-from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
-from cryptography.x509.oid import NameOID  # noqa: E402
-from nicegui import Client  # noqa: E402
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from nicegui import Client
 
-from tests.server_pages import PASSWORD, PageServer, page_server  # noqa: E402
+from tests.server_pages import PASSWORD, PageServer, page_server
 
-CHROMIUM = Path("/usr/bin/chromium")
 SHOWN_MS = 20_000
 PEM = serialization.Encoding.PEM
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

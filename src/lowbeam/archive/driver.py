@@ -107,7 +107,7 @@ class _Jobs:
     def __init__(self, sources: Iterable[str]) -> None:
         self._jobs: deque[Job] = deque(sources)
         self._spans: dict[str, list[Span]] = {}  # of long recordings: those that were read
-        self._failed: set[str] = set()
+        self._ended: set[str] = set()  # of long recordings: those of which no other span counts
 
     def __iter__(self) -> "_Jobs":
         return self
@@ -115,7 +115,7 @@ class _Jobs:
     def __next__(self) -> Job:
         while self._jobs:
             job = self._jobs.popleft()
-            if not (isinstance(job, Span) and job.source in self._failed):
+            if not (isinstance(job, Span) and job.source in self._ended):
                 return job
         raise StopIteration
 
@@ -134,7 +134,7 @@ class _Jobs:
 
     def end(self, source: str) -> bool:
         """A recording ended; false if it had ended before, by the failure of another span."""
-        is_first = source not in self._failed
+        is_first = source not in self._ended
         if source in self._spans:
-            self._failed.add(source)  # no other span counts
+            self._ended.add(source)
         return is_first

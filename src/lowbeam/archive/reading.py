@@ -16,7 +16,7 @@ import numpy as np
 
 from lowbeam.archive.dataset import About, Dataset, Failure, Key
 from lowbeam.archive.outcome import Outcome
-from lowbeam.archive.rows import SIDE, TIME, Rows, check_face, read_rows
+from lowbeam.archive.rows import SIDE, TIME, Rows, read_rows
 from lowbeam.archive.sources import CHECK_ADDRESS, file_system, is_remote
 from lowbeam.archive.spans import Join, Span, joined, spans_of
 from lowbeam.errors import LowbeamError, NoFaceError, OutputError, SourceError, StreamError, UsageError, reason
@@ -177,7 +177,8 @@ class Reading:
 
     def _finished(self, source: str, key: Key, fingerprint: str, rows: Rows) -> Outcome:
         """Write the part of a recording. Raises `NoFaceError` or `OutputError`."""
-        check_face(rows, source)
+        if not len(rows.estimates):
+            raise NoFaceError(f"{source} shows no face")
         trace = Trace.from_table(rows.estimates, source=source, model=self._model, cut_at_s=rows.cut_at_s)
         times_s = rows.times_s
         usual_s = median(np.diff(times_s)) if len(times_s) > 1 else 0.0
@@ -206,9 +207,7 @@ def fingerprint_of(source: str) -> str:
     if is_remote(source):
         fs, path = file_system(source)
         info = fs.info(path)
-        return repr(
-            [info.get(name) for name in ("size", "ETag", "etag", "mtime", "LastModified", "updated", "created")]
-        )
+        return repr([info.get(name) for name in STATES])
     found = os.stat(source)  # noqa: PTH116
     return f"{found.st_size} {found.st_mtime_ns}"
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.errors import NoFaceError
 from lowbeam.estimator import Estimator
 from lowbeam.face import Face
 from lowbeam.pipeline.estimate import BATCH, estimates_of
@@ -56,12 +55,6 @@ def read_rows(opened: FaceSource, estimator: Estimator) -> Rows:
         times_s.append(frame.time_s)
     table = np.array(estimates, np.float64).reshape(-1, len(COLUMNS))
     return Rows(table, np.array(light), np.array(times_s), opened.size, opened.point, opened.cut_at_s)
-
-
-def check_face(rows: Rows, source: str) -> None:
-    """Raise `NoFaceError` if there is no estimate."""
-    if not len(rows.estimates):
-        raise NoFaceError(f"{source} shows no face")
 
 
 def _light(face: Face) -> float:

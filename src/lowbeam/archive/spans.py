@@ -125,7 +125,7 @@ def _primary(table: Table) -> NDArray[np.bool_]:
     if not len(table):
         return is_primary
     presence: dict[float, float] = {}
-    seen_s: dict[float, float] = {}
+    seen_s: dict[float, float] = {}  # of people who were seen a moment ago
     _, begins = np.unique(table[:, TIME], return_index=True)
     for frame in np.split(np.arange(len(table)), begins[1:]):
         for row in table[frame]:
@@ -133,6 +133,7 @@ def _primary(table: Table) -> NDArray[np.bool_]:
             seen_s[row[FACE]] = row[TIME]
         largest = max(frame, key=lambda index: presence[table[index, FACE]])
         now_s, most = table[largest, TIME], presence[table[largest, FACE]]
-        is_away = any(0 < now_s - last_s < PRIMARY_AWAY_S and presence[face] > most for face, last_s in seen_s.items())
+        seen_s = {face: last_s for face, last_s in seen_s.items() if now_s - last_s < PRIMARY_AWAY_S}
+        is_away = any(last_s < now_s and presence[face] > most for face, last_s in seen_s.items())
         is_primary[largest] = not is_away
     return is_primary
