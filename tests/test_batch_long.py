@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import lowbeam
 from lowbeam.archive import spans
-from lowbeam.archive.dataset import Dataset, Key
+from lowbeam.archive.dataset import Dataset
 from lowbeam.archive.reading import Reading, Settings
+from lowbeam.archive.records import Key
 from lowbeam.archive.rows import FACE, TIME, Rows
 from lowbeam.archive.spans import Join, joined, spans_of
 from lowbeam.metrics import ccc

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import lowbeam
-from lowbeam.archive.dataset import About, Key
+from lowbeam.archive.records import About, Key
 from lowbeam.archive.summary import NO_FACE, course, flags_of, mean_over_time, summary
 from lowbeam.errors import OutputError, UsageError
 from tests.conftest import write_video

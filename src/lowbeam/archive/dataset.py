@@ -17,11 +17,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lowbeam.archive.records import About, Failure, Key
 from lowbeam.archive.sources import file_system
+from lowbeam.archive.tables import estimates_schema, failures_table, printable, recordings_table
 from lowbeam.errors import LowbeamError, OutputError, UsageError, reason
 from lowbeam.files import make_folder, whole_file
 from lowbeam.trace import COLUMNS, Trace
@@ -30,59 +32,6 @@ from lowbeam.trace.store import arrow
 VERSION, MARK = 1, "lowbeam-dataset.json"
 PARTS, FAILURES, SPANS = "estimates", "failures", "spans"
 ABOUT = b"lowbeam"  # key of a part's metadata
-
-
-@dataclass(frozen=True)
-class Key:
-    """What decides whether a recording is read again: its `content`, a hash, and that of the `settings`, model
-    included."""
-
-    content: str
-    settings: str
-
-    def digest(self) -> str:
-        """A hash of both, for file names."""
-        return hashlib.blake2b(f"{self.content} {self.settings}".encode(), digest_size=8).hexdigest()
-
-
-@dataclass(frozen=True)
-class About:
-    """What is known of a recording that was read.
-
-    `fingerprint` is what the file system tells of its state, such as size and time of change; `duration_s` and `face_s`
-    the seconds that it lasts and in which a face was found (None for a face stream, which has only faces); `faces` the
-    number of people, `estimates` that of rows; `side_px` the median side of the faces in pixels of the source, `light`
-    the median of their mean grey value (0 to 255, None if no pixels came); `point` the operating point of a face
-    stream; `cut_at_s` where a cut recording ends.
-    """
-
-    source: str
-    model: str
-    key: Key
-    fingerprint: str
-    duration_s: float
-    face_s: float | None
-    faces: int
-    estimates: int
-    side_px: float
-    light: float | None
-    width: int
-    height: int
-    point: str | None
-    cut_at_s: float | None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a recording could not be read, and what to do; the rest as in `About`. The fingerprint of one that could not
-    be found is empty."""
-
-    source: str
-    model: str
-    error: str
-    advice: str
-    settings: str
-    fingerprint: str
 
 
 class Dataset:
@@ -135,9 +84,9 @@ class Dataset:
     def write_part(self, trace: Trace, about: About) -> None:
         """Write the trace of a recording; it is no failure any more. Raises `OutputError`."""
         pyarrow, parquet = arrow()
-        told = (("recording", _printable(about.source)), ("model", _printable(about.model)))
+        told = (("recording", printable(about.source)), ("model", printable(about.model)))
         names = {name: [value] * len(trace) for name, value in told}
-        schema = _schema().with_metadata({ABOUT: json.dumps(asdict(about), sort_keys=True)})
+        schema = estimates_schema().with_metadata({ABOUT: json.dumps(asdict(about), sort_keys=True)})
         buffer = io.BytesIO()
         parquet.write_table(pyarrow.table(trace.columns | names, schema=schema), buffer, compression="zstd")
         with self._reported():
@@ -241,9 +190,8 @@ class Dataset:
         with self._reported():
             read, damaged = self._parts()
             failed = sorted([*damaged, *self.failures()], key=lambda one: (one.source, one.model))
-            self._write(self._path("recordings.parquet"), _table([_row(one) for one in read], _recordings_schema()))
-            shown = [{name: getattr(one, name) for name in ("source", "model", "error", "advice")} for one in failed]
-            self._write(self._path("failures.parquet"), _table(shown, _failures_schema()))
+            self._write(self._path("recordings.parquet"), recordings_table(read))
+            self._write(self._path("failures.parquet"), failures_table(failed))
 
     def recordings(self) -> list[About]:
         """What is known of the recordings that were read, by source and model. Raises `OutputError`."""
@@ -306,46 +254,3 @@ class _Reported:
 
 def _id(source: str, model: str) -> str:
     return hashlib.blake2b(f"{model}\0{source}".encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
-
-
-def _printable(text: str) -> str:
-    """`text` without the surrogates that stand for the bytes of a file name that is not UTF-8, which are escaped."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _row(about: About) -> dict[str, Any]:
-    row = asdict(about)
-    return row | {"content": row.pop("key")["content"]}
-
-
-def _table(rows: list[dict[str, Any]], schema: Any) -> bytes:
-    pyarrow, parquet = arrow()
-    buffer = io.BytesIO()
-    columns = {
-        name: [_printable(row[name]) if isinstance(row[name], str) else row[name] for row in rows]
-        for name in schema.names
-    }
-    parquet.write_table(pyarrow.table(columns, schema=schema), buffer)
-    return buffer.getvalue()
-
-
-def _schema() -> Any:
-    pyarrow = arrow()[0]
-    types = [(name, pyarrow.int64() if name == "face" else pyarrow.float64()) for name in COLUMNS]
-    return pyarrow.schema([*types, ("recording", pyarrow.string()), ("model", pyarrow.string())])
-
-
-def _recordings_schema() -> Any:
-    pyarrow = arrow()[0]
-    text, whole, number = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
-    return pyarrow.schema([
-        ("source", text), ("model", text), ("content", text), ("duration_s", number), ("face_s", number),
-        ("faces", whole), ("estimates", whole), ("side_px", number), ("light", number),
-        ("width", whole), ("height", whole), ("point", text),
-        ("cut_at_s", number),
-    ])  # fmt: skip
-
-
-def _failures_schema() -> Any:
-    text = arrow()[0].string()
-    return arrow()[0].schema([(name, text) for name in ("source", "model", "error", "advice")])

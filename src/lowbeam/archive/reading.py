@@ -14,8 +14,9 @@ from statistics import median
 
 import numpy as np
 
-from lowbeam.archive.dataset import About, Dataset, Failure, Key
+from lowbeam.archive.dataset import Dataset
 from lowbeam.archive.outcome import Outcome
+from lowbeam.archive.records import About, Failure, Key
 from lowbeam.archive.rows import SIDE, TIME, Rows, read_rows
 from lowbeam.archive.sources import CHECK_ADDRESS, file_system, is_remote
 from lowbeam.archive.spans import Join, Span, joined, spans_of

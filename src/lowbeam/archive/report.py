@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lowbeam.archive.dataset import Dataset
+from lowbeam.archive.records import About
 from lowbeam.archive.sources import is_remote
 from lowbeam.archive.summary import summary
 from lowbeam.errors import UsageError
@@ -49,7 +50,7 @@ def report(
 
 
 def _rows(
-    found: Dataset, known: list[Any], points: int, folder: Path, progress: Progress | None
+    found: Dataset, known: list[About], points: int, folder: Path, progress: Progress | None
 ) -> Iterator[dict[str, Any]]:
     for number, about in enumerate(known, 1):
         yield summary(about, found.columns(about), points) | {"video": _address(about.source, folder)}

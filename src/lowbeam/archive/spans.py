@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.archive.dataset import Key
+from lowbeam.archive.records import Key
 from lowbeam.archive.rows import FACE, SIDE, TIME, Rows, Table, X, Y
 from lowbeam.faces.track import PRIMARY_AWAY_S
 from lowbeam.pipeline.options import FacesChoice, Section

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.archive.dataset import About
+from lowbeam.archive.records import About
 
 BLOCKS, BLOCK_S = 10, 3.0  # of which a mean's interval is made, and the shortest that is long enough
 T_95 = 2.262  # Student's t, 95 %, BLOCKS - 1 degrees of freedom
