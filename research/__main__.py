@@ -38,6 +38,7 @@ from research.show import (
     print_by_side,
     print_checks,
     print_detectors,
+    print_domains,
     print_followed,
     print_identity,
 )
@@ -103,6 +104,28 @@ def light(
     _measure_stills(
         measure_light, corpus, out, scales, models, split, "light", lambda row: f"{row['light']:.0f} of 255"
     )
+
+
+@app.command(
+    epilog="Example: python -m research domains --stills ferplus:DIR --stills faces96:faces96.npz -o domains.json"
+)
+def domains(
+    stills: Annotated[list[str], typer.Option(help="a corpus of labelled stills, KIND:PATH; repeatable")],
+    out: Results,
+    models: Models = DEFAULT_MODEL,
+    scales: Scales = "1,2,3,4,6,8,12,16",
+    split: Split = "test",
+) -> None:
+    """Measure models on several corpora of real stills side by side: CCC, smiles told from rest, expressions."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.systems import parse_systems
+    from research.recognizer.domains import measure_domains
+
+    for corpus in stills:
+        check_outputs(corpus, out)
+    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
+    measured = partial(measure_domains, stills, systems, grid.scales, split=split)
+    print_domains(measure_into(out, measured, "measurements"))
 
 
 def _measure_stills(

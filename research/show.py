@@ -23,6 +23,21 @@ def print_by_side(results: dict[str, Any], heading: str, condition: Callable[[di
     print_table(("system", heading, *(f"{side_of(scale)} px" for scale in scales)), rows, words=2)
 
 
+def print_domains(results: dict[str, Any]) -> None:
+    """Print results of `measure_domains`: the CCC of valence by corpus and system, with a column for each side."""
+    for corpus, found in results["corpora"].items():
+        print(
+            f"{corpus}, {found['faces']} faces of split {results['split']}: CCC of valence, and smiles told from rest"
+        )
+        by_system = found["systems"]
+        scales = list(next(iter(by_system.values())))
+        rows = [
+            (system, *(figure(scored[s]["valence"]["ccc"]) for s in scales), figure(scored[scales[0]]["smile_auc"]))
+            for system, scored in by_system.items()
+        ]
+        print_table(("system", *(f"{side_of(int(s))} px" for s in scales), "AUC"), rows)
+
+
 def print_followed(results: dict[str, Any]) -> None:
     """Print results of `measure_followed`: CCC, and the share of labels within one standard deviation, by point."""
     rows = []

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from test_evaluate import write_ferplus
 
-from lowbeam.corpora import afew_va, aff_wild2, avec2016, cache, faces96, manifest
-from lowbeam.corpora.choose import corpus_name, kind_and_place, load_faces
+from lowbeam.corpora import afew_va, aff_wild2, avec2016, cache, faces96, ferplus, manifest
+from lowbeam.corpora.choose import corpus_name, kind_and_place, load_faces, load_labelled
 from lowbeam.corpora.cut import cut
 from lowbeam.corpora.labels import at_times
 from lowbeam.corpora.parted import split_of
@@ -307,6 +307,25 @@ def test_nobody_of_faces96_is_in_two_splits(hr_faces: Faces, tmp_path: Path) -> 
     np.savez(tmp_path / "small.npz", pixels=shrink(hr_faces, 2), identity=identity)
     with pytest.raises(CorpusError, match="pixels uint8"):
         faces96.load(tmp_path / "small.npz", "train")
+
+
+def test_a_word_is_a_label_with_the_coordinates_of_its_expression(hr_faces: Faces, tmp_path: Path) -> None:
+    identity = np.array([f"person {n}" for n in range(len(hr_faces))])
+    words = np.array(["neutral", "happiness", "anger"])[np.arange(len(hr_faces)) % 3]
+    np.savez(tmp_path / "faces.npz", pixels=hr_faces, identity=identity, expression=words)
+    found = load_labelled(f"faces96:{tmp_path / 'faces.npz'}", "train")
+    assert isinstance(found, ferplus.Stills)
+    assert {(round(v, 2), round(a, 2)) for v, a in found.affect.tolist()} <= {(0, 0), (0.81, 0.51), (-0.51, 0.59)}
+    assert (found.emotion.max(1) == 1).all()
+    np.savez(tmp_path / "bare.npz", pixels=hr_faces, identity=identity)
+    with pytest.raises(CorpusError, match="has no valence and arousal"):
+        load_labelled(f"faces96:{tmp_path / 'bare.npz'}", "train")
+    np.savez(tmp_path / "odd.npz", pixels=hr_faces, identity=identity, expression=np.full(len(hr_faces), "bored"))
+    with pytest.raises(CorpusError, match="expression 'bored' is not one of neutral, happiness"):
+        load_labelled(f"faces96:{tmp_path / 'odd.npz'}", "train")
+    np.savez(tmp_path / "few.npz", pixels=hr_faces, identity=identity, expression=words[:-1])
+    with pytest.raises(CorpusError, match="expressions for"):
+        load_labelled(f"faces96:{tmp_path / 'few.npz'}", "train")
 
 
 # --- the cache, and what all share -------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ THIRD = {"sinks", "corpora", "models"}
 MAY_IMPORT: dict[str, set[str]] = {
     # 1, the ground
     "errors": set(), "face": set(), "metrics": set(), "progress": set(), "pool": {"errors"}, "scale": {"errors"},
-    "files": {"errors"}, "media": {"errors", "face"}, "trace": {"errors", "files"},
+    "files": {"errors"}, "media": {"errors", "face"}, "trace": {"errors", "face", "files"},
     # 2
     "faces": GROUND | {"onnx_session"}, "codec": GROUND | {"onnx_session"}, "container": GROUND | {"codec"},
     "onnx_session": GROUND,

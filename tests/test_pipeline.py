@@ -31,6 +31,7 @@ from lowbeam.pipeline.options import Section
 from lowbeam.pipeline.outputs import MAX_AWAY, MAX_SPOOLS, AllFacesOutput
 from lowbeam.pipeline.sources import AWAY_S, with_absences
 from lowbeam.scale import Faces
+from lowbeam.trace import EXPRESSION_COLUMNS, load_csv
 
 
 def test_a_face_stream_reads_as_the_face_that_was_packed(short_clip: Path, tmp_path: Path) -> None:
@@ -123,6 +124,21 @@ def test_a_face_that_comes_and_goes_leaves_gaps(short_frames: list, tmp_path: Pa
         assert not ((trace.time_s > 1.05) & (trace.time_s < 1.76)).any()
         assert ((trace.time_s > 1.76) & (trace.time_s < 2.4)).sum() >= 6
         assert set(trace.face) == {0}
+
+
+def test_expressions_are_read_where_asked_for_and_pixels_came(
+    face_stream: Path, short_clip: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    plain, trace = lowbeam.read(face_stream), lowbeam.read(face_stream, out=tmp_path / "t.csv", expressions=True)
+    assert not plain.has_expressions
+    assert np.array_equal(plain.valence, trace.valence)
+    assert np.allclose(sum(trace[name] for name in EXPRESSION_COLUMNS), 1, atol=1e-4)
+    assert load_csv(tmp_path / "t.csv").happiness == pytest.approx(trace.happiness, abs=1e-4)
+    for _, estimates in lowbeam.stream(face_stream, expressions=True):
+        assert estimates[0].expressions is not None
+    lowbeam.pack(short_clip, tmp_path / "lean.mkv", codec="estimates")
+    lean = lowbeam.read(tmp_path / "lean.mkv", expressions=True)
+    assert np.isnan(lean.happiness).all()
 
 
 def test_overlays_show_what_was_read(short_clip: Path, face_stream: Path, tmp_path: Path) -> None:

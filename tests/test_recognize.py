@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lowbeam import ModelError, Recognizer, UsageError, onnx_session, shipped_models
+from lowbeam.face import Expressions
 from lowbeam.recognize import MAX_BATCH, WEIGHTS
 from lowbeam.scale import SCALES, Faces, resample, shrink
 
@@ -46,6 +47,56 @@ def test_a_face_reads_the_same_alone_and_in_a_batch(recognizer: Recognizer, hr_f
     together = recognizer(many)
     alone = np.array([recognizer(face[None]).valence[0] for face in many])
     assert np.allclose(together.valence, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", shipped_models())
+def test_expressions_are_probabilities_and_change_no_estimate(model: str, hr_faces: Faces) -> None:
+    plain, telling = Recognizer(model), Recognizer(model, expressions=True)
+    faces = shrink(hr_faces, 3)
+    assert plain(faces).expressions is None
+    found = telling(faces)
+    assert found.expressions is not None
+    assert found.expressions.shape == (len(faces), len(Expressions._fields))
+    assert np.allclose(found.expressions.sum(1), 1, atol=1e-5)
+    assert np.array_equal(found.valence, plain(faces).valence)
+    smiling = found.expressions[:, Expressions._fields.index("happiness")]
+    assert smiling[30:40].mean() > smiling[:8].mean() + 0.15  # the clip's person smiles at 3.4 s
+
+
+def test_expressions_with_memory_are_those_of_each_face_by_itself(hr_faces: Faces) -> None:
+    telling = Recognizer(expressions=True)
+    faces, times = shrink(hr_faces, 3)[:9], np.arange(9) / 5
+    alone, (followed, _) = telling(faces), telling.follow(faces, times)
+    people, _ = telling.follow_people(faces, times, [None] * 9)
+    assert np.allclose(alone.expressions, followed.expressions, atol=1e-5)
+    assert np.allclose(alone.expressions, people.expressions, atol=1e-5)
+    assert telling(np.zeros((0, 12, 12), np.uint8)).expressions.shape == (0, 8)
+
+
+def test_a_model_without_expressions_says_so(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the train extra")
+    model = onnx.load(WEIGHTS / "fast.onnx")
+    about = json.loads(model.metadata_props[0].value)
+    del about["expressions"]
+    onnx.helper.set_model_props(model, {"lowbeam": json.dumps(about)})
+    onnx.save(model, tmp_path / "silent.onnx")
+    assert len(Recognizer(tmp_path / "silent.onnx")(np.zeros((1, 12, 12), np.uint8))) == 1
+    with pytest.raises(ModelError, match="does not tell expressions"):
+        Recognizer(tmp_path / "silent.onnx", expressions=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"side": [6], "temperature": []}, {"side": [6], "temperature": [0]}, {"side": [9, 6], "temperature": [1, 1]}, {}],
+)
+def test_hostile_temperatures_are_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx comes with the train extra")
+    model = onnx.load(WEIGHTS / "fast.onnx")
+    about = json.loads(model.metadata_props[0].value) | {"expressions": wrong}
+    onnx.helper.set_model_props(model, {"lowbeam": json.dumps(about)})
+    onnx.save(model, tmp_path / "wrong.onnx")
+    with pytest.raises(ModelError, match="damaged metadata"):
+        Recognizer(tmp_path / "wrong.onnx")
 
 
 def test_no_faces_give_no_readings(recognizer: Recognizer) -> None:

@@ -14,6 +14,7 @@ from lowbeam.evaluate.curve.systems import parse_systems
 from lowbeam.evaluate.table import KEPT_SHARES, scores
 from lowbeam.metrics import surest
 from lowbeam.scale import Faces, resample
+from research.recognizer.domains import expression_scores, smile_auc
 from research.recognizer.framing import ERRORS, cut_again, measure_framing
 
 
@@ -74,6 +75,50 @@ def test_framing_is_measured_for_each_error_scale_and_system(hr_faces: Faces, tm
     found = measure_framing(tmp_path, parse_systems("fast"), (1, 8))
     assert [(row["error"], row["scale"]) for row in found["rows"]] == [(e, s) for e in ERRORS for s in (1, 8)]
     assert all(np.isfinite(row["scores"]["fast"]["valence"]["rmse"]) for row in found["rows"])
+
+
+def test_smiles_told_from_rest_are_the_share_of_pairs_in_order() -> None:
+    rng = np.random.default_rng(0)
+    valence = np.round(rng.normal(size=60), 1)  # with ties
+    votes = np.eye(8)[rng.integers(3, size=60)]
+    smiling, resting = valence[votes[:, 1] == 1], valence[votes[:, 0] == 1]
+    pairs = np.mean([(s > r) + (s == r) / 2 for s in smiling for r in resting])
+    assert smile_auc(valence, votes) == pytest.approx(pairs)
+    assert smile_auc(valence, np.eye(8)[np.zeros(60, int)]) is None
+
+
+def test_expressions_are_scored_by_the_votes() -> None:
+    rng = np.random.default_rng(1)
+    told = rng.dirichlet(np.ones(8), 20000)
+    raters = np.stack([rng.multinomial(10, row) for row in told]) / 10  # who vote as they are told
+    found = expression_scores(told, raters)
+    assert found["calibration_error"] < 0.02
+    sure = np.eye(8)[told.argmax(1)]
+    assert expression_scores(sure, raters)["calibration_error"] > 0.3
+    perfect = expression_scores(raters, raters)
+    assert (perfect["accuracy"], perfect["macro_f1"]) == (1, 1)
+    swapped = raters[:, [1, 0, *range(2, 8)]]
+    assert expression_scores(swapped, raters)["f1"]["happiness"] < 0.2
+
+
+def test_domains_are_measured_side_by_side(
+    hr_faces: Faces, tmp_path: Path, run_research: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    votes = np.zeros((16, 10), np.uint8)
+    votes[np.arange(16), np.arange(16) % 8] = 10
+    np.savez(tmp_path / "test.npz", pixels=resample(hr_faces[:16], 48), votes=votes)
+    identity = np.array([f"person {n // 2}" for n in range(len(hr_faces))])
+    words = np.array(["neutral", "happiness"])[np.arange(len(hr_faces)) % 2]
+    np.savez(tmp_path / "words.npz", pixels=hr_faces, identity=identity, expression=words)
+    stills = ("--stills", f"ferplus:{tmp_path}", "--stills", f"faces96:{tmp_path / 'words.npz'}")
+    done = run_research("domains", *stills, "--models=fast", "--scales=1,8", "-o", tmp_path / "out.json")
+    assert "FER+, 16 faces of split test" in done.stdout
+    found = json.loads((tmp_path / "out.json").read_text())["corpora"]
+    assert list(found) == ["FER+", "words"]
+    assert 2 * found["words"]["people"] == found["words"]["faces"]
+    scored = found["words"]["systems"]["fast"]["8"]
+    assert 0 <= scored["smile_auc"] <= 1
+    assert set(scored) == {"valence", "arousal", "smile_auc", "expressions"}
 
 
 def test_framing_and_stills_print_ccc_by_side(

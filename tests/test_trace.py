@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import lowbeam
 from lowbeam import OutputError, SourceError, Trace, UsageError
 from lowbeam.demo import demo
-from lowbeam.trace import COLUMNS, Estimate, load_csv
+from lowbeam.face import Expressions
+from lowbeam.trace import COLUMNS, EXPRESSION_COLUMNS, Estimate, load_csv
 
 unit = st.floats(-1, 1, width=32)
 place = st.floats(-1e4, 1e4, width=32)
@@ -35,7 +36,7 @@ def test_csv_keeps_four_decimals(rows: list[Estimate]) -> None:
         path = Path(folder) / "t.csv"
         Trace.from_estimates(rows).save(path)
         back = load_csv(path)
-    assert [tuple(row) for row in back] == [tuple(round(v, 4) for v in row) for row in rows]
+    assert [row.values() for row in back] == [tuple(round(v, 4) for v in row) for row in rows]
 
 
 def test_csv_is_as_the_manual_says(tmp_path: Path) -> None:
@@ -44,6 +45,62 @@ def test_csv_is_as_the_manual_says(tmp_path: Path) -> None:
         "time_s,face,valence,arousal,valence_std,arousal_std,x,y,side\n"
         "0.0000,0,0.5000,-0.5000,0.1000,0.2000,10.0000,20.0000,100.0000\n"
     )
+
+
+@pytest.fixture
+def with_expressions() -> Trace:
+    """Of a face whose expressions are known, and one of which no pixels came."""
+    first, second, *_ = some_trace()
+    smiling = Expressions(0.1, 0.8, 0.04, 0.02, 0.01, 0.01, 0.01, 0.01)
+    return Trace.from_estimates([first._replace(expressions=smiling), second], source="a.mp4")
+
+
+def test_expressions_have_columns_of_their_own_and_empty_cells_where_they_are_unknown(
+    with_expressions: Trace, tmp_path: Path
+) -> None:
+    assert list(with_expressions.columns) == [*COLUMNS, *EXPRESSION_COLUMNS]
+    assert with_expressions.happiness[0] == 0.8
+    assert np.isnan(with_expressions.happiness[1])
+    for name in ("t.csv", "t.jsonl", "t.json"):
+        with_expressions.save(tmp_path / name)
+    heading, first, second = (tmp_path / "t.csv").read_text().splitlines()
+    assert heading.endswith(",side,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt")
+    assert first.endswith(",100.0000,0.1000,0.8000,0.0400,0.0200,0.0100,0.0100,0.0100,0.0100")
+    assert second.endswith(",99.0000,,,,,,,,")
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert [line["happiness"] for line in lines] == [0.8, None]
+    assert json.loads((tmp_path / "t.json").read_text())["columns"]["fear"] == [0.01, None]
+    assert load_csv(tmp_path / "t.csv") == with_expressions
+    assert [one.expressions for one in with_expressions][1] is None
+    assert with_expressions != some_trace(2)
+
+
+def test_a_line_with_half_of_its_expressions_is_refused(with_expressions: Trace, tmp_path: Path) -> None:
+    with_expressions.save(tmp_path / "t.csv")
+    text = (tmp_path / "t.csv").read_text()
+    (tmp_path / "t.csv").write_text(text.replace(",0.8000,", ",,"))
+    with pytest.raises(SourceError, match="cannot be read as a trace"):
+        load_csv(tmp_path / "t.csv")
+
+
+def test_parquet_holds_expressions(with_expressions: Trace, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow comes with the tables extra")
+    with_expressions.save(tmp_path / "t.parquet")
+    table = parquet.read_table(tmp_path / "t.parquet")
+    assert table.column_names == [*COLUMNS, *EXPRESSION_COLUMNS]
+    assert table["happiness"].to_numpy()[0] == 0.8
+
+
+def test_resampled_expressions_lie_between_those_of_the_faces_and_add_up_to_one() -> None:
+    resting, smiling = Expressions(0.9, 0.1, *[0.0] * 6), Expressions(0.0, 1.0, *[0.0] * 6)
+    (first,) = some_trace(1)
+    trace = Trace.from_estimates(
+        first._replace(time_s=time_s, expressions=told) for time_s, told in ((0.0, resting), (0.4, smiling))
+    )
+    found = trace.resample(10)
+    assert np.allclose(found.happiness, np.linspace(0.1, 1, 5))
+    assert np.allclose(sum(found[name] for name in EXPRESSION_COLUMNS), 1)
+    assert trace.resample(10, "hold").happiness.tolist() == [0.1, 0.1, 0.1, 0.1, 1.0]
 
 
 def test_json_says_where_a_cut_source_ends(tmp_path: Path) -> None:

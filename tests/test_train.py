@@ -53,6 +53,22 @@ def test_augmentation_keeps_faces_faces(hr_faces: Faces) -> None:
     assert float((moved - still).abs().mean()) > 4
 
 
+def test_light_darkens_and_brightens_a_share_of_faces_and_leaves_the_rest(hr_faces: Faces) -> None:
+    torch.manual_seed(0)
+    native = torch.from_numpy(np.concatenate([hr_faces] * 8))
+    nothing = dict.fromkeys(("rotation_deg", "zoom", "shift", "gamma", "erase"), 0)
+    bounds = load_recognizer_recipe("one-for-all").augmentation.model_copy(update={**nothing, "light": 0.5})
+    found = augment(native, bounds)
+    before, after = native.float().mean((1, 2)), found.mean((1, 2))
+    same = (after / before - 1).abs() < 0.02
+    assert 0.4 < float(same.float().mean()) < 0.65
+    assert float((after / before).min()) < 0.2
+    assert float((after / before).max()) > 1.3
+    assert float(found.min()) >= 0
+    assert float(found.max()) <= 255
+    assert torch.equal(found, found.round())
+
+
 def test_losses_are_zero_where_they_should_be() -> None:
     truth = torch.randn(64, 2)
     assert float(ccc_loss(truth, truth)) == pytest.approx(0, abs=1e-5)

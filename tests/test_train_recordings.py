@@ -23,7 +23,7 @@ from lowbeam.models.temporal import TemporalHead  # noqa: E402
 from lowbeam.recognize import Recognizer  # noqa: E402
 from lowbeam.scale import SCALES, Faces, resample, shrink, side_of  # noqa: E402
 from lowbeam.train import loop  # noqa: E402
-from lowbeam.train.calibrate import Sample, calibrate, fit  # noqa: E402
+from lowbeam.train.calibrate import Sample, calibrate, fit, temperature  # noqa: E402
 from lowbeam.train.coded_stills import CODECS, coded_stills  # noqa: E402
 from lowbeam.train.coded_tracks import PLAIN, coded_tracks  # noqa: E402
 from lowbeam.train.degrade import on_grid  # noqa: E402
@@ -33,7 +33,7 @@ from lowbeam.train.run import train  # noqa: E402
 from lowbeam.train.sampler import Group, GroupSampler  # noqa: E402
 from lowbeam.train.start import load_finished, load_start, save_finished  # noqa: E402
 from lowbeam.train.teacher import Teacher  # noqa: E402
-from lowbeam.train.training_data import TrainingData  # noqa: E402
+from lowbeam.train.training_data import StillCorpus, TrainingData  # noqa: E402
 
 
 def test_stills_are_coded_once_and_cached(tmp_path: Path, hr_faces: Faces) -> None:
@@ -151,6 +151,31 @@ def test_targets_lie_between_label_and_teacher(teacher_run: Path) -> None:
     assert mse(0.5) == pytest.approx(mse(0) / 4, rel=0.01)
 
 
+def test_several_corpora_of_stills_are_drawn_from_by_their_size(hr_faces: Faces) -> None:
+    def corpus(count: int, side: int, valence: float) -> StillCorpus:
+        affect = np.full((count, 2), valence, np.float32)
+        pixels = resample(np.concatenate([hr_faces, hr_faces])[:count], side)
+        return StillCorpus(
+            ferplus.Stills(pixels, affect, np.arange(count, dtype=np.int32), np.eye(8, dtype=np.float32)[[0] * count])
+        )
+
+    recipe = load_recognizer_recipe("fast", ["mixture.shares={stills: 1}"])
+    data = TrainingData([corpus(60, 48, 0.25), corpus(20, 96, 0.75)])
+    sampler = GroupSampler(data, recipe.mixture, recipe.augmentation, 0, torch.device("cpu"))
+    drawn = [float(sampler.group(2).affect[0, 0]) for _ in range(400)]
+    assert set(drawn) == {0.25, 0.75}
+    assert np.mean([value == 0.25 for value in drawn]) == pytest.approx(0.75, abs=0.08)
+
+
+def test_the_temperature_of_expressions_undoes_overconfidence() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 8)) * 2
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert temperature(logits, shares) == pytest.approx(1, rel=0.03)
+    assert temperature(3 * logits, shares) == pytest.approx(3, rel=0.03)
+    assert temperature(logits / 2, shares) == pytest.approx(0.5, rel=0.03)
+
+
 # --- recordings --------------------------------------------------------------------------------------------------
 
 
@@ -176,8 +201,6 @@ def test_recipe_corpora_start_and_teacher_must_fit_together(
         train(load_recognizer_recipe("one-for-all"), both, tmp_path / "a")
     with pytest.raises(UsageError, match="does not train on stills"):
         train(load_recognizer_recipe("fine-tune"), both, tmp_path / "a", start="accurate")
-    with pytest.raises(UsageError, match="one corpus of stills, not 2"):
-        train(fast, [*both, both[0]], tmp_path / "a")
     with pytest.raises(UsageError, match="needs a teacher"):
         train(fast, both, tmp_path / "a")
     with pytest.raises(UsageError, match="does not use a teacher"):

@@ -37,13 +37,14 @@ def _mean(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, 
 
 
 class Estimator:
-    """Estimates faces. `recognizer` may be shared; by default `model` is loaded, with `threads` cores. Raises
-    `ModelError` or `UsageError`."""
+    """Estimates faces. `recognizer` may be shared; by default `model` is loaded, with `threads` cores and, if wanted,
+    `expressions`, which only pixels have. Raises `ModelError` or `UsageError`."""
 
     def __init__(
-        self, model: str | os.PathLike[str] = DEFAULT_MODEL, threads: int = 1, recognizer: Recognizer | None = None
-    ) -> None:
-        self.recognizer = Recognizer(model, threads) if recognizer is None else recognizer
+        self, model: str | os.PathLike[str] = DEFAULT_MODEL, threads: int = 1, recognizer: Recognizer | None = None, *,
+        expressions: bool = False,
+    ) -> None:  # fmt: skip
+        self.recognizer = Recognizer(model, threads, expressions=expressions) if recognizer is None else recognizer
         self._threads = threads
 
     @cached_property

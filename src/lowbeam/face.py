@@ -55,6 +55,19 @@ class FaceEstimate(NamedTuple):
     arousal_std: float
 
 
+class Expressions(NamedTuple):
+    """Probabilities of the eight expressions of FER+ (Barsoum et al. 2016) for one face; they add up to 1."""
+
+    neutral: float
+    happiness: float
+    surprise: float
+    sadness: float
+    anger: float
+    disgust: float
+    fear: float
+    contempt: float
+
+
 @dataclass(frozen=True, eq=False)
 class Latents:
     """What the features codec tells of a face: `values`, float32 (k,), quantized at `level`, from the finest 0 on."""

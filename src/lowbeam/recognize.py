@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lowbeam.errors import ModelError, UsageError
+from lowbeam.face import Expressions
 from lowbeam.onnx_session import WEIGHTS, OnnxSession, check_output
 from lowbeam.scale import FACE_SIDE, MIN_SIDE, Faces, checked_side, resample_matrix
 
@@ -21,6 +22,7 @@ MEMORY_FORMAT = 3  # of a model with memory: its temporal head is a branch that 
 REMEMBER = np.array(True)
 TRIALS = ((MIN_SIDE, 1), (17, 3), (FACE_SIDE, 2))  # sides and batch sizes that a user's model is tried with
 MAX_AFFECT, MAX_STD = 1.5, 1e3  # limits of a valid output; the standard deviation lies in [0, MAX_STD]
+MAX_LOGITS = -1e4, 1e4
 NOTHING_BEFORE_S = np.float32(1e3)  # a gap so long that nothing of the past counts
 
 Floats = NDArray[np.float32]
@@ -29,12 +31,14 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True)
 class Estimates:
     """Estimates of n faces: valence and arousal, in [-1, 1], each with its calibrated standard deviation. All arrays
-    are float32 (n,)."""
+    are float32 (n,); `expressions` are None, or where they were asked for float32 (n, 8), calibrated probabilities in
+    the order of `lowbeam.face.Expressions`, always of each face by itself."""
 
     valence: Floats
     arousal: Floats
     valence_std: Floats
     arousal_std: Floats
+    expressions: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.valence)
@@ -65,18 +69,24 @@ class Recognizer:
     """Estimates valence and arousal from faces with a side of 6 to 96 pixels: of each face by itself (call it), or of
     one person's faces in order (`follow`), where a model with memory (`remembers`) also uses the faces before.
 
-    `model` is the name of a shipped model or a path; `threads` is the number of cores to use. CUDA is used if ONNX
-    Runtime provides it. Raises `ModelError` if the model is missing or not one of lowbeam's, `UsageError` if `threads`
-    is out of range.
+    `model` is the name of a shipped model or a path; `threads` is the number of cores to use; with `expressions`
+    estimates have the probabilities of expressions. CUDA is used if ONNX Runtime provides it. Raises `ModelError` if
+    the model is missing, not one of lowbeam's, or does not tell expressions where they are asked for; `UsageError` if
+    `threads` is out of range.
     """
 
-    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, threads: int = 1) -> None:
+    def __init__(
+        self, model: str | os.PathLike[str] = DEFAULT_MODEL, threads: int = 1, *, expressions: bool = False
+    ) -> None:
         path = model_path(model)
         self._session = OnnxSession(path, "lowbeam", threads, ("CUDAExecutionProvider",))
         try:
             self._read_about(path, self._session.about)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} has damaged metadata ({type(error).__name__}: {error})") from error
+        if expressions and self._temperature is None:
+            raise ModelError(f"{path} does not tell expressions")
+        self._logits = ["logits"] if expressions else []
         if path.parent != WEIGHTS:
             self._try_out()
 
@@ -89,6 +99,7 @@ class Recognizer:
         if not 1 <= self._grid <= FACE_SIDE:
             raise ValueError(f"a grid of {self._grid} is out of range")
         self._by_itself = _Calibration(about["calibration"])
+        self._temperature = _Temperature(about["expressions"]) if "expressions" in about else None
         if self.remembers:
             self._in_order = _Calibration(about["memory"]["calibration"])
             self._blank = np.zeros(self._session.initial_shapes["state"][1:], np.float32)
@@ -99,12 +110,15 @@ class Recognizer:
         rng, path = np.random.default_rng(0), self._session.path
         for side, count in TRIALS:
             faces = rng.integers(0, 256, (count, side, side), np.uint8)
-            runs = [(["affect", "std"], self._inputs(faces, side))]
+            runs = [(["affect", "std", *self._logits], self._inputs(faces, side))]
             if self.remembers:
                 gaps = {"remember": REMEMBER, "gaps_s": np.full(count, 0.1, np.float32), "state": self._blank[None]}
                 runs.append((["steady_affect", "steady_std", "next_state"], runs[0][1] | gaps))
             for outputs, inputs in runs:
                 affect, std, *state = self._session.try_run(outputs, inputs)
+                if "logits" in outputs:
+                    shape = (count, len(Expressions._fields))
+                    check_output(path, f"expressions of {count} faces of {side} px", state.pop(), shape, *MAX_LOGITS)
                 check_output(path, f"affect of {count} faces of {side} px", affect, (count, 2), -MAX_AFFECT, MAX_AFFECT)
                 check_output(path, f"deviation of {count} faces of {side} px", std, (count, 2), 0, MAX_STD)
                 for found in state:
@@ -119,8 +133,8 @@ class Recognizer:
         parts = []
         for start in range(0, len(faces), MAX_BATCH):
             given = self._inputs(faces[start : start + MAX_BATCH], side)
-            parts.append(self._session.run(["affect", "std"], given))
-        return _joined(parts, self._by_itself.at(side))
+            parts.append(self._session.run(["affect", "std", *self._logits], given))
+        return self._joined(parts, self._by_itself, side)
 
     @property
     def memory_shape(self) -> tuple[int, ...]:
@@ -156,10 +170,10 @@ class Recognizer:
         after: list[Memory | None] = []
         for start in range(0, len(faces), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
-            *read, states = self._run_in_order(faces[part], side, gaps[part], memories[part])
-            steady.append(read[:2])
+            read, states = self._run_in_order(faces[part], side, gaps[part], memories[part])
+            steady.append(read[:2] + read[4:])
             after += [Memory(state.copy(), float(time)) for state, time in zip(states, times[part], strict=True)]
-        return _joined(steady, self._in_order.at(side)), after
+        return self._joined(steady, self._in_order, side), after
 
     def follow_both(self, faces: Faces, time_s: ArrayLike) -> tuple[Estimates, Estimates]:
         """The estimates of `follow` for a new person, and those of each face by itself, from one run of the network."""
@@ -178,21 +192,36 @@ class Recognizer:
         steady, each = [], []
         for start in range(0, len(faces), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
-            *read, states = self._run_in_order(faces[part], side, gaps[part], [memory])
+            read, states = self._run_in_order(faces[part], side, gaps[part], [memory])
             memory = Memory(states[0], float(times[part][-1]))
-            steady.append(read[:2])
+            steady.append(read[:2] + read[4:])
             each.append(read[2:])
-        return _joined(steady, self._in_order.at(side)), _joined(each, self._by_itself.at(side)), memory
+        return self._joined(steady, self._in_order, side), self._joined(each, self._by_itself, side), memory
 
     def _run_in_order(
         self, faces: Faces, side: int, gaps: NDArray[np.float64], memories: Sequence[Memory | None]
-    ) -> list[Floats]:
-        """Affect and deviation of the faces in order, the same of each by itself, and the states after them, of as many
-        people as there are `memories`, each with as many faces."""
+    ) -> tuple[list[Floats], Floats]:
+        """Affect and deviation of the faces in order, the same of each by itself, and its logits where expressions are
+        wanted; and the states after them, of as many people as there are `memories`, each with as many faces."""
         states = np.stack([self._blank if memory is None else memory.state for memory in memories])
         given = self._inputs(faces, side)
         given |= {"remember": REMEMBER, "gaps_s": gaps.astype(np.float32), "state": states}
-        return self._session.run(["steady_affect", "steady_std", "affect", "std", "next_state"], given)
+        outputs = ["next_state", "steady_affect", "steady_std", "affect", "std", *self._logits]
+        states, *read = self._session.run(outputs, given)
+        return read, states
+
+    def _joined(self, parts: Sequence[Sequence[Floats]], calibration: "_Calibration", side: int) -> Estimates:
+        """Calibrated estimates of all `parts`, each of affect, deviation, and logits where expressions are wanted."""
+        fit = calibration.at(side)
+        affect = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 2), np.float32)
+        std = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, 2), np.float32)
+        std = fit[0] * std ** fit[1]
+        expressions = None
+        if self._logits:
+            assert self._temperature is not None
+            told = [part[2] for part in parts] or [np.zeros((0, len(Expressions._fields)), np.float32)]
+            expressions = self._temperature.probabilities(np.concatenate(told), side)
+        return Estimates(affect[:, 0], affect[:, 1], std[:, 0], std[:, 1], expressions)
 
     def _inputs(self, faces: Faces, side: int) -> dict[str, NDArray[Any]]:
         return {"faces": faces, "resample": resample_matrix(side, self._grid)}
@@ -231,8 +260,20 @@ class _Calibration:
         return np.array([np.interp(side, self._sides, fit) for fit in self._fits.T], np.float32).reshape(2, 2)
 
 
-def _joined(parts: Sequence[Sequence[Floats]], calibration: Floats) -> Estimates:
-    affect = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 2), np.float32)
-    std = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, 2), np.float32)
-    std = calibration[0] * std ** calibration[1]
-    return Estimates(affect[:, 0], affect[:, 1], std[:, 0], std[:, 1])
+class _Temperature:
+    """Calibrates probabilities: logits are divided by a temperature (Guo et al. 2017, On calibration of modern neural
+    networks, ICML), which is interpolated over the face's side."""
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        self._sides, self._temperatures = (np.array(about[name], np.float64) for name in ("side", "temperature"))
+        if not len(self._sides) or self._sides.shape != self._temperatures.shape:
+            raise ValueError("the calibration of expressions has the wrong shape")
+        if not (np.isfinite(self._temperatures) & (self._temperatures > 0)).all() or (np.diff(self._sides) <= 0).any():
+            raise ValueError("the calibration of expressions is out of range")
+
+    def probabilities(self, logits: Floats, side: int) -> Floats:
+        """Of `logits` (n, 8), float32 (n, 8)."""
+        scaled = logits / np.float32(np.interp(side, self._sides, self._temperatures))
+        powers: Floats = np.exp(scaled - scaled.max(1, keepdims=True))
+        shares: Floats = powers / powers.sum(1, keepdims=True)
+        return shares

@@ -11,7 +11,7 @@ from lowbeam.face import Face
 from lowbeam.pipeline.estimate import BATCH, estimates_of
 from lowbeam.pipeline.fuse import fused
 from lowbeam.pipeline.sources import FaceSource
-from lowbeam.trace import COLUMNS, Estimate
+from lowbeam.trace import COLUMNS, Estimate, row_of
 
 Table = NDArray[np.float64]
 TIME, FACE, X, Y, SIDE = (COLUMNS.index(name) for name in ("time_s", "face", "x", "y", "side"))
@@ -53,7 +53,7 @@ def read_rows(opened: FaceSource, estimator: Estimator) -> Rows:
         estimates += found
         light += map(_light, frame.faces)
         times_s.append(frame.time_s)
-    table = np.array(estimates, np.float64).reshape(-1, len(COLUMNS))
+    table = np.array([row_of(one, expressions=False) for one in estimates], np.float64).reshape(-1, len(COLUMNS))
     return Rows(table, np.array(light), np.array(times_s), opened.size, opened.point, opened.cut_at_s)
 
 

@@ -120,6 +120,9 @@ def read(
     resample_how: Annotated[
         How, typer.Option(help="how to fill in between faces: smooth, linear or hold (as a live receiver must)")
     ] = "smooth",
+    expressions: Annotated[
+        bool, typer.Option("--expressions", help="also the probability of each of eight expressions, a column each")
+    ] = False,
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
     threads: Threads = 1,
@@ -129,7 +132,7 @@ def read(
         trace = lowbeam.read(
             source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, model=model, threads=threads,
             start_s=start, duration_s=duration, fps=fps, resample_fps=resample, resample_how=resample_how,
-            progress=progress,
+            expressions=expressions, progress=progress,
         )  # fmt: skip
     if trace.cut_at_s is not None:
         say(f"{trace.source} was cut: the trace ends at {trace.cut_at_s:.3f} s")

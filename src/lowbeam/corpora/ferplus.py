@@ -20,9 +20,10 @@ from lowbeam.corpora.frames import read_picture
 from lowbeam.corpora.labelled import SPLITS, LabelledFaces
 from lowbeam.corpora.labels import read_rows, read_text
 from lowbeam.errors import CorpusError
+from lowbeam.face import Expressions
 from lowbeam.scale import Faces
 
-EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+EMOTIONS = Expressions._fields
 VOTES = (*EMOTIONS, "unknown", "not-a-face")
 FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}  # of the public layout
 NATIVE_SIDE = 48  # pixels

@@ -64,6 +64,10 @@ class FerPeer:
 
     def __call__(self, faces: Faces) -> NDArray[np.float32]:
         """Valence and arousal of `faces`, uint8 (n, d, d): float32 (n, 2)."""
+        return self.expressions(faces) @ self._affect
+
+    def expressions(self, faces: Faces) -> NDArray[np.float32]:
+        """Probabilities of `faces`, uint8 (n, d, d): float32 (n, 7) in the order of `FER_CLASSES`."""
         matrix = bilinear_matrix(faces.shape[1])
         prepared = np.rint(matrix @ faces.astype(np.float32) @ matrix.T) / 127.5 - 1
-        return np.stack([self.probabilities(face) for face in prepared]) @ self._affect
+        return np.stack([self.probabilities(face) for face in prepared])

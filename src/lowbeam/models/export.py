@@ -21,19 +21,21 @@ from lowbeam.recognize import MEMORY_FORMAT, MODEL_FORMAT
 from lowbeam.restore import RESTORER_FORMAT
 from lowbeam.scale import FACE_SIDE
 
+OUTPUTS = ["affect", "std", "logits"]  # of each face by itself
 EXAMPLE_FACES = (torch.zeros(2, 24, 24, dtype=torch.uint8),)  # to trace by
 
 
 class _Deployed(nn.Module):
-    """From grey levels to affect and its uncalibrated standard deviation: the whole graph that ships."""
+    """From grey levels to affect, its uncalibrated standard deviation, and logits of expressions: the whole graph that
+    ships."""
 
     def __init__(self, network: OneForAll) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, faces: Tensor, resample: Tensor) -> tuple[Tensor, Tensor]:
-        affect, log_variance, _ = self.network(to_grid(faces, resample))
-        return affect.clamp(-1, 1), torch.exp(0.5 * log_variance)
+    def forward(self, faces: Tensor, resample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        affect, log_variance, logits = self.network(to_grid(faces, resample))
+        return affect.clamp(-1, 1), torch.exp(0.5 * log_variance), logits
 
 
 def export_onnx(network: OneForAll, path: str | Path, seen: Feeds | None = None) -> None:
@@ -41,9 +43,10 @@ def export_onnx(network: OneForAll, path: str | Path, seen: Feeds | None = None)
     convolutions in eight bits.
 
     Inputs ``faces`` uint8 (n, d, d) and ``resample`` float32 (48, d) (`lowbeam.scale.resample_matrix`); outputs
-    ``affect`` and ``std`` float32 (n, 2), valence first.
+    ``affect`` and ``std`` float32 (n, 2), valence first, and ``logits`` float32 (n, 8), in the order of
+    `lowbeam.face.Expressions`.
     """
-    model = traced_faces(_Deployed(network.cpu()), GRID, ["affect", "std"])
+    model = traced_faces(_Deployed(network.cpu()), GRID, OUTPUTS)
     onnx.save(model if seen is None else in_eight_bits(model, seen), str(path))
     set_calibration(path, {GRID: AS_IT_IS})
 
@@ -55,10 +58,11 @@ class _DeployedWithFeatures(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, faces: Tensor, resample: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, faces: Tensor, resample: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         features = self.network.features(to_grid(faces, resample))
-        affect, log_variance, _ = self.network.read(features)
-        return affect.clamp(-1, 1), torch.exp(0.5 * log_variance), features, torch.cat([affect, log_variance], 1)
+        affect, log_variance, logits = self.network.read(features)
+        single = torch.cat([affect, log_variance], 1)
+        return affect.clamp(-1, 1), torch.exp(0.5 * log_variance), logits, features, single
 
 
 class _DeployedHead(nn.Module):
@@ -91,10 +95,10 @@ def export_video_onnx(network: OneForAll, head: TemporalHead, path: str | Path, 
     channels), zeros for a new track; outputs are ``steady_affect`` and ``steady_std`` float32 (n, 2), and
     ``next_state`` (p, spans, channels). Without ``remember`` these outputs are empty.
     """
-    model = traced_faces(_DeployedWithFeatures(network.cpu()), GRID, ["affect", "std", "features", "single"])
+    model = traced_faces(_DeployedWithFeatures(network.cpu()), GRID, [*OUTPUTS, "features", "single"])
     if seen is not None:
         model = in_eight_bits(model, seen)
-    onnx.save(with_memory(model, deployed_head(head, network.width), ["affect", "std"]), str(path))
+    onnx.save(with_memory(model, deployed_head(head, network.width), OUTPUTS), str(path))
     set_calibration(path, {GRID: AS_IT_IS}, {GRID: AS_IT_IS})
 
 
@@ -195,14 +199,27 @@ Fits = dict[int, tuple[Fit, Fit]]  # by face side in pixels: of valence and of a
 def set_calibration(path: str | Path, fits: Fits, steady: Fits | None = None, grid: int = GRID) -> None:
     """Store the calibration in the file; `steady` is that of estimates with the temporal head. `grid` is the side in
     pixels to which the model resamples faces."""
-    metadata = {entry.key: entry.value for entry in onnx.load(str(path), load_external_data=False).metadata_props}
-    about = json.loads(metadata.get("lowbeam", "{}")) | {"grid": grid}
+    about = _about(path) | {"grid": grid}
     if fits:
         about["calibration"] = _table(fits)
     if steady is not None:
         about["memory"] = {"calibration": _table(steady)}
     about["format"] = MEMORY_FORMAT if "memory" in about else MODEL_FORMAT
     set_about(path, "lowbeam", about)
+
+
+def set_temperatures(path: str | Path, temperatures: dict[int, float]) -> None:
+    """Store by which the logits of expressions are divided, by face side in pixels."""
+    sides = sorted(temperatures)
+    found = {"side": sides, "temperature": [round(temperatures[side], 4) for side in sides]}
+    set_about(path, "lowbeam", _about(path) | {"expressions": found})
+
+
+def _about(path: str | Path) -> dict[str, Any]:
+    """The metadata of the file."""
+    entries = onnx.load(str(path), load_external_data=False).metadata_props
+    about: dict[str, Any] = json.loads({entry.key: entry.value for entry in entries}.get("lowbeam", "{}"))
+    return about
 
 
 def _table(fits: Fits) -> dict[str, list]:

@@ -1,11 +1,12 @@
 """Estimates batches of faces, with the memory of each person."""
 
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import repeat
 
 from lowbeam.estimator import Estimator
-from lowbeam.face import Face
+from lowbeam.face import Expressions, Face
 from lowbeam.faces import FrameFaces
-from lowbeam.recognize import Memory
+from lowbeam.recognize import Estimates, Memory
 from lowbeam.trace import Estimate
 
 BATCH = 32  # faces per run of the recognizer, for a file
@@ -49,15 +50,23 @@ def _of_batch(
         else:  # nothing is remembered, or a time does not increase
             read = estimator.each(alike)
         columns = (read.valence, read.arousal, read.valence_std, read.arousal_std)
-        for i, (v, a, v_std, a_std) in zip(run, zip(*(c.tolist() for c in columns), strict=True), strict=True):
+        rows = zip(*(c.tolist() for c in columns), strict=True)
+        for i, (v, a, v_std, a_std), known in zip(run, rows, _expressions(read), strict=True):
             face, box = faces[i], faces[i].box
-            found[i] = Estimate(face.time_s, face.id, v, a, v_std, a_std, box.x, box.y, box.side)
+            found[i] = Estimate(face.time_s, face.id, v, a, v_std, a_std, box.x, box.y, box.side, known)
     if faces:
         for gone in [p for p, memory in people.items() if memory.time_s < faces[-1].time_s - FORGET_S]:
             del people[gone]
     left = (found[index] for index in range(len(faces)))
     for frame in frames:
         yield frame, [next(left) for _ in frame.faces]
+
+
+def _expressions(read: Estimates) -> Iterable[Expressions | None]:
+    """The expressions of each face; None where they are unknown."""
+    if read.expressions is None:
+        return repeat(None, len(read))
+    return (Expressions(*row) for row in read.expressions.tolist())
 
 
 def _runs(faces: list[Face], estimator: Estimator) -> list[list[int]]:

@@ -27,12 +27,12 @@ Path = str | os.PathLike[str]
 class Reader:
     """Reads any number of sources with one model and one detector, which are loaded once.
 
-    `model` and `threads` are those of `Recognizer`. Raises `UsageError` or `ModelError`.
+    `model`, `threads` and `expressions` are those of `Recognizer`. Raises `UsageError` or `ModelError`.
     """
 
-    def __init__(self, model: Path = DEFAULT_MODEL, *, threads: int = 1) -> None:
-        self._model, self._threads = model, threads
-        self._estimator = Estimator(model, threads)
+    def __init__(self, model: Path = DEFAULT_MODEL, *, threads: int = 1, expressions: bool = False) -> None:
+        self._model, self._threads, self._expressions = model, threads, expressions
+        self._estimator = Estimator(model, threads, expressions=expressions)
 
     @cached_property
     def _detector(self) -> Detector:
@@ -70,10 +70,13 @@ class Reader:
         check_outputs(source, out, plot, overlay)
         with ExitStack() as stack:
             opened = stack.enter_context(open_faces(source, lambda: self._detector, faces, section, progress))
-            gathered = TraceSink()
+            gathered = TraceSink(self._expressions)
             sinks: list[Sink] = [gathered]
-            rows = [stack.enter_context(sink) for sink in _trace_sinks(opened, out, plot, resample_fps is None)]
-            sinks += rows if resample_fps is None else [ResampledSink(rows, resample_fps, resample_how)]
+            rows = [stack.enter_context(sink) for sink in self._trace_sinks(opened, out, plot, resample_fps is None)]
+            if resample_fps is None:
+                sinks += rows
+            else:
+                sinks.append(ResampledSink(rows, resample_fps, resample_how, expressions=self._expressions))
             if overlay is not None:
                 restorer = self._restorer if restore else None
                 sinks.append(stack.enter_context(OverlaySink(overlay, opened.size, opened.fps, restorer=restorer)))
@@ -94,12 +97,20 @@ class Reader:
                 sink.close(trace.provenance)
         return trace if resample_fps is None else trace.resample(resample_fps, resample_how)
 
+    def _trace_sinks(
+        self, source: FaceSource, out: Path | None, plot: Path | None, may_be_live: bool
+    ) -> Iterator[Sink]:
+        if out is not None:
+            yield trace_sink(out, live=source.is_live and may_be_live, expressions=self._expressions)
+        if plot is not None:
+            yield PlotSink(plot)
+
 
 def read(
     source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
     restore: bool = False, faces: FacesChoice = "primary", model: Path = DEFAULT_MODEL, threads: int = 1,
     start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf, resample_fps: float | None = None,
-    resample_how: How = "smooth", progress: Progress | None = None,
+    resample_how: How = "smooth", expressions: bool = False, progress: Progress | None = None,
 ) -> Trace:  # fmt: skip
     """Estimate valence and arousal from a face stream, or from any video, whose faces are detected and used at scale 1.
 
@@ -114,6 +125,9 @@ def read(
     With `resample_fps` the trace and its files have rows at so many times a second, by `resample_how`: ``smooth``,
     ``linear`` or ``hold`` (`Trace.resample`); they are then written at the end, also for a live source.
 
+    With `expressions` the trace has a column with the probability of each expression, of each face by itself; faces of
+    which no pixels came (codecs ``features`` and ``estimates``) have none.
+
     Outputs for a file appear complete or not at all. For a live source (camera, URL or pipe) rows of text files are
     written as faces arrive, and SIGINT, SIGTERM and SIGHUP, if the program handles them, end the source.
 
@@ -121,7 +135,7 @@ def read(
     read many sources use `Reader`. Raises `UsageError`, `SourceError`, `StreamError`, `NoFaceError`, `ModelError` or
     `OutputError`.
     """
-    return Reader(model, threads=threads).read(
+    return Reader(model, threads=threads, expressions=expressions).read(
         source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, start_s=start_s,
         duration_s=duration_s, fps=fps, resample_fps=resample_fps, resample_how=resample_how, progress=progress,
     )  # fmt: skip
@@ -129,7 +143,7 @@ def read(
 
 def stream(
     source: Path, *, faces: FacesChoice = "primary", model: Path = DEFAULT_MODEL, threads: int = 1,
-    start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf,
+    start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf, expressions: bool = False,
 ) -> Iterator[tuple[FrameFaces, list[Estimate]]]:  # fmt: skip
     """Yield the faces of each frame with their estimates, in the same order, while `source` runs. The options are those
     of `read`. Raises the errors of `read` except `NoFaceError`.
@@ -140,7 +154,7 @@ def stream(
             for estimate in estimates:
                 print(estimate.time_s, estimate.valence)
     """
-    reader = Reader(model, threads=threads)
+    reader = Reader(model, threads=threads, expressions=expressions)
     return reader.stream(source, faces=faces, start_s=start_s, duration_s=duration_s, fps=fps)
 
 
@@ -154,13 +168,6 @@ def _check_formats(out: Path | None, plot: Path | None, overlay: Path | None, re
         check_overlay_format(overlay)
     if restore and overlay is None:
         raise UsageError("--restore requires --overlay: restored faces are shown in the overlay")
-
-
-def _trace_sinks(source: FaceSource, out: Path | None, plot: Path | None, may_be_live: bool) -> Iterator[Sink]:
-    if out is not None:
-        yield trace_sink(out, live=source.is_live and may_be_live)
-    if plot is not None:
-        yield PlotSink(plot)
 
 
 def _no_face(source: FaceSource) -> SourceError:

@@ -29,14 +29,15 @@ __all__ = [
 ]
 
 
-def trace_sink(path: str | os.PathLike[str], *, live: bool) -> Sink:
-    """The sink that writes a trace to `path`, in the format of its suffix; ``-``, a device and a FIFO get CSV. With
-    `live` rows of text files are flushed at once. Raises `UsageError` or `OutputError`."""
+def trace_sink(path: str | os.PathLike[str], *, live: bool, expressions: bool = False) -> Sink:
+    """The sink that writes a trace to `path`, in the format of its suffix, with `expressions` if wanted; ``-``, a
+    device and a FIFO get CSV. With `live` rows of text files are flushed at once. Raises `UsageError` or
+    `OutputError`."""
     if os.fspath(path) == STDOUT or is_device(path):
-        return CsvSink(path, live=live)
+        return CsvSink(path, live=live, expressions=expressions)
     check_format(path)
-    kinds: dict[str, Callable[[str | os.PathLike[str]], Sink]] = {
+    kinds: dict[str, Callable[..., Sink]] = {
         ".csv": partial(CsvSink, live=live), ".jsonl": partial(JsonLinesSink, live=live), ".json": JsonSink,
         ".parquet": ParquetSink,
     }  # fmt: skip
-    return kinds[Path(path).suffix.lower()](path)
+    return kinds[Path(path).suffix.lower()](path, expressions=expressions)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowbeam.faces import FrameFaces
 from lowbeam.sinks.sink import WholeFileSink
-from lowbeam.trace import COLUMNS, Estimate, Provenance, Trace
+from lowbeam.trace import Estimate, Provenance, Trace, columns_of, row_of
 from lowbeam.trace.store import arrow
 
 GROUP = 65536  # rows
@@ -17,10 +17,11 @@ GROUP = 65536  # rows
 class ParquetSink(WholeFileSink):
     """Estimates as Parquet (the `tables` extra), with the provenance in the file's metadata under ``lowbeam``."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, expressions: bool = False) -> None:
         self._arrow, self._parquet = arrow()
+        self._expressions, self._names = expressions, columns_of(expressions)
         super().__init__(path)
-        types = [(name, self._arrow.int64() if name == "face" else self._arrow.float64()) for name in COLUMNS]
+        types = [(name, self._arrow.int64() if name == "face" else self._arrow.float64()) for name in self._names]
         self._schema = self._arrow.schema(types)
         self._writer = self._parquet.ParquetWriter(self._beside, self._schema)
         self._rows: list[Estimate] = []
@@ -32,7 +33,8 @@ class ParquetSink(WholeFileSink):
             self._write_group()
 
     def _write_group(self) -> None:
-        trace = Trace.from_table(np.array(self._rows, np.float64))
+        rows = [row_of(estimate, self._expressions) for estimate in self._rows]
+        trace = Trace.from_table(np.array(rows, np.float64).reshape(-1, len(self._names)))
         self._writer.write_table(self._arrow.table(trace.columns, schema=self._schema))
         self._rows = []
 

@@ -11,8 +11,8 @@ from lowbeam.trace import How, Provenance
 class ResampledSink(TraceSink):
     """Collects the trace and, at the end, writes it at `fps` rows per second and face to `sinks`."""
 
-    def __init__(self, sinks: Sequence[Sink], fps: float, how: How) -> None:
-        super().__init__()
+    def __init__(self, sinks: Sequence[Sink], fps: float, how: How, *, expressions: bool = False) -> None:
+        super().__init__(expressions)
         self._sinks, self._fps, self._how = sinks, fps, how
 
     def close(self, provenance: Provenance) -> None:

@@ -14,7 +14,7 @@ from lowbeam.faces import FrameFaces
 from lowbeam.files import is_device, whole_file
 from lowbeam.sinks.sink import Sink
 from lowbeam.trace import Estimate, Provenance
-from lowbeam.trace.store import CSV, JSON_LINES, TextFormat, side_file, write_side_file
+from lowbeam.trace.store import TextFormat, csv_format, json_lines_format, side_file, write_side_file
 
 STDOUT = "-"
 
@@ -23,10 +23,8 @@ class _TextSink(Sink):
     """Rows to `path`, or to standard output (``-``). With `live` each row is flushed at once and kept in any case;
     otherwise the file appears complete when it is closed. Raises `OutputError`."""
 
-    _form: TextFormat
-
-    def __init__(self, path: str | os.PathLike[str], *, live: bool) -> None:
-        self._path, self._live = path, live
+    def __init__(self, path: str | os.PathLike[str], form: TextFormat, *, live: bool) -> None:
+        self._path, self._form, self._live = path, form, live
         self._name = "standard output" if os.fspath(path) == STDOUT else os.fspath(path)
         self._stack = ExitStack()
         self._file = self._opened()
@@ -75,10 +73,12 @@ class _TextSink(Sink):
 class CsvSink(_TextSink):
     """Estimates as CSV, floats to 4 decimals."""
 
-    _form = CSV
+    def __init__(self, path: str | os.PathLike[str], *, live: bool, expressions: bool = False) -> None:
+        super().__init__(path, csv_format(expressions), live=live)
 
 
 class JsonLinesSink(_TextSink):
     """Estimates as JSON Lines, one object per line, floats to 4 decimals."""
 
-    _form = JSON_LINES
+    def __init__(self, path: str | os.PathLike[str], *, live: bool, expressions: bool = False) -> None:
+        super().__init__(path, json_lines_format(expressions), live=live)

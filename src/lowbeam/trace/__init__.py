@@ -1,6 +1,6 @@
 """The trace, estimates over time: its columns, files and plot."""
 
-from lowbeam.trace.estimate import COLUMNS, Estimate
+from lowbeam.trace.estimate import COLUMNS, EXPRESSION_COLUMNS, Estimate, columns_of, row_of
 from lowbeam.trace.plot import AFFECT_COLOURS, check_figure_format
 from lowbeam.trace.resample import How, at_times, check_resampling
 from lowbeam.trace.store import Provenance, check_format
@@ -9,6 +9,7 @@ from lowbeam.trace.trace import Trace, load_csv
 __all__ = [
     "AFFECT_COLOURS",
     "COLUMNS",
+    "EXPRESSION_COLUMNS",
     "Estimate",
     "How",
     "Provenance",
@@ -17,5 +18,7 @@ __all__ = [
     "check_figure_format",
     "check_format",
     "check_resampling",
+    "columns_of",
     "load_csv",
+    "row_of",
 ]

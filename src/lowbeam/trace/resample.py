@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lowbeam.errors import UsageError
 from lowbeam.trace.absence import longest_step_s
-from lowbeam.trace.estimate import COLUMNS
+from lowbeam.trace.estimate import COLUMNS, EXPRESSION_COLUMNS
 
 How = Literal["smooth", "linear", "hold"]
 MAX_FPS = 1000.0
@@ -38,11 +38,11 @@ def check_resampling(fps: float, how: str) -> None:
 
 
 def resampled(columns: dict[str, NDArray[Any]], fps: float, how: How) -> Floats:
-    """The rows of a trace at the multiples of 1 / `fps` seconds, float64 (n, len(COLUMNS)), in order of time and face.
+    """The rows of a trace at the multiples of 1 / `fps` seconds, float64 (n, len(columns)), in order of time and face.
     Each face has rows from its first to its last estimate, except in gaps in which it was away; a face that is seen for
     less than 1 / `fps` has one row."""
     check_resampling(fps, how)
-    parts = [np.empty((0, len(COLUMNS)))]
+    parts = [np.empty((0, len(columns)))]
     for face in np.unique(columns["face"]).tolist():
         one = {name: values[columns["face"] == face] for name, values in columns.items()}
         parts += [_between(part, face, fps, how) for part in _without_gaps(one)]
@@ -65,12 +65,13 @@ def _between(one: dict[str, NDArray[Any]], face: int, fps: float, how: How) -> F
         at_s = np.round(time_s[:1] * fps) / fps
     found: dict[str, NDArray[Any]] = {"time_s": at_s, "face": np.full(len(at_s), face)}
     nearest_before = np.searchsorted(time_s, at_s + EARLY_S, side="right").clip(1) - 1
-    for name in ("x", "y", "side"):
+    expressions = [name for name in EXPRESSION_COLUMNS if name in one]
+    for name in ("x", "y", "side", *expressions):
         found[name] = one[name][nearest_before] if how == "hold" else np.interp(at_s, time_s, one[name])
     for name in ("valence", "arousal"):
         values, stds = at_times(time_s, one[name], one[f"{name}_std"], at_s, how)
         found[name], found[f"{name}_std"] = values, stds
-    return np.stack([found[name] for name in COLUMNS], 1)
+    return np.stack([found[name] for name in (*COLUMNS, *expressions)], 1)
 
 
 def at_times(time_s: Floats, values: Floats, stds: Floats, at_s: Floats, how: How) -> tuple[Floats, Floats]:

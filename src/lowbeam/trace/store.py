@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lowbeam.errors import SourceError, UsageError
+from lowbeam.face import Expressions
 from lowbeam.files import whole_file
-from lowbeam.trace.estimate import COLUMNS, DIGITS, Estimate
+from lowbeam.trace.estimate import COLUMNS, DIGITS, Estimate, columns_of, row_of
 
 if TYPE_CHECKING:
     from lowbeam.trace.trace import Trace
@@ -66,16 +65,6 @@ def write_side_file(path: str | os.PathLike[str], provenance: Provenance) -> Non
         beside.write_text(provenance.as_json() + "\n")
 
 
-def _csv_line(estimate: Estimate) -> str:
-    cells = (str(value) if isinstance(value, int) else f"{value:.{DIGITS}f}" for value in estimate)
-    return ",".join(cells) + "\n"
-
-
-def _json_line(estimate: Estimate) -> str:
-    row = {name: round(value, DIGITS) for name, value in estimate._asdict().items()}
-    return json.dumps(row) + "\n"
-
-
 @dataclass(frozen=True)
 class TextFormat:
     """A text format with one line per estimate, after a `heading`; `line` gives the line of an estimate."""
@@ -84,8 +73,34 @@ class TextFormat:
     line: Callable[[Estimate], str]
 
 
-CSV = TextFormat(",".join(COLUMNS) + "\n", _csv_line)
-JSON_LINES = TextFormat("", _json_line)
+def csv_format(expressions: bool) -> TextFormat:
+    """CSV, floats to 4 decimals; cells of unknown values are empty."""
+
+    def line(estimate: Estimate) -> str:
+        return ",".join(map(_cell, row_of(estimate, expressions))) + "\n"
+
+    return TextFormat(",".join(columns_of(expressions)) + "\n", line)
+
+
+def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "" if math.isnan(value) else f"{value:.{DIGITS}f}"
+
+
+def json_lines_format(expressions: bool) -> TextFormat:
+    """JSON Lines, floats to 4 decimals; unknown values are null."""
+    names = columns_of(expressions)
+
+    def line(estimate: Estimate) -> str:
+        row = zip(names, row_of(estimate, expressions), strict=True)
+        return json.dumps({name: _rounded(value) for name, value in row}) + "\n"
+
+    return TextFormat("", line)
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, DIGITS)
 
 
 def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
@@ -94,12 +109,12 @@ def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
     suffix = Path(path).suffix.lower()
     with whole_file(path) as beside:
         if suffix in (".csv", ".jsonl"):
-            form = CSV if suffix == ".csv" else JSON_LINES
+            form = (csv_format if suffix == ".csv" else json_lines_format)(trace.has_expressions)
             with beside.open("w", newline="") as file:
                 file.write(form.heading)
                 file.writelines(map(form.line, trace))
         elif suffix == ".json":
-            rounded = {name: np.round(values, DIGITS).tolist() for name, values in trace.columns.items()}
+            rounded = {name: list(map(_rounded, values.tolist())) for name, values in trace.columns.items()}
             beside.write_text(json.dumps(asdict(trace.provenance) | {"columns": rounded}) + "\n")
         else:
             pyarrow, parquet = arrow()
@@ -114,14 +129,23 @@ def load_rows(path: str | os.PathLike[str]) -> tuple[list[Estimate], Provenance]
     try:
         with Path(path).open(newline="") as file:
             reader = csv.reader(file)
-            if tuple(next(reader, ())) != COLUMNS:
+            heading = tuple(next(reader, ()))
+            if heading not in (COLUMNS, columns_of(expressions=True)):
                 raise SourceError(f"{path} is not a trace: its first line is not {','.join(COLUMNS)}")
-            rows = [[float(cell) for cell in row] for row in reader]
-        if not all(len(row) == len(COLUMNS) and all(map(math.isfinite, row)) for row in rows):
-            raise ValueError("a row is damaged")
+            rows = [_estimate(row, len(heading)) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read as a trace: {error}") from error
-    return [Estimate(*row) for row in rows], _provenance_beside(path)  # type: ignore[arg-type]
+    return rows, _provenance_beside(path)
+
+
+def _estimate(cells: list[str], count: int) -> Estimate:
+    """The estimate of a line with `count` cells. Raises `ValueError`."""
+    row = [float(cell) for cell in cells[: len(COLUMNS)]]
+    told = cells[len(COLUMNS) :]
+    expressions = Expressions(*map(float, told)) if any(told) else None
+    if len(cells) != count or not all(map(math.isfinite, (*row, *(expressions or ())))):
+        raise ValueError("a row is damaged")
+    return Estimate(*row)._replace(expressions=expressions)  # type: ignore[arg-type]
 
 
 def _provenance_beside(path: str | os.PathLike[str]) -> Provenance:

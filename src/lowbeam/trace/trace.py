@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 import lowbeam
 from lowbeam.errors import UsageError
+from lowbeam.face import Expressions
 from lowbeam.trace import plot, store
-from lowbeam.trace.estimate import COLUMNS, Estimate
+from lowbeam.trace.estimate import COLUMNS, EXPRESSION_COLUMNS, Estimate, columns_of, row_of
 from lowbeam.trace.resample import How, resampled
 from lowbeam.trace.store import Provenance
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Trace:
     """Estimates over time, one row for each face in each frame; frames without a face have no row.
 
-    `columns` maps each name of `COLUMNS` to a float64 array (n,), `face` to int64. ``trace["valence"]`` and
+    `columns` maps each name of `COLUMNS` to a float64 array (n,), `face` to int64; in a trace with expressions also
+    each of `EXPRESSION_COLUMNS`, with nan for faces of which no pixels came. ``trace["valence"]`` and
     ``trace.valence`` are columns, ``trace[10.0:20.0]`` is the trace from 10 s up to, but excluding, 20 s, and iteration
     yields `Estimate`. Traces are equal if their columns and provenance are. `source` and `model` are the names of what
     was read and of the recognizer; `cut_at_s` is the time in seconds at which a cut source ends, None if it is
@@ -44,15 +46,19 @@ class Trace:
 
     @classmethod
     def from_estimates(cls, estimates: Iterable[Estimate], **about: Any) -> "Trace":
-        """A trace of `estimates`, each an `Estimate` or a tuple in the order of `COLUMNS`. `about` are `source`,
-        `model` and `cut_at_s`."""
-        return cls.from_table(np.array(list(estimates), np.float64), **about)
+        """A trace of `estimates`, each an `Estimate` or a tuple in the order of `COLUMNS`; with the columns of
+        expressions if one has them. `about` are `source`, `model` and `cut_at_s`."""
+        found = [Estimate(*one) for one in estimates]
+        expressions = any(estimate.expressions is not None for estimate in found)
+        return cls.from_table(np.array([row_of(one, expressions) for one in found], np.float64), **about)
 
     @classmethod
     def from_table(cls, values: NDArray[np.float64], **about: Any) -> "Trace":
-        """A trace from a table of values, float64 (n, len(COLUMNS)); `about` as in `from_estimates`."""
-        table = values.reshape(-1, len(COLUMNS))
-        columns: dict[str, NDArray[Any]] = {name: table[:, i].copy() for i, name in enumerate(COLUMNS)}
+        """A trace from a table of values, float64 (n, len(COLUMNS)), or so many and those of `EXPRESSION_COLUMNS`;
+        `about` as in `from_estimates`."""
+        table = values if len(values) or values.ndim == 2 else values.reshape(0, len(COLUMNS))
+        names = columns_of(expressions=table.shape[1] > len(COLUMNS))
+        columns: dict[str, NDArray[Any]] = {name: table[:, i].copy() for i, name in enumerate(names)}
         columns["face"] = columns["face"].astype(np.int64)
         return cls(columns, **about)
 
@@ -61,7 +67,11 @@ class Trace:
 
     def __iter__(self) -> Iterator[Estimate]:
         rows = zip(*(self.columns[name].tolist() for name in COLUMNS), strict=True)
-        return (Estimate(*row) for row in rows)
+        if not self.has_expressions:
+            return (Estimate(*row) for row in rows)
+        found = zip(*(self.columns[name].tolist() for name in EXPRESSION_COLUMNS), strict=True)
+        known = (None if math.isnan(one[0]) else Expressions(*one) for one in found)
+        return (Estimate(*row)._replace(expressions=one) for row, one in zip(rows, known, strict=True))
 
     @overload
     def __getitem__(self, key: str) -> NDArray[Any]: ...
@@ -78,14 +88,16 @@ class Trace:
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         """A column by its name: ``trace.valence``."""
-        if name in COLUMNS:
+        if name in COLUMNS or (name in EXPRESSION_COLUMNS and self.has_expressions):
             return self.columns[name]
         raise AttributeError(f"a trace has no {name}")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trace):
             return NotImplemented
-        same = all(np.array_equal(self.columns[name], other.columns[name]) for name in COLUMNS)
+        same = self.columns.keys() == other.columns.keys() and all(
+            np.array_equal(values, other.columns[name], equal_nan=True) for name, values in self.columns.items()
+        )
         return same and self.provenance == other.provenance
 
     def __repr__(self) -> str:
@@ -106,6 +118,11 @@ class Trace:
         picture = self._repr_png_()
         shown = "" if picture is None else f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
         return f"<p>{html.escape(repr(self))}</p>{shown}"
+
+    @property
+    def has_expressions(self) -> bool:
+        """Whether there are columns of expressions."""
+        return EXPRESSION_COLUMNS[0] in self.columns
 
     def _where(self, mask: NDArray[np.bool_]) -> "Trace":
         columns = {name: values[mask] for name, values in self.columns.items()}
@@ -139,7 +156,8 @@ class Trace:
         )
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """A `pandas.DataFrame` with `COLUMNS` (the `tables` extra). Raises `UsageError` if pandas is not installed."""
+        """A `pandas.DataFrame` with the columns of the trace (the `tables` extra). Raises `UsageError` if pandas is not
+        installed."""
         try:
             import pandas
         except ImportError as error:

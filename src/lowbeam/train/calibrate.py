@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.corpora.labelled import Affect
-from lowbeam.models.export import AS_IT_IS, Fit, Fits, set_calibration
+from lowbeam.models.export import AS_IT_IS, Fit, Fits, set_calibration, set_temperatures
 from lowbeam.recognize import Estimates, Recognizer
 from lowbeam.scale import SCALES, Faces, side_of
 
 TARGETS = ((0.6827, 1.0), (0.9545, 2.0))  # shares of a normal distribution within one and two standard deviations
 FACTORS = np.geomspace(0.2, 5.0, 324)  # steps of 1 %
+TEMPERATURES = np.geomspace(0.25, 4.0, 140)  # steps of 2 %
 POWERS = tuple(tenths / 10 for tenths in range(6, 21))
 FACTOR_ONLY = (1.0,)  # as powers: for recordings, which are of few people
 Errors = tuple[NDArray[np.floating], NDArray[np.floating]]  # of valence and arousal, and their deviations: (n, 2) each
@@ -21,12 +22,14 @@ Errors = tuple[NDArray[np.floating], NDArray[np.floating]]  # of valence and aro
 
 class Sample(NamedTuple):
     """LR faces uint8 (n, d, d) with their affect (n, 2), of a group such as ``uncoded`` or a codec: the calibration is
-    fitted to the group with the largest miss. `time_s` (n,) where they are a track."""
+    fitted to the group with the largest miss. `time_s` (n,) where they are a track; `emotion` (n, 8), the distribution
+    of votes, where there are any."""
 
     group: str
     pixels: Faces
     affect: Affect
     time_s: NDArray[np.float64] | None = None
+    emotion: NDArray[np.float32] | None = None
 
 
 def calibrate(path: str | Path, samples: Iterable[Sample], powers: Sequence[float] = POWERS) -> Fits:
@@ -51,6 +54,38 @@ def calibrate_tracks(path: str | Path, tracks: Iterable[Sample]) -> Fits:
     found = _fit_sides(errors, FACTOR_ONLY)
     set_calibration(path, {}, found)
     return found
+
+
+def calibrate_expressions(path: str | Path, samples: Iterable[Sample]) -> dict[int, float]:
+    """Fit and store the temperatures of the expressions of the ONNX file at `path`, for which the cross entropy with
+    the votes of `samples` is least. Returns ``{side: temperature}``."""
+    set_temperatures(path, {side_of(scale): 1.0 for scale in SCALES})
+    recognizer = Recognizer(path, expressions=True)
+    told: dict[int, list[tuple[NDArray[np.floating], NDArray[np.floating]]]] = {}
+    for sample in samples:
+        assert sample.emotion is not None
+        found = recognizer(sample.pixels).expressions
+        assert found is not None
+        told.setdefault(sample.pixels.shape[1], []).append((np.log(found.clip(1e-12)), sample.emotion))
+    fits = {
+        side: temperature(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+        for side, parts in told.items()
+    }
+    set_temperatures(path, fits)
+    return fits
+
+
+def temperature(logits: NDArray[np.floating], votes: NDArray[np.floating]) -> float:
+    """By which `logits` (n, k) are divided, one of `TEMPERATURES`, so that the cross entropy with `votes` (n, k), each
+    a distribution, is least."""
+
+    def entropy(divisor: float) -> float:
+        scaled = logits / divisor
+        highest = scaled.max(1, keepdims=True)
+        normal = np.log(np.exp(scaled - highest).sum(1)) + highest[:, 0]
+        return float((normal - (votes * scaled).sum(1)).mean())
+
+    return float(min(TEMPERATURES, key=entropy))
 
 
 def _fit_sides(errors: list[tuple[str, int, Errors]], powers: Sequence[float]) -> Fits:

@@ -10,6 +10,9 @@ from lowbeam.models.one_for_all import GRID, to_grid
 from lowbeam.scale import FACE_SIDE, resample_matrix, side_of
 from lowbeam.train.recipe import Augmentation
 
+GAINS = 0.1, 3.0  # range of the light
+MAX_NOISE = 6.0  # grey levels
+
 
 def _matrix(side_in: int, side_out: int, like: Tensor) -> Tensor:
     return torch.from_numpy(resample_matrix(side_in, side_out).copy()).to(like.device)
@@ -25,7 +28,7 @@ def resample(faces: Tensor, side: int) -> Tensor:
 
 def augment(pixels: Tensor, bounds: Augmentation) -> Tensor:
     """Native faces uint8 (n, d, d) to HR faces float32 (n, 96, 96), each at random mirrored, rotated, zoomed, shifted,
-    changed in gamma, and partly covered. One bicubic interpolation does it all."""
+    changed in gamma and light, and partly covered. One bicubic interpolation does all that moves."""
     n, device = len(pixels), pixels.device
 
     def within(bound: float) -> Tensor:
@@ -42,7 +45,19 @@ def augment(pixels: Tensor, bounds: Augmentation) -> Tensor:
         pixels[:, None].float(), sampling, mode="bicubic", padding_mode="border", align_corners=False
     )[:, 0]
     faces = (faces.clamp(0, 255) / 255) ** (1 + within(bounds.gamma))[:, None, None] * 255
-    return _erase(faces, bounds.erase).round()
+    faces = _erase(faces, bounds.erase)
+    return (faces if bounds.light == 0 else _lit(faces, bounds.light)).round()
+
+
+def _lit(faces: Tensor, share: float) -> Tensor:
+    """A `share` of faces in `GAINS` times the light, drawn evenly on a logarithmic scale, with noise that stays as the
+    light fades, and clipped."""
+    n, device = len(faces), faces.device
+    chosen = torch.rand(n, 1, 1, device=device) < share
+    low, high = (math.log(gain) for gain in GAINS)
+    gain = torch.exp(low + (high - low) * torch.rand(n, 1, 1, device=device))
+    noise = torch.randn_like(faces) * MAX_NOISE * torch.rand(n, 1, 1, device=device)
+    return torch.where(chosen, (faces * gain + noise).clamp(0, 255), faces)
 
 
 def _erase(faces: Tensor, share: float) -> Tensor:

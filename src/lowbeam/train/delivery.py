@@ -1,6 +1,7 @@
 """The end of a run: its networks as a calibrated ONNX file."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from lowbeam.models.export import export_onnx, export_video_onnx
 from lowbeam.models.one_for_all import GRID, OneForAll
 from lowbeam.models.temporal import TemporalHead
 from lowbeam.scale import FACE_SIDE, SCALES, Faces, resample, resample_matrix, shrink
-from lowbeam.train.calibrate import FACTOR_ONLY, POWERS, Sample, calibrate, calibrate_tracks
+from lowbeam.train.calibrate import (
+    FACTOR_ONLY,
+    POWERS,
+    Sample,
+    calibrate,
+    calibrate_expressions,
+    calibrate_tracks,
+)  # fmt: skip
 from lowbeam.train.degrade import on_grid
 from lowbeam.train.recognizer_recipe import RecognizerRecipe
 from lowbeam.train.training_data import TrainingData
@@ -34,20 +42,25 @@ def export_calibrated(
             export_onnx(network, beside, inputs)
         else:
             export_video_onnx(network, head, beside, inputs)
-        calibrate(beside, valid_samples(valid), FACTOR_ONLY if valid.stills is None else POWERS)
+        calibrate(beside, valid_samples(valid), POWERS if valid.stills else FACTOR_ONLY)
+        if valid.stills:
+            calibrate_expressions(beside, valid_samples(valid))
         if head is not None:
             calibrate_tracks(beside, _track_samples(valid))
     return path
 
 
 def valid_samples(valid: TrainingData) -> list[Sample]:
-    """LR faces of every scale, uncoded and coded: of the stills, or of the recordings where there are no stills."""
-    if valid.stills is None:
+    """LR faces of every scale, uncoded and coded: of each corpus of stills, or of the recordings where there are no
+    stills."""
+    if not valid.stills:
         return _track_samples(valid)
-    hr, samples = valid.stills.faces(), []
-    for scale in SCALES:
-        samples.append(Sample("uncoded", shrink(hr, scale), valid.stills.affect))
-        samples += [Sample("coded", found.pixels[scale], valid.stills.affect) for found in valid.coded_stills]
+    samples = []
+    for number, corpus in enumerate(valid.stills):
+        hr, labels = corpus.faces.faces(), (corpus.faces.affect, None, corpus.faces.emotion)
+        for scale in SCALES:
+            samples.append(Sample(f"uncoded {number}", shrink(hr, scale), *labels))
+            samples += [Sample(f"coded {number}", found.pixels[scale], *labels) for found in corpus.coded]
     return samples
 
 
@@ -59,13 +72,14 @@ def _typical(data: TrainingData, seed: int) -> Iterator[Faces]:
     """LR faces as the network is given them in use: at every scale, uncoded and coded."""
     rng = np.random.default_rng(seed)
     tracks = {scale: [track for track in data.coded_tracks if track.scale == scale] for scale in SCALES}
-    for scale in SCALES * TYPICAL_ROUNDS:
-        faces = data.stills if data.stills is not None else data.people
+    for round_, scale in product(range(TYPICAL_ROUNDS), SCALES):
+        corpus = data.stills[round_ % len(data.stills)] if data.stills else None
+        faces = data.people if corpus is None else corpus.faces
         assert faces is not None
         rows = np.sort(rng.integers(len(faces), size=TYPICAL_FACES))
         yield shrink(resample(np.asarray(faces.pixels[rows]), FACE_SIDE), scale)
-        if data.stills is not None:
-            yield from (found.pixels[scale][rows] for found in data.coded_stills[:1])
+        if corpus is not None:
+            yield from (found.pixels[scale][rows] for found in corpus.coded[:1])
         elif tracks[scale]:
             track = tracks[scale][rng.integers(len(tracks[scale]))]
             yield track.pixels[rng.integers(len(track.pixels), size=TYPICAL_FACES)]

@@ -50,6 +50,7 @@ class Augmentation(Strict):
     shift: Fraction  # of the face's side
     gamma: Fraction  # exponent within 1 ± gamma
     erase: Fraction  # share of faces in which a rectangle is covered
+    light: Fraction = 0  # share of faces in too little or too much light, with the noise of a sensor
 
 
 Schema = TypeVar("Schema", bound=Strict)

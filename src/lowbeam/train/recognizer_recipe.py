@@ -100,7 +100,7 @@ class RecognizerRecipe(Strict):
     kind: Literal["recognizer"]
     name: Name
     seed: Seed
-    network: Literal["accurate", "fast"] | Size | None = "accurate"  # its size; None: that of the start
+    network: Literal["best", "accurate", "fast"] | Size | None = "accurate"  # its size; None: that of the start
     int8: bool = False  # whether the ONNX file computes convolutions in eight bits
     precision: Literal["32", "bf16"]  # of the convolutions in training; features of the head are computed in bf16
     augmentation: Augmentation
@@ -120,6 +120,11 @@ class RecognizerRecipe(Strict):
         shares, temporal = self.mixture.shares, self.temporal
         in_head = temporal is not None and temporal.stills > 0
         return bool(shares.stills or shares.coded_stills or self.pretrain is not None or in_head)
+
+    @property
+    def shows_coded_stills(self) -> bool:
+        """Whether the mixture, or the head, is trained on coded stills."""
+        return bool(self.mixture.shares.coded_stills or (self.temporal is not None and self.temporal.stills))
 
     @property
     def needs_recordings(self) -> bool:

@@ -77,7 +77,8 @@ def _run(
 ) -> Path:  # fmt: skip
     data = load_training_data(recipe, chosen, folder, progress)
     valid = load_validation_data(recipe, chosen, folder, progress)
-    say(f"{_count(data.stills)} stills and {_count(data.people)} faces of recordings for training")
+    stills, faces = sum(map(len, data.stills)), 0 if data.people is None else len(data.people)
+    say(f"{stills:,} stills and {faces:,} faces of recordings for training")
     started_from = digest(network)
     if is_file:
         restore_statistics(network, typical_grids(data, recipe.seed))
@@ -86,10 +87,6 @@ def _run(
         head = _train_head(head or _new_head(network, recipe), network, recipe, data, valid, folder, say)
     save_finished(network, head, folder)
     return export_calibrated(network.cpu(), head, recipe, data, valid, folder)
-
-
-def _count(faces: Any) -> str:
-    return f"{0 if faces is None else len(faces):,}"
 
 
 def _teacher(recipe: RecognizerRecipe, teacher: str | Path | None, device: torch.device) -> Teacher | None:
@@ -113,10 +110,8 @@ def _train_single_frame(
         "selected on": valid.digest() if recipe.mixture.keeps == "best" else None,
     }  # fmt: skip
     if recipe.pretrain is not None:
-        assert data.stills is not None
-        assert valid.stills is not None
         pretraining = channels_last(TrunkPretraining(network.trunk)).to(device)
-        first = PretrainingTask(pretraining, recipe, data.stills.pixels, valid.stills.pixels, device)
+        first = PretrainingTask(pretraining, recipe, data.stills[0].faces.pixels, valid.stills[0].faces.pixels, device)
         settings = recipe.pretrain
         optimizer = torch.optim.AdamW(
             pretraining.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -171,17 +166,17 @@ def _train_head(
 
 def _still_features(network: OneForAll, data: TrainingData, seed: int) -> TrackFeatures:
     """A round of coded stills and the same stills uncoded, each at a scale drawn at random; the times are not used."""
-    assert data.stills is not None
     rng = np.random.default_rng(seed)
-    drawn = rng.choice(SCALES, len(data.stills))
-    features, single, order = [], [], []
-    for scale in SCALES:
-        rows = np.flatnonzero(drawn == scale)
-        plain = shrink(resample(data.stills.pixels[rows], FACE_SIDE), scale)
-        for pixels in (plain, data.coded_stills[0].pixels[scale][rows]):
-            f, s = face_features(network, pixels)
-            features.append(f)
-            single.append(s)
-            order.append(rows)
-    affect = data.stills.affect[np.concatenate(order)]
+    features, single, labels = [], [], []
+    for corpus in data.stills:
+        drawn = rng.choice(SCALES, len(corpus))
+        for scale in SCALES:
+            rows = np.flatnonzero(drawn == scale)
+            plain = shrink(resample(corpus.faces.pixels[rows], FACE_SIDE), scale)
+            for pixels in (plain, corpus.coded[0].pixels[scale][rows]):
+                f, s = face_features(network, pixels)
+                features.append(f)
+                single.append(s)
+                labels.append(corpus.faces.affect[rows])
+    affect = np.concatenate(labels)
     return TrackFeatures(np.arange(len(affect), dtype=float), torch.cat(features), torch.cat(single), affect, 1.0)

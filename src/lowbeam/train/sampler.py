@@ -13,7 +13,7 @@ from lowbeam.train.coded_tracks import PLAIN, CodedTrack
 from lowbeam.train.degrade import augment, on_grid, received
 from lowbeam.train.recipe import Augmentation
 from lowbeam.train.recognizer_recipe import Mixture
-from lowbeam.train.training_data import TrainingData
+from lowbeam.train.training_data import StillCorpus, TrainingData
 
 
 class Group(NamedTuple):
@@ -27,7 +27,8 @@ class Group(NamedTuple):
 
 
 class GroupSampler:
-    """Draws groups: the source by the mixture's shares, the scale uniformly, the faces uniformly from the source."""
+    """Draws groups: the source by the mixture's shares, the scale uniformly, the faces uniformly from the source. Of
+    several corpora of stills one is drawn by its size."""
 
     def __init__(
         self, data: TrainingData, mixture: Mixture, bounds: Augmentation, seed: int, device: torch.device
@@ -37,6 +38,8 @@ class GroupSampler:
         self._shares = np.array(list(mixture.shares.model_dump().values()))
         self._draw = (self._still, self._coded_still, self._face_of_a_track, self._coded_track, self._unlabelled)
         self._scales = mixture.scales
+        sizes = np.array([len(corpus) for corpus in data.stills], float)
+        self._still_shares = sizes / sizes.sum()
         coded = [track for track in data.coded_tracks if track.codec != PLAIN]
         self._tracks: dict[int, list[CodedTrack]] = {s: [t for t in coded if t.scale == s] for s in self._scales}
 
@@ -45,18 +48,21 @@ class GroupSampler:
         source = self._draw[self.rng.choice(len(self._draw), p=self._shares / self._shares.sum())]
         return source(size, int(self.rng.choice(self._scales)))
 
+    def _stills(self) -> StillCorpus:
+        """A corpus of stills, by its size."""
+        corpora = self._data.stills
+        return corpora[0] if len(corpora) == 1 else corpora[self.rng.choice(len(corpora), p=self._still_shares)]
+
     def _still(self, size: int, scale: int) -> Group:
-        stills = self._data.stills
-        assert stills is not None
+        stills = self._stills().faces
         rows = self.rng.integers(len(stills), size=size)
         hr = augment(self._on_device(stills.pixels[rows]), self._bounds)
         affect, emotion = self._on_device(stills.affect[rows]), self._on_device(stills.emotion[rows])
         return Group(received(hr, scale), affect, emotion, received(hr, 1))
 
     def _coded_still(self, size: int, scale: int) -> Group:
-        stills = self._data.stills
-        assert stills is not None
-        chosen = self._data.coded_stills[self.rng.integers(len(self._data.coded_stills))]
+        corpus = self._stills()
+        stills, chosen = corpus.faces, corpus.coded[self.rng.integers(len(corpus.coded))]
         rows = self.rng.integers(len(stills), size=size)
         affect, emotion = self._on_device(stills.affect[rows]), self._on_device(stills.emotion[rows])
         grid, hr = (on_grid(self._on_device(pixels[rows])) for pixels in (chosen.pixels[scale], chosen.uncoded))

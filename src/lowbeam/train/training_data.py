@@ -16,17 +16,26 @@ from lowbeam.progress import Progress
 from lowbeam.scale import Faces
 from lowbeam.train.coded_stills import CodedStills, coded_stills, digest
 from lowbeam.train.coded_tracks import CodedTrack, coded_tracks
-from lowbeam.train.recipe import Augmentation
 from lowbeam.train.recognizer_recipe import RecognizerRecipe
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """One split of a run's corpora. `coded_stills` are in the order of `stills`; `people` are the faces of all
-    recordings; `unlabelled` are faces uint8 (n, d, d) for distillation. What a recipe does not use is None or empty."""
+class StillCorpus:
+    """Labelled stills, and rounds of the same stills coded, in the same order."""
 
-    stills: Stills | None = None
-    coded_stills: list[CodedStills] = field(default_factory=list)
+    faces: Stills
+    coded: list[CodedStills] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """One split of a run's corpora. `stills` are its corpora of stills; `people` are the faces of all recordings;
+    `unlabelled` are faces uint8 (n, d, d) for distillation. What a recipe does not use is None or empty."""
+
+    stills: list[StillCorpus] = field(default_factory=list)
     people: LabelledFaces | None = None
     coded_tracks: list[CodedTrack] = field(default_factory=list)
     unlabelled: Faces | None = None
@@ -37,27 +46,26 @@ class TrainingData:
 
     def labels(self, with_coded: bool = True) -> list[Affect]:
         """Affect (n, 2) of the stills, of the faces of recordings, and of all coded tracks together."""
-        labels = [faces.affect for faces in (self.stills, self.people) if faces is not None]
+        labels = [corpus.faces.affect for corpus in self.stills]
+        labels += [self.people.affect] if self.people is not None else []
         coded = [track.affect for track in self.coded_tracks]
         return [*labels, np.concatenate(coded)] if coded and with_coded else labels
 
 
 @dataclass(frozen=True)
 class Corpora:
-    """The corpora of a run, each ``KIND:PATH``: at most one of `stills`, any number of `recordings`, and stills of
-    which the labels are not used."""
+    """The corpora of a run, each ``KIND:PATH``: any number of `stills` and of `recordings`, and stills of which the
+    labels are not used."""
 
-    stills: str | None
+    stills: tuple[str, ...]
     recordings: tuple[str, ...]
     unlabelled: str | None = None
 
 
 def choose_corpora(recipe: RecognizerRecipe, corpora: Sequence[str], unlabelled: str | None) -> Corpora:
     """Sort `corpora` by kind, and check that they are what `recipe` trains on. Raises `UsageError`."""
-    stills = [name for name in corpora if kind_and_place(name)[0] in STILL_KINDS]
+    stills = tuple(name for name in corpora if kind_and_place(name)[0] in STILL_KINDS)
     recordings = tuple(name for name in corpora if name not in stills)
-    if len(stills) > 1:
-        raise UsageError(f"recipe {recipe.name} takes one corpus of stills, not {len(stills)}")
     for what, given, needed in (
         ("stills", bool(stills), recipe.needs_stills), ("recordings", bool(recordings), recipe.needs_recordings),
     ):  # fmt: skip
@@ -68,28 +76,24 @@ def choose_corpora(recipe: RecognizerRecipe, corpora: Sequence[str], unlabelled:
     if bool(recipe.mixture.shares.unlabelled) != (unlabelled is not None):
         verb = "needs" if unlabelled is None else "does not use"
         raise UsageError(f"recipe {recipe.name} {verb} unlabelled stills (--unlabelled)")
-    return Corpora(stills[0] if stills else None, recordings, unlabelled)
+    return Corpora(stills, recordings, unlabelled)
 
 
 def load_training_data(
     recipe: RecognizerRecipe, corpora: Corpora, folder: Path, progress: Progress | None
 ) -> TrainingData:
     """The ``train`` split; coded faces are cached in ``folder/coded``. Raises `CorpusError` or `OutputError`."""
-    shares, stills, people = recipe.mixture.shares, None, None
-    faces_coded: list[CodedStills] = []
+    shares, people = recipe.mixture.shares, None
+    rounds = recipe.coded.still_rounds if recipe.shows_coded_stills else 0
+    stills = _all_stills(corpora, "train", folder, rounds, recipe, progress)
     tracks_coded: list[CodedTrack] = []
-    if corpora.stills is not None:
-        stills = _stills(corpora.stills, "train")
-        if shares.coded_stills or (recipe.temporal is not None and recipe.temporal.stills):
-            place, rounds = folder / "coded" / "train", recipe.coded.still_rounds
-            faces_coded = _code_stills(stills, place, rounds, recipe.seed, recipe.augmentation, progress)
     if corpora.recordings:
         recordings = [_tracks(name, "train", progress) for name in corpora.recordings]
         people = _people([track for tracks in recordings for track in tracks])
         if shares.coded_tracks or recipe.temporal is not None:
             tracks_coded = _code_tracks(recordings, folder / "coded" / "train-tracks", recipe, progress)
     unlabelled = None if corpora.unlabelled is None else load_faces(corpora.unlabelled, "train").pixels
-    return TrainingData(stills, faces_coded, people, tracks_coded, unlabelled)
+    return TrainingData(stills, people, tracks_coded, unlabelled)
 
 
 def load_validation_data(
@@ -97,25 +101,31 @@ def load_validation_data(
 ) -> TrainingData:
     """The ``valid`` split, without augmentation: stills, and coded ones where training shows such; recordings, coded,
     where there is a temporal head, or where there are no stills. Raises `CorpusError` or `OutputError`."""
-    stills = None
-    faces_coded: list[CodedStills] = []
+    rounds = 1 if recipe.mixture.shares.coded_stills else 0
+    stills = _all_stills(corpora, "valid", folder, rounds, recipe, progress)
     tracks_coded: list[CodedTrack] = []
-    if corpora.stills is not None:
-        stills = _stills(corpora.stills, "valid")
-        if recipe.mixture.shares.coded_stills:
-            faces_coded = _code_stills(stills, folder / "coded" / "valid", 1, recipe.seed, None, progress)
-    if recipe.temporal is not None or stills is None:
+    if recipe.temporal is not None or not stills:
         recordings = [_tracks(name, "valid", progress) for name in corpora.recordings]
         tracks_coded = _code_tracks(recordings, folder / "coded" / "valid-tracks", recipe, progress)
-    found = TrainingData(stills, faces_coded, coded_tracks=tracks_coded)
+    found = TrainingData(stills, coded_tracks=tracks_coded)
     if any(not labels.size or np.ptp(labels, axis=0).min() == 0 for labels in found.labels()):
         raise CorpusError("valence or arousal is the same in all of the valid split: nothing can be selected by it")
     return found
 
 
-def _stills(corpus: str, split: str) -> Stills:
-    found = load_labelled(corpus, split)
-    assert isinstance(found, Stills)  # the one labelled kind of stills
+def _all_stills(
+    corpora: Corpora, split: str, folder: Path, rounds: int, recipe: RecognizerRecipe, progress: Progress | None
+) -> list[StillCorpus]:
+    """A split of each corpus of stills, coded in `rounds` rounds, augmented in the train split. Each has a folder of
+    its own, so that another may join without coding it anew."""
+    bounds = recipe.augmentation if split == "train" else None
+    found = []
+    for number, corpus in enumerate(corpora.stills):
+        faces = load_labelled(corpus, split)
+        assert isinstance(faces, Stills)  # as all labelled kinds of stills are
+        place, seed = folder / "coded" / f"{split}-stills-{number}", recipe.seed + number
+        coded = coded_stills(faces, place, rounds, seed, bounds, cores(), progress) if rounds else []
+        found.append(StillCorpus(faces, coded))
     return found
 
 
@@ -128,12 +138,6 @@ def _people(tracks: list[Track]) -> LabelledFaces:
         np.concatenate([track.pixels for track in tracks]), np.concatenate([track.affect for track in tracks]),
         np.repeat(np.arange(len(tracks), dtype=np.int32), [len(track) for track in tracks]),
     )  # fmt: skip
-
-
-def _code_stills(
-    stills: Stills, folder: Path, rounds: int, seed: int, bounds: Augmentation | None, progress: Progress | None
-) -> list[CodedStills]:
-    return coded_stills(stills, folder, rounds, seed, bounds, cores(), progress)
 
 
 def _code_tracks(

@@ -142,7 +142,7 @@ class Appender:
 
 
 def _values(recording: Any, row: Row) -> dict[str, Any]:
-    return row.estimate._asdict() | {
+    return row.estimate.named() | {
         "recording_id": recording.id,
         "number": row.number,
         "place": row.place,
