@@ -9,7 +9,6 @@ goes; and the memory of a driver that lists 10,000 files. Writes ``benchmarks/re
 import argparse
 import itertools
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 import av
 
 from lowbeam.estimator import Estimator
+from lowbeam.evaluate.processor import processor
 from lowbeam.faces import YunetDetector
 from lowbeam.media import VIDEO_SUFFIXES, VideoSource
 from lowbeam.pipeline.estimate import estimates_of
@@ -159,7 +159,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         memory, listed_s = _driver(Path(place))
     found: dict[str, Any] = {
-        "command": "python -m benchmarks.archive", "processor": platform.processor() or platform.machine(),
+        "command": "python -m benchmarks.archive", "processor": processor(),
         "driver_mib_of_10000": round(memory, 1), "driver_s_of_10000": round(listed_s, 1),
     }  # fmt: skip
     for name in ("real", "rendered"):

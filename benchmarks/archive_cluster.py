@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import os
-import platform
 import random
 import shutil
 import statistics
@@ -23,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lowbeam.evaluate.processor import processor
 from lowbeam.media import VIDEO_SUFFIXES
 
 RESULT = Path(__file__).parent / "results" / "archive-cluster.json"
@@ -147,7 +147,7 @@ def main() -> None:
     print(json.dumps(overhead, indent=1), flush=True)
     found = {
         "command": f"python -m benchmarks.archive_cluster FOLDER --times {arguments.times}",
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "overhead": overhead, "kills": measure_kills(arguments.folder, arguments.times, arguments.recordings),
     }  # fmt: skip
     RESULT.write_text(json.dumps(found, indent=1) + "\n")

@@ -11,6 +11,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.domain_figures import (
+    boxes_table,
+    domains_described,
+    domains_table,
+    expressions_table,
+    nuisances_table,
+)  # fmt: skip
 from benchmarks.recognizer_figures import (
     SHOWN,
     coverage_table,
@@ -83,9 +90,9 @@ def _load(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def headline_table(measured: dict[str, Any], rendered: dict[str, Any]) -> str | None:
-    """CCC of the models that ship and of `fer` at some sizes, on real faces and, where they were measured there, on
-    rendered people, and faces a second; None where accuracy was not measured."""
+def headline_table(measured: dict[str, Any], rendered: dict[str, Any], domains: dict[str, Any]) -> str | None:
+    """CCC of the models that ship and of `fer` at some sizes, on real faces of several corpora and, where they were
+    measured there, on rendered people, and faces a second; None where accuracy was not measured."""
     if measured["accuracy"] is None:
         return None
     rows = []
@@ -93,7 +100,10 @@ def headline_table(measured: dict[str, Any], rendered: dict[str, Any]) -> str | 
         if system not in measured["accuracy"]["systems"]:
             continue
         rate = f"{measured['faces_per_s'][system]:,.0f}"
-        rows.append([system, "real", *_both(measured["accuracy"]["systems"][system]), rate])
+        for corpus, found in domains["corpora"].items():
+            scored = found["systems"][system.removeprefix("lowbeam ")]
+            rows.append([system, f"real, {corpus}", *_both(scored), rate])
+            rate = ""
         if (found := rendered["uncoded"].get(system.removeprefix("lowbeam "))) is not None:
             rows.append([system, "rendered", *_both(found), ""])
     sides = [f"{side_of(s)} px" for s in HEADLINE_SCALES]
@@ -331,7 +341,9 @@ def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) 
     if unknown := set(tries) - {*TRIES, *EIGHT_BITS}:
         raise SystemExit(f"{RECOGNIZER / 'tries'}: no table shows {', '.join(sorted(unknown))}")
     return {
-        "peers": peers_table(measured), "headline": headline_table(measured, _load(CURVE / "systems.json")),
+        "peers": peers_table(measured), "headline": headline_table(
+            measured, _load(CURVE / "systems.json"), _load(RECOGNIZER / "domains.json")
+        ),
         "rates": rates_table(measured),
         "enlarged": enlarged_table(_load(RESULTS / "enlarged.json")),
         "video": video_table(speed), "load": load_table(_load(RESULTS / "load.json")),
@@ -340,6 +352,16 @@ def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) 
         "coverage fast": coverage_table(uncertainty, "fast"), "coverage worst": coverage_worst(uncertainty),
         "surest": surest_table(tables[DEFAULT_MODEL]), "framing": framing_table(framing, DEFAULT_MODEL),
         "followed": followed_table(followed, DEFAULT_MODEL),
+    } | _domain_blocks()  # fmt: skip
+
+
+def _domain_blocks() -> dict[str, str | None]:
+    """Real domains side by side, expressions, box errors, and nuisances of each model."""
+    domains, boxes, nuisances = (_load(RECOGNIZER / f"{name}.json") for name in ("domains", "boxes", "nuisances"))
+    return {
+        "domains": f"{domains_table(domains)}\n\n{domains_described(domains)}",
+        "expressions": expressions_table(domains), "boxes": boxes_table(boxes),
+        **{f"nuisances {model}": nuisances_table(nuisances, model) for model in nuisances["systems"]},
     }  # fmt: skip
 
 

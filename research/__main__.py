@@ -35,12 +35,14 @@ from research.result_files import command_line, measure_into, write_json
 from research.show import (
     operating_table_line,
     print_anchors,
+    print_boxes,
     print_by_side,
     print_checks,
     print_detectors,
     print_domains,
     print_followed,
     print_identity,
+    print_nuisances,
 )
 
 app = Commands(
@@ -106,11 +108,45 @@ def light(
     )
 
 
+@app.command(epilog="Example: python -m research nuisances ict_face.npz -o nuisances.json")
+def nuisances(
+    face_model: Annotated[Path, typer.Argument(help="ict_face.npz, or a clone of ICT-FaceKit")],
+    out: Results,
+    models: Models = DEFAULT_MODEL,
+    scales: Scales = "1,4,8",
+    people: Annotated[int, typer.Option(min=1, help="number of rendered people")] = 16,
+    frames: Annotated[int, typer.Option(min=2, help="of each person in each condition")] = 40,
+) -> None:
+    """Measure error and bias on rendered people of whom one thing is changed at a time: skin, light, turn, glasses."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.systems import parse_systems
+
+    with needs("render"):
+        from research.recognizer.nuisances import measure_nuisances
+    check_outputs(face_model, out)
+    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
+    measured = partial(measure_nuisances, face_model, systems, grid.scales, people=people, frames=frames)
+    print_nuisances(measure_into(out, measured, "conditions"))
+
+
+LabelledStills = Annotated[list[str], typer.Option(help="a corpus of labelled stills, KIND:PATH; repeatable")]
+
+
+@app.command(epilog="Example: python -m research boxes --stills ferplus:DIR --stills faces96:faces96.npz -o boxes.json")
+def boxes(stills: LabelledStills, out: Results, split: Split = "valid") -> None:
+    """Measure how far the detector's boxes are from the framing of labelled stills."""
+    from research.recognizer.boxes import measure_boxes
+
+    for corpus in stills:
+        check_outputs(corpus, out)
+    print_boxes(measure_into(out, partial(measure_boxes, stills, split=split), "faces"))
+
+
 @app.command(
     epilog="Example: python -m research domains --stills ferplus:DIR --stills faces96:faces96.npz -o domains.json"
 )
 def domains(
-    stills: Annotated[list[str], typer.Option(help="a corpus of labelled stills, KIND:PATH; repeatable")],
+    stills: LabelledStills,
     out: Results,
     models: Models = DEFAULT_MODEL,
     scales: Scales = "1,2,3,4,6,8,12,16",

@@ -23,6 +23,15 @@ def print_by_side(results: dict[str, Any], heading: str, condition: Callable[[di
     print_table(("system", heading, *(f"{side_of(scale)} px" for scale in scales)), rows, words=2)
 
 
+def print_boxes(results: dict[str, Any]) -> None:
+    """Print results of `measure_boxes`: the mean and the standard deviation of each measure, by corpus."""
+    rows = []
+    for corpus, found in results["corpora"].items():
+        cells = [f"{100 * found['mean'][name]:+.1f} ± {100 * found['std'][name]:.1f}" for name in found["mean"]]
+        rows.append((corpus, f"{found['found']} of {found['faces']}", *cells))
+    print_table(("corpus", "faces found", "right, %", "down, %", "larger, %"), rows, words=1)
+
+
 def print_domains(results: dict[str, Any]) -> None:
     """Print results of `measure_domains`: the CCC of valence by corpus and system, with a column for each side."""
     for corpus, found in results["corpora"].items():
@@ -36,6 +45,20 @@ def print_domains(results: dict[str, Any]) -> None:
             for system, scored in by_system.items()
         ]
         print_table(("system", *(f"{side_of(int(s))} px" for s in scales), "AUC"), rows)
+
+
+def print_nuisances(results: dict[str, Any]) -> None:
+    """Print results of `measure_nuisances`: CCC and bias of valence, by system and condition, for each side."""
+    scales = list(dict.fromkeys(row["scale"] for row in results["rows"]))
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in results["rows"]:
+        for system, scored in row["scores"].items():
+            cells = found.setdefault((system, row["nuisance"], row["level"]), [])
+            cells.append(f"{figure(scored['valence']['ccc'])} {scored['valence']['bias']:+.2f}")
+    ordered = sorted(found, key=lambda key: list(results["systems"]).index(key[0]))
+    print(f"{results['people']} rendered people, {results['frames']} frames each: CCC and bias of valence")
+    rows = [(*key, *found[key]) for key in ordered]
+    print_table(("system", "nuisance", "level", *(f"{side_of(scale)} px" for scale in scales)), rows, words=3)
 
 
 def print_followed(results: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from benchmarks.peers.npm import NpmPeer
 from benchmarks.recognizer_figures import coverage_worst, load_table, peers_table, rates_table, tries_table
 from lowbeam import ModelError
 from lowbeam.corpora.ferplus import CIRCUMPLEX, EMOTIONS
+from lowbeam.evaluate.processor import processor
 from lowbeam.scale import SCALES
 
 # A peer that is sure of happiness where a face is bright, of sadness where it is dark, and takes a second for each.
@@ -102,3 +103,20 @@ def test_every_benchmark_of_the_link_can_be_imported() -> None:
     assert len(names) > 5
     for name in names:
         importlib.import_module(f"benchmarks.link.{name}")
+
+
+def test_the_processor_is_told_with_family_and_instruction_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    core = (
+        "processor\t: 0\nmodel name\t: AMD EPYC\ncpu family\t: 25\nmodel\t\t: {}\nflags\t\t: fpu {}\n\nprocessor\t: 1\n"
+    )
+    old.write_text(core.format(1, "avx2"))
+    new.write_text(core.format(17, "avx2 avx512f avx512_vnni"))
+    told = []
+    for place in (old, new, tmp_path / "missing"):
+        monkeypatch.setattr("lowbeam.evaluate.processor.CPUINFO", place)
+        told.append(processor())
+    assert told[:2] == ["AMD EPYC, family 25 model 1, AVX2", "AMD EPYC, family 25 model 17, AVX-512 VNNI"]
+    assert told[2]  # another system

@@ -17,9 +17,10 @@ from lowbeam.corpora.labelled import LabelledFaces, Track  # noqa: E402
 from lowbeam.files import exclusive  # noqa: E402
 from lowbeam.metrics import ccc  # noqa: E402
 from lowbeam.models.export import export_onnx, export_video_onnx  # noqa: E402
-from lowbeam.models.one_for_all import SIZES, OneForAll, Trunk  # noqa: E402
+from lowbeam.models.one_for_all import SIZES, OneForAll, Size, Trunk  # noqa: E402
 from lowbeam.models.recover import recover, restore_statistics  # noqa: E402
 from lowbeam.models.temporal import TemporalHead  # noqa: E402
+from lowbeam.models.widen import can_widen, widened  # noqa: E402
 from lowbeam.recognize import Recognizer  # noqa: E402
 from lowbeam.scale import SCALES, Faces, resample, shrink, side_of  # noqa: E402
 from lowbeam.train import loop  # noqa: E402
@@ -174,6 +175,19 @@ def test_the_temperature_of_expressions_undoes_overconfidence() -> None:
     assert temperature(logits, shares) == pytest.approx(1, rel=0.03)
     assert temperature(3 * logits, shares) == pytest.approx(3, rel=0.03)
     assert temperature(logits / 2, shares) == pytest.approx(0.5, rel=0.03)
+
+
+def test_a_widened_network_computes_the_same_and_its_copies_can_part() -> None:
+    torch.manual_seed(0)
+    network, to = OneForAll(Trunk(Size(2, ((4, 0), (6, 1), (8, 1))))), Size(2, ((5, 1), (12, 1), (9, 3)))
+    restore_statistics(network, [torch.randn(8, 1, 48, 48)])
+    grid = torch.randn(16, 1, 48, 48)
+    expected, same, noisy = (net.eval()(grid) for net in (network, widened(network, to, 0, 0), widened(network, to, 0)))
+    for one, other in zip(expected, same, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    assert 0 < float((expected[0] - noisy[0]).abs().max()) < 0.5
+    assert not can_widen(to, network.trunk.size)
+    assert not can_widen(network.trunk.size, Size(4, ((8, 1), (8, 1))))
 
 
 # --- recordings --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from lowbeam.models.memory_format import channels_last
 from lowbeam.models.one_for_all import OneForAll, Size, Trunk
 from lowbeam.models.recover import recover
 from lowbeam.models.temporal import TemporalHead
+from lowbeam.models.widen import can_widen, widened
 from lowbeam.recognize import model_path
 from lowbeam.train.checkpoint import NETWORK, UNREADABLE, cpu_weights, load_checkpoint, save_checkpoint
 from lowbeam.train.recognizer_recipe import RecognizerRecipe
@@ -54,7 +55,8 @@ def load_start(start: str | Path) -> Networks:
 def starting_networks(recipe: RecognizerRecipe, start: str | Path | None) -> Networks:
     """The networks with which a run of `recipe` begins, the temporal head None where the recipe or the start has none.
 
-    Raises `UsageError` where `start` is unusable or its network has another size than the recipe's.
+    A network of a smaller size than the recipe's is widened. Raises `UsageError` where `start` is unusable or its
+    network has another size and cannot be widened.
     """
     torch.manual_seed(recipe.seed)
     if start is None:
@@ -62,8 +64,10 @@ def starting_networks(recipe: RecognizerRecipe, start: str | Path | None) -> Net
             raise UsageError(f"recipe {recipe.name} adapts a model: name it with --start, such as --start accurate")
         return channels_last(OneForAll(Trunk(recipe.size), recipe.mixture.dropout)), None
     found, head = load_start(start)
-    if recipe.size not in (None, found.trunk.size):
-        raise UsageError(f"the network of {start} has another size than that of recipe {recipe.name}")
+    if recipe.size is not None and recipe.size != found.trunk.size:
+        if not can_widen(found.trunk.size, recipe.size):
+            raise UsageError(f"the network of {start} has another size than that of recipe {recipe.name}")
+        found, head = widened(found, recipe.size, recipe.seed), None
     network = OneForAll(Trunk(found.trunk.size), recipe.mixture.dropout)
     network.load_state_dict(found.state_dict())
     if head is None or recipe.temporal is None:

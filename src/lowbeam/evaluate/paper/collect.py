@@ -1,7 +1,6 @@
 """The results of all finished jobs of an experiment in one: scores, training times, and intervals of the contrasts."""
 
 import json
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from lowbeam.evaluate.paper.bootstrap import (
     resampling,
 )  # fmt: skip
 from lowbeam.evaluate.paper.claims import ALL, CLAIMS, Cell
+from lowbeam.evaluate.processor import processor_name
 from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.train.paper.jobs import Job, jobs_of
 from lowbeam.train.paper.recipe import Experiment
@@ -64,15 +64,7 @@ def collect(
 def machine() -> dict[str, Any]:
     """The machine that trains: GPU, CPU, threads and PyTorch's version."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"gpu": gpu, "cpu": _cpu(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return {"gpu": gpu, "cpu": processor_name(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def _sureness(

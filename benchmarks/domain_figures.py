@@ -1,0 +1,84 @@
+"""Tables of real domains side by side, expressions, box errors and nuisances, for README, docs and cards."""
+
+from typing import Any
+
+from lowbeam.evaluate.table import markdown_table
+from lowbeam.metrics import AFFECT_NAMES
+from lowbeam.scale import side_of
+
+SHOWN = (1, 3, 4, 6, 8, 12, 16)
+EXPRESSIONS_AT = (1, 4, 8, 16)  # scales of the table of expressions
+WAYS = {"right": "to the right", "down": "down", "larger": "larger"}
+
+
+def domains_table(domains: dict[str, Any]) -> str:
+    """CCC of each system on each corpus of real stills, smiles told from rest, and the shares of labels within one and
+    two deviations."""
+    headings = ["CCC", *(f"{side_of(s)} px" for s in SHOWN)]
+    headings += ["smiles told from rest, AUC: 96 px", "12 px", "within 1 / 2 std: 96 px", "12 px"]
+    rows = []
+    for corpus, found in domains["corpora"].items():
+        for system, scored in found["systems"].items():
+            for name in AFFECT_NAMES:
+                cells = [f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN]
+                auc = [f"{scored[str(s)]['smile_auc']:.3f}" if name == "valence" else "" for s in (1, 8)]
+                within = [_within(scored[str(s)][name]) for s in (1, 8)]
+                rows.append([f"{corpus}, {system}, {name}", *cells, *auc, *within])
+    return markdown_table(headings, rows)
+
+
+def _within(scored: dict[str, Any]) -> str:
+    if "within_1_std" not in scored:
+        return ""
+    return f"{scored['within_1_std']:.0%} / {scored['within_2_std']:.0%}"
+
+
+def domains_described(domains: dict[str, Any]) -> str:
+    """What the corpora are."""
+    said = [
+        f"{corpus}: {found['faces']:,} stills" + (f" of {found['people']:,} people" if _has_people(found) else "")
+        for corpus, found in domains["corpora"].items()
+    ]
+    return f"Split *{domains['split']}*. " + "; ".join(said) + "."
+
+
+def _has_people(found: dict[str, Any]) -> bool:
+    return bool(found["people"] < found["faces"])
+
+
+def expressions_table(domains: dict[str, Any]) -> str:
+    """Accuracy and macro-averaged F1 of seven expressions, and the calibration error."""
+    headings = ["faces, system", *(f"{side_of(s)} px, accuracy / F1" for s in EXPRESSIONS_AT)]
+    headings += ["calibration error: 96 px", "12 px"]
+    rows = []
+    for corpus, found in domains["corpora"].items():
+        for system, scored in found["systems"].items():
+            told = {s: scored[str(s)].get("expressions") for s in EXPRESSIONS_AT}
+            if any(value is None for value in told.values()):
+                continue
+            cells = [f"{told[s]['accuracy']:.3f} / {told[s]['macro_f1']:.3f}" for s in EXPRESSIONS_AT]
+            errors = [f"{told[s]['calibration_error']:.3f}" for s in (1, 8)]
+            rows.append([f"{corpus}, {system}", *cells, *errors])
+    return markdown_table(headings, rows)
+
+
+def boxes_table(boxes: dict[str, Any]) -> str:
+    """How far the detector's boxes are from the framing of the stills."""
+    rows = []
+    for corpus, found in boxes["corpora"].items():
+        cells = [f"{100 * found['mean'][name]:+.1f} ± {100 * found['std'][name]:.1f}" for name in WAYS]
+        rows.append([corpus, f"{found['found']:,} of {found['faces']:,}", *cells])
+    return markdown_table(["stills", "faces found", *(f"{way}, % of the side" for way in WAYS.values())], rows)
+
+
+def nuisances_table(nuisances: dict[str, Any], model: str) -> str:
+    """CCC and bias by condition and size."""
+    scales = list(dict.fromkeys(row["scale"] for row in nuisances["rows"]))
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in nuisances["rows"]:
+        cells = found.setdefault((row["nuisance"], row["level"]), [])
+        for name in AFFECT_NAMES:
+            scored = row["scores"][model][name]
+            cells.append(f"{scored['ccc']:.2f} ({scored['bias']:+.2f})")
+    headings = ["what is changed", "to", *(f"{name}, {side_of(s)} px" for s in scales for name in AFFECT_NAMES)]
+    return markdown_table(headings, [[*key, *cells] for key, cells in found.items()])
