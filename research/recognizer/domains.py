@@ -68,7 +68,7 @@ def expression_reader(system: System) -> Callable[[Faces], Shares] | None:
     if system.model == "fer":
         return _fer_expressions(FerPeer())
     path = system.at(1)
-    if path is None or "{scale}" in system.model:
+    if path is None or "{scale}" in system.model or not Recognizer(path).tells_expressions:
         return None
     recognizer = Recognizer(path, expressions=True)
 

@@ -67,7 +67,8 @@ def shipped_models() -> list[str]:
 
 class Recognizer:
     """Estimates valence and arousal from faces with a side of 6 to 96 pixels: of each face by itself (call it), or of
-    one person's faces in order (`follow`), where a model with memory (`remembers`) also uses the faces before.
+    one person's faces in order (`follow`), where a model with memory (`remembers`) also uses the faces before. One that
+    `tells_expressions` can also give their probabilities.
 
     `model` is the name of a shipped model or a path; `threads` is the number of cores to use; with `expressions`
     estimates have the probabilities of expressions. CUDA is used if ONNX Runtime provides it. Raises `ModelError` if
@@ -84,7 +85,7 @@ class Recognizer:
             self._read_about(path, self._session.about)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} has damaged metadata ({type(error).__name__}: {error})") from error
-        if expressions and self._temperature is None:
+        if expressions and not self.tells_expressions:
             raise ModelError(f"{path} does not tell expressions")
         self._logits = ["logits"] if expressions else []
         if path.parent != WEIGHTS:
@@ -100,6 +101,7 @@ class Recognizer:
             raise ValueError(f"a grid of {self._grid} is out of range")
         self._by_itself = _Calibration(about["calibration"])
         self._temperature = _Temperature(about["expressions"]) if "expressions" in about else None
+        self.tells_expressions = self._temperature is not None
         if self.remembers:
             self._in_order = _Calibration(about["memory"]["calibration"])
             self._blank = np.zeros(self._session.initial_shapes["state"][1:], np.float32)

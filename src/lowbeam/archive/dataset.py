@@ -86,7 +86,8 @@ class Dataset:
         pyarrow, parquet = arrow()
         told = (("recording", printable(about.source)), ("model", printable(about.model)))
         names = {name: [value] * len(trace) for name, value in told}
-        schema = estimates_schema().with_metadata({ABOUT: json.dumps(asdict(about), sort_keys=True)})
+        schema = estimates_schema(trace.has_expressions)
+        schema = schema.with_metadata({ABOUT: json.dumps(asdict(about), sort_keys=True)})
         buffer = io.BytesIO()
         parquet.write_table(pyarrow.table(trace.columns | names, schema=schema), buffer, compression="zstd")
         with self._reported():

@@ -23,7 +23,7 @@ ATTEMPTS = 3  # processes that a recording may kill
 
 def batch(
     sources: Path | Iterable[Path], out: Path, *, workers: int | None = None, faces: FacesChoice = "primary",
-    model: Path = DEFAULT_MODEL, fps: float = float("inf"), retry_failed: bool = False,
+    model: Path = DEFAULT_MODEL, fps: float = float("inf"), expressions: bool = False, retry_failed: bool = False,
     progress: Progress | None = None, ray: str | None = None,
 ) -> Iterator[Outcome]:  # fmt: skip
     """Read recordings into the Parquet dataset `out`, a folder or a URL of fsspec; yields what became of each as it
@@ -35,8 +35,8 @@ def batch(
     or with `retry_failed`; the others go on. `workers` is the number of processes (default: one per core); a recording
     that kills three of them is a failure. With `ray` they are on a Ray cluster, as in `lowbeam.pool.shared`. A video of
     20 minutes or more is read in spans of ten, side by side: times and people are those of a single reading, estimates
-    differ slightly after a cut. `faces`, `model` and `fps` are those of `lowbeam.read`. `progress` is called
-    with the number of recordings done and their total.
+    differ slightly after a cut. `faces`, `model`, `fps` and `expressions` are those of `lowbeam.read`. `progress` is
+    called with the number of recordings done and their total.
 
     Raises `UsageError`, `ModelError` or `OutputError`. ::
 
@@ -47,7 +47,7 @@ def batch(
     Section(fps=fps)
     if workers is not None and workers < 1:
         raise UsageError(f"workers {workers} is out of range: 1 or more")
-    settings = Settings(os.fspath(model), faces, float(fps))
+    settings = Settings(os.fspath(model), faces, float(fps), expressions)
     dataset = Dataset(out)
     here = Reading(dataset, settings, retry_failed)
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources

@@ -43,16 +43,17 @@ KILLED_ADVICE = "it may need more memory than there is, or break a decoder; run 
 
 @dataclass(frozen=True)
 class Settings:
-    """How recordings are read: `model`, `faces` and `fps` as of `lowbeam.read`."""
+    """How recordings are read: the options of `lowbeam.read`."""
 
     model: str
     faces: FacesChoice
     fps: float
+    expressions: bool = False
 
     def digest(self) -> str:
         """A hash of these settings and of the model's file. Raises `ModelError`."""
         found = hashlib.blake2b(model_path(self.model).read_bytes(), digest_size=16)
-        found.update(repr((Path(self.model).name, self.faces, self.fps)).encode())
+        found.update(repr((Path(self.model).name, self.faces, self.fps, self.expressions)).encode())
         return found.hexdigest()
 
 
@@ -82,7 +83,7 @@ class Reading:
                     if spans := spans_of(source, fingerprint, key, opened.seekable_s):
                         self._dataset.delete_failure(source, self._model)
                         return spans
-                    rows = read_rows(opened, self._loaded)
+                    rows = read_rows(opened, self._loaded, self._settings.expressions)
             return self._finished(source, key, fingerprint, rows)
         except OutputError:
             raise
@@ -98,7 +99,7 @@ class Reading:
                     local_copy(span.source) as path,
                     self._opened(path, "all", span.section(self._settings.fps)) as opened,
                 ):
-                    rows = read_rows(opened, self._loaded)
+                    rows = read_rows(opened, self._loaded, self._settings.expressions)
                 self._dataset.write_span(span.source, self._model, span.name, rows.to_bytes())
             return span
         except OutputError:
@@ -170,7 +171,7 @@ class Reading:
 
     @cached_property
     def _loaded(self) -> Estimator:
-        return Estimator(self._settings.model, 1)
+        return Estimator(self._settings.model, 1, expressions=self._settings.expressions)
 
     @cached_property
     def _detector(self) -> YunetDetector:

@@ -11,7 +11,7 @@ from lowbeam.face import Face
 from lowbeam.pipeline.estimate import BATCH, estimates_of
 from lowbeam.pipeline.fuse import fused
 from lowbeam.pipeline.sources import FaceSource
-from lowbeam.trace import COLUMNS, Estimate, row_of
+from lowbeam.trace import COLUMNS, columns_of, row_of
 
 Table = NDArray[np.float64]
 TIME, FACE, X, Y, SIDE = (COLUMNS.index(name) for name in ("time_s", "face", "x", "y", "side"))
@@ -19,9 +19,9 @@ TIME, FACE, X, Y, SIDE = (COLUMNS.index(name) for name in ("time_s", "face", "x"
 
 @dataclass(frozen=True)
 class Rows:
-    """What was read: `estimates`, float64 (n, len(COLUMNS)), in order of time; the `light` of each face, float64 (n,),
-    the mean grey value of its pixels from 0 to 255, NaN where none came; the times of all frames, `times_s`, float64
-    (m,). `size`, `point` and `cut_at_s` are those of `FaceSource`."""
+    """What was read: `estimates`, float64 (n, k), rows of `columns_of` in order of time; the `light` of each face,
+    float64 (n,), the mean grey value of its pixels from 0 to 255, NaN where none came; the times of all frames,
+    `times_s`, float64 (m,). `size`, `point` and `cut_at_s` are those of `FaceSource`."""
 
     estimates: Table
     light: Table
@@ -44,16 +44,16 @@ class Rows:
             return cls(found["estimates"], found["light"], found["times_s"], (width, height))
 
 
-def read_rows(opened: FaceSource, estimator: Estimator) -> Rows:
-    """Read a source to its end."""
-    estimates: list[Estimate] = []
+def read_rows(opened: FaceSource, estimator: Estimator, expressions: bool = False) -> Rows:
+    """Read a source to its end, with the columns of `expressions` if wanted."""
+    estimates: list[tuple[float, ...]] = []
     light: list[float] = []
     times_s: list[float] = []
     for frame, found in fused(estimates_of(opened, estimator, BATCH, keep_frames=False)):
-        estimates += found
+        estimates += (row_of(one, expressions) for one in found)
         light += map(_light, frame.faces)
         times_s.append(frame.time_s)
-    table = np.array([row_of(one, expressions=False) for one in estimates], np.float64).reshape(-1, len(COLUMNS))
+    table = np.array(estimates, np.float64).reshape(-1, len(columns_of(expressions)))
     return Rows(table, np.array(light), np.array(times_s), opened.size, opened.point, opened.cut_at_s)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lowbeam.archive.records import About, Failure
-from lowbeam.trace import COLUMNS
+from lowbeam.trace import columns_of
 from lowbeam.trace.store import arrow
 
 
@@ -33,10 +33,10 @@ def failures_table(failed: list[Failure]) -> bytes:
     return _table([asdict(failure) for failure in failed], schema)
 
 
-def estimates_schema() -> Any:
-    """The columns of a part: those of a trace, the recording and the model."""
+def estimates_schema(expressions: bool) -> Any:
+    """The columns of a part: those of a trace, with `expressions` or without, the recording and the model."""
     pyarrow = arrow()[0]
-    types = [(name, pyarrow.int64() if name == "face" else pyarrow.float64()) for name in COLUMNS]
+    types = [(name, pyarrow.int64() if name == "face" else pyarrow.float64()) for name in columns_of(expressions)]
     return pyarrow.schema([*types, ("recording", pyarrow.string()), ("model", pyarrow.string())])
 
 

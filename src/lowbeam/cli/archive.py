@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 import lowbeam
-from lowbeam.cli.options import Faces, ModelName, Ray
+from lowbeam.cli.options import Expressions, Faces, ModelName, Ray
 from lowbeam.cli.show import Commands, needs, progress_bar, say
 from lowbeam.recognize import DEFAULT_MODEL
 
@@ -38,6 +38,7 @@ def batch(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="also read what failed before and has not changed")
     ] = False,
+    expressions: Expressions = False,
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
 ) -> int:
@@ -49,8 +50,8 @@ def batch(
     with needs("batch"):
         import fsspec  # noqa: F401
     outcomes = lowbeam.batch(
-        sources, out, workers=workers, faces=faces, model=model, fps=fps, retry_failed=retry_failed,
-        progress=tally.progress, ray=ray,
+        sources, out, workers=workers, faces=faces, model=model, fps=fps, expressions=expressions,
+        retry_failed=retry_failed, progress=tally.progress, ray=ray,
     )  # fmt: skip
     with _row(tally):
         for outcome in outcomes:

@@ -13,6 +13,9 @@ Source = Annotated[
     str, typer.Argument(help="a video or picture file, camera:0, an rtsp or http URL, or - for standard input")
 ]
 
+Expressions = Annotated[
+    bool, typer.Option("--expressions", help="also the probability of each of eight expressions, a column each")
+]
 Faces = Annotated[FacesChoice, typer.Option(help="primary: the face with the largest area over time; all: every face")]
 Threads = Annotated[int, typer.Option(help="number of cores for the recognizer")]
 Ray = Annotated[

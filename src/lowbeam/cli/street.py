@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lowbeam
-from lowbeam.cli.options import BudgetOf, Faces, ModelName, Source, Threads
+from lowbeam.cli.options import BudgetOf, Expressions, Faces, ModelName, Source, Threads
 from lowbeam.cli.show import Commands, print_results, print_table, progress_bar, say
 from lowbeam.codec import CODECS, available_codecs
 from lowbeam.codec.budget import BudgetReport
@@ -120,9 +120,7 @@ def read(
     resample_how: Annotated[
         How, typer.Option(help="how to fill in between faces: smooth, linear or hold (as a live receiver must)")
     ] = "smooth",
-    expressions: Annotated[
-        bool, typer.Option("--expressions", help="also the probability of each of eight expressions, a column each")
-    ] = False,
+    expressions: Expressions = False,
     faces: Faces = "primary",
     model: ModelName = DEFAULT_MODEL,
     threads: Threads = 1,
