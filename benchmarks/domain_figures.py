@@ -82,3 +82,41 @@ def nuisances_table(nuisances: dict[str, Any], model: str) -> str:
             cells.append(f"{scored['ccc']:.2f} ({scored['bias']:+.2f})")
     headings = ["what is changed", "to", *(f"{name}, {side_of(s)} px" for s in scales for name in AFFECT_NAMES)]
     return markdown_table(headings, [[*key, *cells] for key, cells in found.items()])
+
+
+def domain_tries_table(tries: dict[str, dict[str, Any]], described: dict[str, str]) -> str:
+    """Mean CCC of valence and arousal over the sizes on each corpus, and what box errors and little light leave."""
+    rows = []
+    for name, what in described.items():
+        corpora = tries[name]["corpora"]
+        means = [_mean_ccc(found["systems"]) for found in corpora.values()]
+        off = [_mean_affect(tries[f"{name}-framing"], "error", "moved and sized up to 10 %", s) for s in (1, 8)]
+        dark = [_mean_affect(tries[f"{name}-light"], "gain", 0.1, s) for s in (1, 8)]
+        within = _row(tries[f"{name}-light"], "gain", 0.1, 1)["valence"]["within_1_std"]
+        cells = [f"{sum(means) / len(means):.4f}", *(f"{mean:.4f}" for mean in means)]
+        rows.append([what, *cells, " / ".join(off), " / ".join(dark), f"{within:.0%}"])
+    corpora = tries[next(iter(described))]["corpora"]
+    first = next(iter(corpora))
+    headings = [
+        "try", "mean of both", *corpora, f"{first}, boxes off by up to 10 %: 96 / 12 px",
+        f"{first}, a tenth of the light: 96 / 12 px", "within 1 std there, 96 px",
+    ]  # fmt: skip
+    return markdown_table(headings, rows)
+
+
+def _mean_ccc(systems: dict[str, Any]) -> float:
+    (scored,) = systems.values()
+    values = [found[name]["ccc"] for found in scored.values() for name in AFFECT_NAMES]
+    return sum(values) / len(values)
+
+
+def _row(results: dict[str, Any], key: str, value: object, scale: int) -> dict[str, Any]:
+    row = next(row for row in results["rows"] if row[key] == value and row["scale"] == scale)
+    (scored,) = row["scores"].values()
+    found: dict[str, Any] = scored
+    return found
+
+
+def _mean_affect(results: dict[str, Any], key: str, value: object, scale: int) -> str:
+    scored = _row(results, key, value, scale)
+    return f"{sum(scored[name]['ccc'] for name in AFFECT_NAMES) / len(AFFECT_NAMES):.3f}"

@@ -88,7 +88,7 @@ def test_every_command_and_public_name_has_its_section(site: Path) -> None:
 
 
 def test_cards_and_notebook_are_pages(site: Path) -> None:
-    for name in ("accurate", "fast", "face-restorer", "features"):
+    for name in ("accurate", "best", "fast", "face-restorer", "features"):
         assert (site / "model-cards" / name / "index.html").is_file()
     assert list((site / "tutorials").glob("notebook-*.png"))
 
@@ -110,12 +110,14 @@ def test_the_readme_is_short_and_has_the_two_commands() -> None:
 def test_headline_figures_are_of_real_and_of_rendered_people() -> None:
     scored = {str(s): {"valence": {"ccc": 0.5}, "arousal": {"ccc": -0.001}} for s in HEADLINE_SCALES}
     measured = {"accuracy": {"systems": {"lowbeam accurate": scored}}, "faces_per_s": {"lowbeam accurate": 6000.0}}
-    table = headline_table(measured, {"uncoded": {"accurate": scored}})
+    domains = {"corpora": {name: {"systems": {"accurate": scored}} for name in ("FER+", "faces96")}}
+    table = headline_table(measured, {"uncoded": {"accurate": scored}}, domains)
     assert table is not None
     cells = " | ".join(["0.50 / 0.00"] * len(HEADLINE_SCALES))
-    assert f"| lowbeam accurate | real | {cells} | 6,000 |" in table
+    assert f"| lowbeam accurate | real, FER+ | {cells} | 6,000 |" in table
+    assert f"| lowbeam accurate | real, faces96 | {cells} |  |" in table
     assert f"| lowbeam accurate | rendered | {cells} |  |" in table
-    assert headline_table({"accuracy": None}, {}) is None
+    assert headline_table({"accuracy": None}, {}, {}) is None
 
 
 def console() -> ModuleType:

@@ -235,7 +235,7 @@ def test_a_stand_in_that_behaves_is_used(tmp_path: Path) -> None:
 
 
 def test_every_model_ships_small_with_its_card_and_figures() -> None:
-    assert shipped_models() == ["accurate", "fast"]
+    assert shipped_models() == ["accurate", "best", "fast"]
     for name in shipped_models():
         assert (WEIGHTS / f"{name}.onnx").stat().st_size <= 5e6
         assert "## Limits" in (WEIGHTS / f"{name}.md").read_text()

@@ -90,7 +90,7 @@ def test_the_likelihood_does_not_move_the_mean() -> None:
 # --- recipes -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["accurate", "fast", "fine-tune", "one-for-all"])
+@pytest.mark.parametrize("name", ["best", "accurate", "fast", "fine-tune", "one-for-all"])
 def test_recipes_that_ship_are_whole(name: str) -> None:
     assert load_recognizer_recipe(name).name == name
 
@@ -98,6 +98,7 @@ def test_recipes_that_ship_are_whole(name: str) -> None:
 def test_no_other_recipe_ships() -> None:
     assert {path.stem for path in RECIPES.glob("*.yaml")} == {
         "accurate",
+        "best",
         "fast",
         "features",
         "fine-tune",

@@ -295,7 +295,7 @@ def test_a_trained_mixture_serves_runs_that_differ_in_what_comes_after_it(
 # --- fine-tuning -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["accurate", "fast"])
+@pytest.mark.parametrize("name", ["accurate", "best", "fast"])
 def test_a_shipped_model_is_recovered_as_a_float_network(name: str, hr_faces: Faces) -> None:
     network, head = recover(Path(ferplus.__file__).parents[1] / "weights" / f"{name}.onnx")
     assert network.trunk.size == SIZES[name]
@@ -308,7 +308,7 @@ def test_a_shipped_model_is_recovered_as_a_float_network(name: str, hr_faces: Fa
     assert head is not None
 
 
-@pytest.mark.parametrize("name", ["accurate", "fast"])
+@pytest.mark.parametrize("name", ["accurate", "best", "fast"])
 def test_a_recovered_network_agrees_with_labels_as_the_shipped_model_does(name: str, shared: Path) -> None:
     network, _ = load_start(name)
     stills = ferplus.load(shared / "data" / "ferplus", "test")

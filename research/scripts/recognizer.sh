@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Train the models that ship, and measure what docs/recognizer.md and the model cards report. Takes three hours on two
+# Train the models that ship, and measure what docs/recognizer.md and the model cards report. Takes five hours on two
 # cores; an interrupted run continues. `make figures` then writes the figures into the documentation.
 #
-#   FERPLUS  FER+ folder with train.npz, valid.npz and test.npz
-#   PEOPLE   folder with the rendered corpora (research/scripts/people.sh)
+#   FERPLUS     FER+ folder with train.npz, valid.npz and test.npz
+#   FACES96     faces96.npz, faces with one expression word each
+#   PEOPLE      folder with the rendered corpora (research/scripts/people.sh)
+#   FACE_MODEL  ICT-FaceKit's head: ict_face.npz, or a clone of its public repository
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 require FERPLUS "the FER+ folder"
+require FACES96 "faces96.npz"
 require PEOPLE "the folder with the rendered corpora"
+require FACE_MODEL "ICT-FaceKit's head (ict_face.npz, or a clone of its repository)"
 
 WEIGHTS=src/lowbeam/weights
 RESULTS=docs/recognizer
@@ -23,7 +27,11 @@ training lowbeam train one-for-all "${STILLS[@]}" -o runs/one-for-all
 training lowbeam train accurate "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all --teacher runs/one-for-all -o runs/accurate
 training lowbeam train fast "${STILLS[@]}" "${RECORDINGS[@]}" --teacher runs/one-for-all -o runs/fast
 
-for model in accurate fast; do
+# best begins as accurate, widened, and is trained on both sources of real faces.
+training lowbeam train best "${STILLS[@]}" --corpus "faces96:$FACES96" --corpus "avec2016:$PEOPLE/people" \
+    --corpus "avec2016:$PEOPLE/people-many" --start runs/accurate --teacher runs/accurate -o runs/best
+
+for model in best accurate fast; do
     cp "runs/$model/$model.onnx" "$WEIGHTS/"
     lowbeam table "${STILLS[@]}" --model "$model" -o "$WEIGHTS/$model.json"
 done
@@ -33,4 +41,8 @@ python -m research stills "${STILLS[@]}" --models accurate,fast --codecs hevc,av
     --scales 1,2,3,4,6,8,12,16 --qps 27,37,47 -o "$RESULTS/uncertainty.json"
 python -m research framing "${STILLS[@]}" --models accurate,fast -o "$RESULTS/framing.json"
 python -m research light "${STILLS[@]}" -o "$RESULTS/light.json"
+python -m research boxes --stills "ferplus:$FERPLUS" --stills "faces96:$FACES96" -o "$RESULTS/boxes.json"
+python -m research domains --stills "ferplus:$FERPLUS" --stills "faces96:$FACES96" --models best,accurate,fast,fer \
+    -o "$RESULTS/domains.json"
+python -m research nuisances "$FACE_MODEL" --models best,accurate,fast -o "$RESULTS/nuisances.json"
 python -m research followed "avec2016:$PEOPLE/people" --models accurate,fast -o "$RESULTS/followed.json"

@@ -52,6 +52,28 @@ ablation loose-boxes "${LABELS_ONLY[@]}" --set augmentation.shift=0.1 --set augm
 ablation small-faces "${LABELS_ONLY[@]}" --set 'mixture.scales=[1,2,3,4,6,8,8,12,12,16,16]'
 ablation coarse-grid "${LABELS_ONLY[@]}" --set 'network={patch: 4, stages: [[64, 1], [128, 1]]}'
 
+# Two sources of real faces: trained on one or both, with wider errors of the box, with faces in bad light; measured on
+# the validation splits of both.
+BOTH=(--stills "ferplus:$FERPLUS" --stills "faces96:$FACES96")
+SECOND=(--corpus "faces96:$FACES96")
+WIDER=(--set augmentation.shift=0.08 --set augmentation.zoom=0.18)
+
+# domain_ablation NAME OPTION...: train with these options, and measure on both sources.
+domain_ablation() {
+    local name=$1
+    shift
+    training lowbeam train fast "${STILLS[@]}" "${COMMON[@]}" --teacher accurate "$@" -o "runs/tries/$name"
+    local measured=(--models "fast=runs/tries/$name/fast.onnx" --split valid) results=docs/recognizer/domain-tries/$name
+    python -m research domains "${BOTH[@]}" "${measured[@]}" -o "$results.json"
+    python -m research framing "${STILLS[@]}" "${measured[@]}" --scales 1,8 -o "$results-framing.json"
+    python -m research light "${STILLS[@]}" "${measured[@]}" --scales 1,8 -o "$results-light.json"
+}
+
+domain_ablation one-domain
+domain_ablation two-domains "${SECOND[@]}"
+domain_ablation wider-boxes "${SECOND[@]}" "${WIDER[@]}"
+domain_ablation light "${SECOND[@]}" "${WIDER[@]}" --set augmentation.light=0.15
+
 # The effect of 8-bit integers: the teacher, the accurate model in floating point, and as it ships.
 measure teacher runs/one-for-all/one-for-all.onnx
 reuse_mixture runs/accurate runs/accurate-float

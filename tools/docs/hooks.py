@@ -28,6 +28,7 @@ COPIED = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
     "model-cards/accurate.md": "src/lowbeam/weights/accurate.md",
+    "model-cards/best.md": "src/lowbeam/weights/best.md",
     "model-cards/fast.md": "src/lowbeam/weights/fast.md",
     "model-cards/face-restorer.md": "src/lowbeam/weights/restorers/face-restorer.md",
     "model-cards/features.md": "src/lowbeam/weights/features/features.md",
