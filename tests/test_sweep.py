@@ -31,7 +31,7 @@ from lowbeam.evaluate.curve.results import read_results, read_sweeps, write_resu
 from lowbeam.evaluate.curve.score import filled_in
 from lowbeam.evaluate.curve.sweep import sweep
 from lowbeam.evaluate.curve.systems import Readers, System, parse_systems
-from lowbeam.scale import shrink
+from lowbeam.scale import Faces, shrink
 
 
 def test_every_point_has_every_rate_and_every_system(sweep_results: dict[str, Any]) -> None:
@@ -161,11 +161,14 @@ def test_a_folder_without_videos_is_named(tmp_path: Path, sweep_cache: Path) -> 
         sweep(f"videos:{tmp_path}", SWEEP_GRID, parse_systems("fast"), truth="self", cache=sweep_cache)
 
 
-def test_a_corpus_of_stills_or_without_labels_is_named(shared: Path, sweep_cache: Path) -> None:
-    with pytest.raises(CorpusError, match="one of stills"):
-        sweep(f"ferplus:{shared / 'data' / 'ferplus'}", SWEEP_GRID, parse_systems("fast"), cache=sweep_cache)
-    with pytest.raises(CorpusError, match="no valence and arousal"):
-        sweep(f"faces96:{shared / 'data' / 'faces96.npz'}", SWEEP_GRID, parse_systems("fast"), cache=sweep_cache)
+def test_a_corpus_of_stills_or_without_labels_is_named(hr_faces: Faces, tmp_path: Path, sweep_cache: Path) -> None:
+    identity = np.array([f"person {n}" for n in range(len(hr_faces))])
+    words = np.array(["neutral", "happiness"])[np.arange(len(hr_faces)) % 2]
+    np.savez(tmp_path / "words.npz", pixels=hr_faces, identity=identity, expression=words)
+    np.savez(tmp_path / "bare.npz", pixels=hr_faces, identity=identity)
+    for name, said in (("words", "one of stills"), ("bare", "no valence and arousal")):
+        with pytest.raises(CorpusError, match=said):
+            sweep(f"faces96:{tmp_path / name}.npz", SWEEP_GRID, parse_systems("fast"), cache=sweep_cache)
 
 
 @pytest.mark.parametrize(
