@@ -54,7 +54,7 @@ def test_it_installs_into_a_clean_environment_and_reads_the_clip(built: Path, ki
     command = tmp_path / "venv" / "bin" / "lowbeam"
     version = run(command, "--version", cwd=tmp_path).split()[1]
     assert version in package.name
-    assert "accurate, fast" in run(command, "info", cwd=tmp_path)
+    assert "accurate, best, fast" in run(command, "info", cwd=tmp_path)
     clip = run(python, "-c", "from lowbeam.demo import ASSETS; print(ASSETS / 'clip.mp4')", cwd=tmp_path).strip()
     assert clip.startswith(str(tmp_path))
     rows = run(command, "read", clip, "--duration", "1", cwd=tmp_path).splitlines()

@@ -121,7 +121,7 @@ def test_what_is_no_batch_of_faces_is_refused(wrong: np.ndarray, recognizer: Rec
 
 
 def test_a_missing_or_foreign_model_is_named(tmp_path: object) -> None:
-    with pytest.raises(ModelError, match="neither a file nor a shipped model: accurate, fast"):
+    with pytest.raises(ModelError, match="neither a file nor a shipped model: accurate, best, fast"):
         Recognizer("none")
     with pytest.raises(ModelError, match=r"is not an ONNX model that can be loaded: .*protobuf"):
         Recognizer(__file__)

@@ -127,7 +127,7 @@ def test_a_wrong_recipe_names_what_is_wrong(text: str, reason: str, tmp_path: Pa
 
 
 def test_an_unknown_recipe_lists_those_that_ship() -> None:
-    with pytest.raises(UsageError, match="there is no recognizer slow; these ship: accurate, fast"):
+    with pytest.raises(UsageError, match="there is no recognizer slow; these ship: accurate, best, fast"):
         load_recognizer_recipe("slow")
 
 

@@ -22,7 +22,8 @@ TrainingThreads = Annotated[int | None, typer.Option("--threads", min=1, help="C
 )
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="recipe file (YAML), or a name: accurate, fast, one-for-all, fine-tune, features")
+        str,
+        typer.Argument(help="recipe file (YAML), or a name: best, accurate, fast, one-for-all, fine-tune, features"),
     ],
     corpus: Annotated[list[str], typer.Option("--corpus", help=f"stills or recordings, {ANY_CORPUS}; repeatable")],
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for checkpoints, logs and the ONNX file")],
