@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lowbeam.corpora.ferplus import EMOTIONS
 from lowbeam.corpora.parted import split_of
 from lowbeam.errors import CorpusError, UsageError
 from lowbeam.recognize import Recognizer, model_path
@@ -222,7 +223,7 @@ def test_trained_attackers_know_people_by_a_sign_that_the_untrained_one_misses(
 
     np.savez(
         tmp_path / "people.npz", pixels=stills.pixels, side_px=stills.side_px,
-        identity=stills.person.astype(str), expression=stills.expression.astype(str),
+        identity=stills.person.astype(str), expression=np.array(EMOTIONS)[stills.expression],
     )  # fmt: skip
     (row,) = measure_identity(tmp_path / "people.npz", [Source("signs", vectors_of)])["rows"]
     assert row["numbers"] == 20
@@ -329,7 +330,7 @@ def test_identity_is_printed_by_source(tmp_path: Path, run_research: RunResearch
     stills = made_up(60)
     np.savez(
         tmp_path / "people.npz", pixels=stills.pixels, side_px=stills.side_px,
-        identity=stills.person.astype(str), expression=stills.expression.astype(str),
+        identity=stills.person.astype(str), expression=np.array(EMOTIONS)[stills.expression],
     )  # fmt: skip
     arguments = ("--stills", tmp_path / "people.npz", "--only", "estimates", "-o", tmp_path / "i.json")
     done = run_research("identity", *arguments)
@@ -363,7 +364,7 @@ def test_terms_against_identity_are_measured_and_printed(
     people, rng = made_up(60), np.random.default_rng(0)
     np.savez(
         tmp_path / "people.npz", pixels=people.pixels, side_px=people.side_px,
-        identity=people.person.astype(str), expression=people.expression.astype(str),
+        identity=people.person.astype(str), expression=np.array(EMOTIONS)[people.expression],
     )  # fmt: skip
 
     def vectors_of(faces: Faces) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ async def test_parquet_has_every_row_of_the_span_in_order(
     assert table["number"].to_pylist() == [*range(800, 3000), *range(3000)]
     second = table.slice(1, 1).to_pylist()[0]
     assert second["utc"] == datetime(2026, 11, 28, 3, 19, 17, 125000, tzinfo=UTC)
-    assert {name: second[name] for name in a_row(801).estimate.named()} == a_row(801).estimate.named()
+    assert {name: second[name] for name in a_row(801).estimate._fields} == a_row(801).estimate._asdict()
 
 
 async def test_parquet_of_an_empty_span_can_be_read(store: Store, sender: int) -> None:

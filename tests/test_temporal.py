@@ -175,9 +175,9 @@ def test_the_temporal_head_may_be_left_out_of_a_call(model: Path, hr_faces: Face
     """Whoever runs the file without lowbeam needs two inputs only."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    assert names == ["affect", "std", "steady_affect", "steady_std", "next_state"]
+    assert names == ["affect", "std", "logits", "steady_affect", "steady_std", "next_state"]
     found = session.run(None, {"faces": hr_faces[:3], "resample": resample_matrix(96, GRID)})
-    assert [len(value) for value in found] == [3, 3, 0, 0, 0]
+    assert [len(value) for value in found] == [3, 3, 3, 0, 0, 0]
     assert np.allclose(found[0][:, 0], Recognizer(model)(hr_faces[:3]).valence)
 
 

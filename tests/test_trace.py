@@ -36,7 +36,7 @@ def test_csv_keeps_four_decimals(rows: list[Estimate]) -> None:
         path = Path(folder) / "t.csv"
         Trace.from_estimates(rows).save(path)
         back = load_csv(path)
-    assert [row.values() for row in back] == [tuple(round(v, 4) for v in row) for row in rows]
+    assert [tuple(row) for row in back] == [tuple(round(v, 4) for v in row) for row in rows]
 
 
 def test_csv_is_as_the_manual_says(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def with_expressions() -> Trace:
     """Of a face whose expressions are known, and one of which no pixels came."""
     first, second, *_ = some_trace()
     smiling = Expressions(0.1, 0.8, 0.04, 0.02, 0.01, 0.01, 0.01, 0.01)
-    return Trace.from_estimates([first._replace(expressions=smiling), second], source="a.mp4")
+    return Trace.from_estimates([first.with_expressions(smiling), second], source="a.mp4")
 
 
 def test_expressions_have_columns_of_their_own_and_empty_cells_where_they_are_unknown(
@@ -95,7 +95,7 @@ def test_resampled_expressions_lie_between_those_of_the_faces_and_add_up_to_one(
     resting, smiling = Expressions(0.9, 0.1, *[0.0] * 6), Expressions(0.0, 1.0, *[0.0] * 6)
     (first,) = some_trace(1)
     trace = Trace.from_estimates(
-        first._replace(time_s=time_s, expressions=told) for time_s, told in ((0.0, resting), (0.4, smiling))
+        first._replace(time_s=time_s).with_expressions(told) for time_s, told in ((0.0, resting), (0.4, smiling))
     )
     found = trace.resample(10)
     assert np.allclose(found.happiness, np.linspace(0.1, 1, 5))

@@ -53,7 +53,8 @@ def _of_batch(
         rows = zip(*(c.tolist() for c in columns), strict=True)
         for i, (v, a, v_std, a_std), known in zip(run, rows, _expressions(read), strict=True):
             face, box = faces[i], faces[i].box
-            found[i] = Estimate(face.time_s, face.id, v, a, v_std, a_std, box.x, box.y, box.side, known)
+            estimate = Estimate(face.time_s, face.id, v, a, v_std, a_std, box.x, box.y, box.side)
+            found[i] = estimate if known is None else estimate.with_expressions(known)
     if faces:
         for gone in [p for p, memory in people.items() if memory.time_s < faces[-1].time_s - FORGET_S]:
             del people[gone]

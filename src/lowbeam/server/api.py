@@ -154,7 +154,7 @@ def _session(request: Request) -> Session:
 
 def _stream(stream: LiveStream) -> dict[str, Any]:
     people = [
-        {"id": person.id, "estimate": person.estimates[-1].named(), "seen_utc": person.seen_utc}
+        {"id": person.id, "estimate": person.estimates[-1]._asdict(), "seen_utc": person.seen_utc}
         for person in stream.people.values()
         if person.estimates
     ]

@@ -6,12 +6,7 @@ from typing import NamedTuple
 from lowbeam.face import Expressions
 
 
-class Estimate(NamedTuple):
-    """The estimate of one face in one frame: `time_s` in seconds from the source's first frame; `face`, the id of the
-    face; `valence` and `arousal` in [-1, 1] with their calibrated standard deviations; `x`, `y` and `side`, the upper
-    left corner and the side of the face's box in source pixels; `expressions`, the probabilities of its expressions,
-    where they were asked for and pixels came."""
-
+class _Columns(NamedTuple):
     time_s: float
     face: int
     valence: float
@@ -21,18 +16,24 @@ class Estimate(NamedTuple):
     x: float
     y: float
     side: float
+
+
+class Estimate(_Columns):
+    """The estimate of one face in one frame, a tuple: `time_s` in seconds from the source's first frame; `face`, the id
+    of the face; `valence` and `arousal` in [-1, 1] with their calibrated standard deviations; `x`, `y` and `side`, the
+    upper left corner and the side of the face's box in source pixels. Beside the tuple, `expressions` are the
+    probabilities of its expressions, where they were asked for and pixels came."""
+
     expressions: Expressions | None = None
 
-    def values(self) -> tuple[float, int, float, float, float, float, float, float, float]:
-        """The values of `COLUMNS`."""
-        return self[:9]
-
-    def named(self) -> dict[str, float]:
-        """The values of `COLUMNS` by name."""
-        return dict(zip(COLUMNS, self.values(), strict=True))
+    def with_expressions(self, expressions: Expressions | None) -> "Estimate":
+        """The same estimate with these expressions."""
+        found = Estimate(*self)
+        found.expressions = expressions
+        return found
 
 
-COLUMNS = Estimate._fields[:-1]  # of every trace
+COLUMNS = Estimate._fields  # of every trace
 EXPRESSION_COLUMNS = Expressions._fields  # after those, of a trace with expressions
 UNKNOWN = (math.nan,) * len(EXPRESSION_COLUMNS)
 DIGITS = 4  # decimals of floats in text files
@@ -45,4 +46,4 @@ def columns_of(expressions: bool) -> tuple[str, ...]:
 
 def row_of(estimate: Estimate, expressions: bool) -> tuple[float, ...]:
     """The values of an estimate in the order of `columns_of`; those of expressions are nan where they are unknown."""
-    return (*estimate.values(), *(estimate.expressions or UNKNOWN)) if expressions else estimate.values()
+    return (*estimate, *(estimate.expressions or UNKNOWN)) if expressions else estimate

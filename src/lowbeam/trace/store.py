@@ -145,7 +145,7 @@ def _estimate(cells: list[str], count: int) -> Estimate:
     expressions = Expressions(*map(float, told)) if any(told) else None
     if len(cells) != count or not all(map(math.isfinite, (*row, *(expressions or ())))):
         raise ValueError("a row is damaged")
-    return Estimate(*row)._replace(expressions=expressions)  # type: ignore[arg-type]
+    return Estimate(*row).with_expressions(expressions)  # type: ignore[arg-type]
 
 
 def _provenance_beside(path: str | os.PathLike[str]) -> Provenance:

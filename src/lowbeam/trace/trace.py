@@ -48,7 +48,7 @@ class Trace:
     def from_estimates(cls, estimates: Iterable[Estimate], **about: Any) -> "Trace":
         """A trace of `estimates`, each an `Estimate` or a tuple in the order of `COLUMNS`; with the columns of
         expressions if one has them. `about` are `source`, `model` and `cut_at_s`."""
-        found = [Estimate(*one) for one in estimates]
+        found = [one if isinstance(one, Estimate) else Estimate(*one) for one in estimates]
         expressions = any(estimate.expressions is not None for estimate in found)
         return cls.from_table(np.array([row_of(one, expressions) for one in found], np.float64), **about)
 
@@ -71,7 +71,7 @@ class Trace:
             return (Estimate(*row) for row in rows)
         found = zip(*(self.columns[name].tolist() for name in EXPRESSION_COLUMNS), strict=True)
         known = (None if math.isnan(one[0]) else Expressions(*one) for one in found)
-        return (Estimate(*row)._replace(expressions=one) for row, one in zip(rows, known, strict=True))
+        return (Estimate(*row).with_expressions(one) for row, one in zip(rows, known, strict=True))
 
     @overload
     def __getitem__(self, key: str) -> NDArray[Any]: ...

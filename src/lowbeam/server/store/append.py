@@ -142,7 +142,7 @@ class Appender:
 
 
 def _values(recording: Any, row: Row) -> dict[str, Any]:
-    return row.estimate.named() | {
+    return row.estimate._asdict() | {
         "recording_id": recording.id,
         "number": row.number,
         "place": row.place,

@@ -13,10 +13,10 @@ from lowbeam.server.store.history import Point, thinned
 from lowbeam.server.store.retention import delete_before
 from lowbeam.server.store.row import Row
 from lowbeam.server.store.schema import EstimateRow, RecordingRow
-from lowbeam.trace import COLUMNS, Estimate
+from lowbeam.trace import Estimate
 
 PAGE = 1000  # rows that are read at once
-ESTIMATE = tuple(getattr(EstimateRow, name) for name in COLUMNS)
+ESTIMATE = tuple(getattr(EstimateRow, name) for name in Estimate._fields)
 LONGEST = 200  # characters of a name
 LONGEST_KEY = 64  # bytes
 LATEST_UTC = 2e11  # the start of a recording at most: times up to the year 9999 can be exported

@@ -28,6 +28,5 @@ class Row:
         """Raise `UsageError` if a value is not finite or too large to be stored."""
         if not (0 <= self.number <= MOST and 0 <= self.estimate.face <= MOST and 0 <= self.place <= MOST_PLACES):
             raise UsageError("the number, the place or the id of a face is out of range")
-        values = *self.estimate.values(), self.arrived_utc
-        if not all(map(math.isfinite, values)) or abs(self.estimate.time_s) > LONGEST_S:
+        if not all(map(math.isfinite, (*self.estimate, self.arrived_utc))) or abs(self.estimate.time_s) > LONGEST_S:
             raise UsageError(f"the estimate of face {self.number} has a value that is not finite or too large")
