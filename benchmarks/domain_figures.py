@@ -21,10 +21,14 @@ def domains_table(domains: dict[str, Any]) -> str:
         for system, scored in found["systems"].items():
             for name in AFFECT_NAMES:
                 cells = [f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN]
-                auc = [f"{scored[str(s)]['smile_auc']:.3f}" if name == "valence" else "" for s in (1, 8)]
+                auc = [_auc(scored[str(s)]["smile_auc"]) if name == "valence" else "" for s in (1, 8)]
                 within = [_within(scored[str(s)][name]) for s in (1, 8)]
                 rows.append([f"{corpus}, {system}, {name}", *cells, *auc, *within])
     return markdown_table(headings, rows)
+
+
+def _auc(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _within(scored: dict[str, Any]) -> str:

@@ -4,17 +4,19 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowbeam.corpora.ferplus import EMOTIONS
 from lowbeam.evaluate.curve.systems import parse_systems
 from lowbeam.evaluate.table import KEPT_SHARES, scores
 from lowbeam.metrics import surest
 from lowbeam.scale import Faces, resample
-from research.recognizer.domains import expression_scores, smile_auc
+from research.recognizer.domains import Shares, expression_scores, smile_auc
 from research.recognizer.framing import ERRORS, cut_again, measure_framing
 
 
@@ -87,18 +89,25 @@ def test_smiles_told_from_rest_are_the_share_of_pairs_in_order() -> None:
     assert smile_auc(valence, np.eye(8)[np.zeros(60, int)]) is None
 
 
+def scored_expressions(told: Shares, votes: Shares) -> dict[str, Any]:
+    found = expression_scores(told, votes)
+    assert found is not None
+    return found
+
+
 def test_expressions_are_scored_by_the_votes() -> None:
     rng = np.random.default_rng(1)
     told = rng.dirichlet(np.ones(8), 20000)
     raters = np.stack([rng.multinomial(10, row) for row in told]) / 10  # who vote as they are told
-    found = expression_scores(told, raters)
-    assert found["calibration_error"] < 0.02
+    assert scored_expressions(told, raters)["calibration_error"] < 0.02
     sure = np.eye(8)[told.argmax(1)]
-    assert expression_scores(sure, raters)["calibration_error"] > 0.3
-    perfect = expression_scores(raters, raters)
+    assert scored_expressions(sure, raters)["calibration_error"] > 0.3
+    perfect = scored_expressions(raters, raters)
     assert (perfect["accuracy"], perfect["macro_f1"]) == (1, 1)
     swapped = raters[:, [1, 0, *range(2, 8)]]
-    assert expression_scores(swapped, raters)["f1"]["happiness"] < 0.2
+    assert scored_expressions(swapped, raters)["f1"]["happiness"] < 0.2
+    contempt_alone = np.tile(np.eye(8)[EMOTIONS.index("contempt")], (len(told), 1))
+    assert expression_scores(told, contempt_alone) is None
 
 
 def test_domains_are_measured_side_by_side(

@@ -15,7 +15,7 @@ import lowbeam
 from lowbeam import OutputError, SourceError, Trace, UsageError
 from lowbeam.demo import demo
 from lowbeam.face import Expressions
-from lowbeam.trace import COLUMNS, EXPRESSION_COLUMNS, Estimate, load_csv
+from lowbeam.trace import COLUMNS, EXPRESSION_COLUMNS, Estimate, How, load_csv
 
 unit = st.floats(-1, 1, width=32)
 place = st.floats(-1e4, 1e4, width=32)
@@ -101,6 +101,40 @@ def test_resampled_expressions_lie_between_those_of_the_faces_and_add_up_to_one(
     assert np.allclose(found.happiness, np.linspace(0.1, 1, 5))
     assert np.allclose(sum(found[name] for name in EXPRESSION_COLUMNS), 1)
     assert trace.resample(10, "hold").happiness.tolist() == [0.1, 0.1, 0.1, 0.1, 1.0]
+
+
+@pytest.mark.parametrize("how", ["smooth", "linear", "hold"])
+def test_unknown_expressions_are_filled_in_from_the_known_ones(how: How) -> None:
+    told = Expressions(0.2, 0.8, *[0.0] * 6)
+    (first,) = some_trace(1)
+    known_at = {0.0: None, 0.2: told, 0.4: None}
+    trace = Trace.from_estimates(first._replace(time_s=t).with_expressions(one) for t, one in known_at.items())
+    assert trace.resample(10, how).happiness.tolist() == [0.8] * 5
+    assert np.isnan(trace[:0.1].resample(10, how).happiness).all()
+
+
+def test_an_estimate_keeps_its_expressions_where_a_value_is_replaced() -> None:
+    told = Expressions(0.2, 0.8, *[0.0] * 6)
+    (first,) = some_trace(1)
+    changed = first.with_expressions(told)._replace(valence=0.25)
+    assert (changed.valence, changed.expressions) == (0.25, told)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_heading_with_expressions_is_kept_where_none_is_known(rows: int, tmp_path: Path) -> None:
+    (first,) = some_trace(1)
+    told = Trace.from_estimates([first.with_expressions(Expressions(1.0, *[0.0] * 7))])
+    told.columns |= {name: np.full(1, np.nan) for name in EXPRESSION_COLUMNS}
+    trace = told[: 1.0 * rows]
+    trace.save(tmp_path / "t.csv")
+    back = load_csv(tmp_path / "t.csv")
+    assert (len(back), back.has_expressions) == (rows, True)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 8), (3, 10), (3, 18), (0,)])
+def test_a_table_of_another_width_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="is not"):
+        Trace.from_table(np.zeros(shape))
 
 
 def test_json_says_where_a_cut_source_ends(tmp_path: Path) -> None:

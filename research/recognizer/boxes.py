@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lowbeam.corpora.choose import corpus_name, load_labelled
+from lowbeam.errors import CorpusError
 from lowbeam.faces import YunetDetector
 from lowbeam.progress import Progress
 from lowbeam.scale import FACE_SIDE
@@ -19,7 +20,8 @@ def measure_boxes(corpora: Sequence[str], *, split: str = "valid", progress: Pro
 
     Returns ``{"split", "corpora": {name: {"faces", "found", "mean", "std", "deciles"}}}``: the mean, the standard
     deviation, and the first and last decile of the displacement of the box's centre to the right and down, in sides of
-    the still, and of the logarithm of the ratio of the sides. Raises `UsageError` or `CorpusError`.
+    the still, and of the logarithm of the ratio of the sides. Raises `UsageError`, or `CorpusError` if a corpus cannot
+    be read or no face of it is found.
     """
     detector, found = YunetDetector(), {}
     for corpus in corpora:
@@ -33,8 +35,10 @@ def measure_boxes(corpora: Sequence[str], *, split: str = "valid", progress: Pro
                 rows.append((right, down, float(np.log(box.side / FACE_SIDE))))
             if progress is not None:
                 progress(number + 1, len(faces))
-        table = np.array(rows).reshape(-1, len(MEASURES))
-        deciles = np.percentile(table, (10, 90), axis=0).T.round(4).tolist() if rows else []
+        if not rows:
+            raise CorpusError(f"{corpus}: no face of its split {split} is found")
+        table = np.array(rows)
+        deciles = np.percentile(table, (10, 90), axis=0).T.round(4).tolist()
         found[corpus_name(corpus)] = {
             "faces": len(faces), "found": len(rows),
             "mean": dict(zip(MEASURES, table.mean(0).round(4).tolist(), strict=True)),

@@ -104,13 +104,15 @@ def smile_auc(valence: Shares, votes: Shares) -> float | None:
     return float(below.mean() / 2 / len(ordered))
 
 
-def expression_scores(told: Shares, votes: Shares) -> dict[str, Any]:
+def expression_scores(told: Shares, votes: Shares) -> dict[str, Any] | None:
     """How well the probabilities `told` agree with `votes`, (n, 8) each: over the faces whose most frequent expression
     is one of `SEVEN`, accuracy and macro-averaged F1 of the most probable of these; over all faces, the calibration
     error: how far the probability of the most probable expression is from the share of raters who chose it, on average
-    over `BINS` bins (Guo et al. 2017)."""
+    over `BINS` bins (Guo et al. 2017). None if no face shows one of `SEVEN`."""
     truth = votes.argmax(1)
     rows = np.isin(truth, SEVEN)
+    if not rows.any():
+        return None
     guess, truth = np.array(SEVEN)[told[rows][:, SEVEN].argmax(1)], truth[rows]
     f1 = {}
     for index in SEVEN:

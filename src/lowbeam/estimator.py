@@ -37,8 +37,8 @@ def _mean(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, 
 
 
 class Estimator:
-    """Estimates faces. `recognizer` may be shared; by default `model` is loaded, with `threads` cores and, if wanted,
-    `expressions`, which only pixels have. Raises `ModelError` or `UsageError`."""
+    """Estimates faces. `recognizer` may be shared; without it `model` is loaded, with `threads` cores and, if wanted,
+    `expressions`, which only pixels have (a shared recognizer has them or not). Raises `ModelError` or `UsageError`."""
 
     def __init__(
         self, model: str | os.PathLike[str] = DEFAULT_MODEL, threads: int = 1, recognizer: Recognizer | None = None, *,

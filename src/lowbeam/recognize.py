@@ -86,7 +86,7 @@ class Recognizer:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path} has damaged metadata ({type(error).__name__}: {error})") from error
         if expressions and not self.tells_expressions:
-            raise ModelError(f"{path} does not tell expressions")
+            raise ModelError(f"{path} does not tell expressions: it was trained without stills that have them")
         self._logits = ["logits"] if expressions else []
         if path.parent != WEIGHTS:
             self._try_out()

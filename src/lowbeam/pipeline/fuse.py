@@ -45,4 +45,4 @@ def _of_frame(
 
 def _together(estimate: Estimate, other: FaceEstimate) -> Estimate:
     own = FaceEstimate(estimate.valence, estimate.arousal, estimate.valence_std, estimate.arousal_std)
-    return estimate._replace(**fuse(own, other)._asdict()).with_expressions(estimate.expressions)
+    return estimate._replace(**fuse(own, other)._asdict())

@@ -1,7 +1,7 @@
 """One estimate of a trace, and the columns of a trace."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lowbeam.face import Expressions
 
@@ -25,6 +25,10 @@ class Estimate(_Columns):
     probabilities of its expressions, where they were asked for and pixels came."""
 
     expressions: Expressions | None = None
+
+    def _replace(self, **changes: Any) -> "Estimate":
+        """The same estimate with some values changed."""
+        return super()._replace(**changes).with_expressions(self.expressions)
 
     def with_expressions(self, expressions: Expressions | None) -> "Estimate":
         """The same estimate with these expressions."""

@@ -64,21 +64,38 @@ def _between(one: dict[str, NDArray[Any]], face: int, fps: float, how: How) -> F
     if not len(at_s):
         at_s = np.round(time_s[:1] * fps) / fps
     found: dict[str, NDArray[Any]] = {"time_s": at_s, "face": np.full(len(at_s), face)}
-    nearest_before = np.searchsorted(time_s, at_s + EARLY_S, side="right").clip(1) - 1
-    expressions = [name for name in EXPRESSION_COLUMNS if name in one]
-    for name in ("x", "y", "side", *expressions):
+    nearest_before = _nearest_before(time_s, at_s)
+    for name in ("x", "y", "side"):
         found[name] = one[name][nearest_before] if how == "hold" else np.interp(at_s, time_s, one[name])
+    expressions = [name for name in EXPRESSION_COLUMNS if name in one]
+    for name in expressions:
+        found[name] = _where_known(time_s, one[name], at_s, how)
     for name in ("valence", "arousal"):
         values, stds = at_times(time_s, one[name], one[f"{name}_std"], at_s, how)
         found[name], found[f"{name}_std"] = values, stds
     return np.stack([found[name] for name in (*COLUMNS, *expressions)], 1)
 
 
+def _where_known(time_s: Floats, values: Floats, at_s: Floats, how: How) -> Floats:
+    """Values at `at_s` (m,) from those of `values` (n,) at `time_s` (n,) that are known, not nan; nan if none is."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return np.full(len(at_s), np.nan)
+    if how == "hold":
+        return values[known][_nearest_before(time_s[known], at_s)]
+    return np.interp(at_s, time_s[known], values[known])
+
+
+def _nearest_before(time_s: Floats, at_s: Floats) -> NDArray[np.intp]:
+    """The index into `time_s` (n,) of the last time up to each of `at_s` (m,); 0 before the first."""
+    return np.searchsorted(time_s, at_s + EARLY_S, side="right").clip(1) - 1
+
+
 def at_times(time_s: Floats, values: Floats, stds: Floats, at_s: Floats, how: How) -> tuple[Floats, Floats]:
     """Estimates, `values` (n,) with their standard deviations `stds` (n,) at increasing `time_s` (n,), at other times
     `at_s` (m,): values (m,) and standard deviations (m,), which grow with the distance from an estimate. Times are in
     seconds; outside those given the first or last value holds."""
-    before = np.searchsorted(time_s, at_s + EARLY_S, side="right").clip(1) - 1
+    before = _nearest_before(time_s, at_s)
     after = np.minimum(before + 1, len(time_s) - 1)
     std = np.interp(at_s, time_s, stds)
     if how == "smooth":

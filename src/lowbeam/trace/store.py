@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lowbeam.errors import SourceError, UsageError
-from lowbeam.face import Expressions
 from lowbeam.files import whole_file
 from lowbeam.trace.estimate import COLUMNS, DIGITS, Estimate, columns_of, row_of
 
@@ -124,28 +126,28 @@ def save(trace: "Trace", path: str | os.PathLike[str]) -> None:
         write_side_file(path, trace.provenance)
 
 
-def load_rows(path: str | os.PathLike[str]) -> tuple[list[Estimate], Provenance]:
-    """The estimates of a trace saved as CSV, and its provenance. Raises `SourceError`."""
+def load_table(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], Provenance]:
+    """The values of a trace saved as CSV, float64 (n, columns of its heading), and its provenance. Raises
+    `SourceError`."""
     try:
         with Path(path).open(newline="") as file:
             reader = csv.reader(file)
             heading = tuple(next(reader, ()))
             if heading not in (COLUMNS, columns_of(expressions=True)):
                 raise SourceError(f"{path} is not a trace: its first line is not {','.join(COLUMNS)}")
-            rows = [_estimate(row, len(heading)) for row in reader]
+            rows = [_row(cells, len(heading)) for cells in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read as a trace: {error}") from error
-    return rows, _provenance_beside(path)
+    return np.array(rows, np.float64).reshape(-1, len(heading)), _provenance_beside(path)
 
 
-def _estimate(cells: list[str], count: int) -> Estimate:
-    """The estimate of a line with `count` cells. Raises `ValueError`."""
-    row = [float(cell) for cell in cells[: len(COLUMNS)]]
-    told = cells[len(COLUMNS) :]
-    expressions = Expressions(*map(float, told)) if any(told) else None
-    if len(cells) != count or not all(map(math.isfinite, (*row, *(expressions or ())))):
+def _row(cells: list[str], count: int) -> list[float]:
+    """The values of a line with `count` cells, of which those of expressions may all be empty. Raises `ValueError`."""
+    told = [cell for cell in cells[len(COLUMNS) :] if cell]
+    values = [float(cell) for cell in cells[: len(COLUMNS)] + told]
+    if len(cells) != count or len(values) not in (len(COLUMNS), count) or not all(map(math.isfinite, values)):
         raise ValueError("a row is damaged")
-    return Estimate(*row).with_expressions(expressions)  # type: ignore[arg-type]
+    return values + [math.nan] * (count - len(values))
 
 
 def _provenance_beside(path: str | os.PathLike[str]) -> Provenance:

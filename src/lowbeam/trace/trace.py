@@ -50,15 +50,17 @@ class Trace:
         expressions if one has them. `about` are `source`, `model` and `cut_at_s`."""
         found = [one if isinstance(one, Estimate) else Estimate(*one) for one in estimates]
         expressions = any(estimate.expressions is not None for estimate in found)
-        return cls.from_table(np.array([row_of(one, expressions) for one in found], np.float64), **about)
+        rows = np.array([row_of(one, expressions) for one in found], np.float64)
+        return cls.from_table(rows.reshape(-1, len(columns_of(expressions))), **about)
 
     @classmethod
     def from_table(cls, values: NDArray[np.float64], **about: Any) -> "Trace":
         """A trace from a table of values, float64 (n, len(COLUMNS)), or so many and those of `EXPRESSION_COLUMNS`;
-        `about` as in `from_estimates`."""
-        table = values if len(values) or values.ndim == 2 else values.reshape(0, len(COLUMNS))
-        names = columns_of(expressions=table.shape[1] > len(COLUMNS))
-        columns: dict[str, NDArray[Any]] = {name: table[:, i].copy() for i, name in enumerate(names)}
+        `about` as in `from_estimates`. Raises `ValueError` for another shape."""
+        names = columns_of(expressions=values.shape[1:] == (len(COLUMNS + EXPRESSION_COLUMNS),))
+        if values.shape[1:] != (len(names),):
+            raise ValueError(f"a table of {values.shape} is not (n, {len(COLUMNS)}), nor with columns of expressions")
+        columns: dict[str, NDArray[Any]] = {name: values[:, i].copy() for i, name in enumerate(names)}
         columns["face"] = columns["face"].astype(np.int64)
         return cls(columns, **about)
 
@@ -193,7 +195,7 @@ class Trace:
 def load_csv(path: str | os.PathLike[str]) -> Trace:
     """Read a trace that was saved as CSV; `source` and `model` come from ``NAME-metadata.json`` beside it, if present.
     Raises `SourceError` if the file is not a trace."""
-    rows, provenance = store.load_rows(path)
-    return Trace.from_estimates(
-        rows, source=provenance.source, model=provenance.model, cut_at_s=provenance.cut_at_s
+    table, provenance = store.load_table(path)
+    return Trace.from_table(
+        table, source=provenance.source, model=provenance.model, cut_at_s=provenance.cut_at_s
     )  # fmt: skip

@@ -72,7 +72,7 @@ def _typical(data: TrainingData, seed: int) -> Iterator[Faces]:
     """LR faces as the network is given them in use: at every scale, uncoded and coded."""
     rng = np.random.default_rng(seed)
     tracks = {scale: [track for track in data.coded_tracks if track.scale == scale] for scale in SCALES}
-    for round_, scale in product(range(TYPICAL_ROUNDS), SCALES):
+    for round_, scale in product(range(max(TYPICAL_ROUNDS, len(data.stills))), SCALES):
         corpus = data.stills[round_ % len(data.stills)] if data.stills else None
         faces = data.people if corpus is None else corpus.faces
         assert faces is not None
