@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lowbeam.models.normalised import RestorationNetwork
+from lowbeam.models.pooled_relu import pooled_relu
 
 Channels = tuple[int, int, int]
 Pooling = Literal["quadrant", "stride4"]
@@ -60,8 +61,8 @@ class CnnD(nn.Module):
     def features(self, faces: Tensor) -> Tensor:
         """Normalized faces (n, 1, 96, 96) to features (n, cells × channels)."""
         convolutions = self.convolutions
-        x = F.relu(F.max_pool2d(convolutions.first(faces), 2))
-        x = F.relu(F.max_pool2d(convolutions.second(x), 2))
+        x = pooled_relu(convolutions.first(faces))
+        x = pooled_relu(convolutions.second(x))
         x = convolutions.third(x)
         if self.pooling == "quadrant":
             side = x.shape[-1]  # where it is odd, the quarters overlap in the middle
