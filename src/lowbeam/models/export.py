@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lowbeam.models.eight_bits import Feeds, in_eight_bits
 from lowbeam.models.memory_branch import with_memory
 from lowbeam.models.normalised import RestorationNetwork, normalise
-from lowbeam.models.one_for_all import GRID, OneForAll, to_grid
+from lowbeam.models.one_for_all import GRID, OneForAll, to_patches
 from lowbeam.models.paper import CnnD
 from lowbeam.models.temporal import TemporalHead
 from lowbeam.recognize import MEMORY_FORMAT, MODEL_FORMAT
@@ -23,6 +23,10 @@ from lowbeam.scale import FACE_SIDE
 
 OUTPUTS = ["affect", "std", "logits"]  # of each face by itself
 EXAMPLE_FACES = (torch.zeros(2, 24, 24, dtype=torch.uint8),)  # to trace by
+
+
+def _features(network: OneForAll, faces: Tensor, resample: Tensor) -> Tensor:
+    return network.features_of_patches(to_patches(faces, resample, network.trunk.size.patch))
 
 
 class _Deployed(nn.Module):
@@ -34,7 +38,7 @@ class _Deployed(nn.Module):
         self.network = network
 
     def forward(self, faces: Tensor, resample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        affect, log_variance, logits = self.network(to_grid(faces, resample))
+        affect, log_variance, logits = self.network.read(_features(self.network, faces, resample))
         return affect.clamp(-1, 1), torch.exp(0.5 * log_variance), logits
 
 
@@ -59,7 +63,7 @@ class _DeployedWithFeatures(nn.Module):
         self.network = network
 
     def forward(self, faces: Tensor, resample: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        features = self.network.features(to_grid(faces, resample))
+        features = _features(self.network, faces, resample)
         affect, log_variance, logits = self.network.read(features)
         single = torch.cat([affect, log_variance], 1)
         return affect.clamp(-1, 1), torch.exp(0.5 * log_variance), logits, features, single

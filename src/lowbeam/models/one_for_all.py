@@ -23,6 +23,15 @@ def to_grid(faces: Tensor, matrix: Tensor) -> Tensor:
     return normalise(torch.matmul(matrix, torch.matmul(faces.float(), matrix.T)))[0]
 
 
+def to_patches(faces: Tensor, matrix: Tensor, patch: int) -> Tensor:
+    """`to_grid` followed by `torch.nn.PixelUnshuffle`: (n, patch², GRID / patch, GRID / patch). Each pixel is computed
+    where it belongs, because moving it there takes longer than the resampling."""
+    rows = matrix.unflatten(0, (GRID // patch, patch)).transpose(0, 1)  # (patch, GRID / patch, d)
+    across = torch.matmul(faces.float().unsqueeze(1), rows.transpose(1, 2))  # (n, patch, d, GRID / patch)
+    patches = torch.matmul(rows.unsqueeze(1), across.unsqueeze(1)).flatten(1, 2)
+    return normalise(patches.flatten(2))[0].view_as(patches)
+
+
 def _convolution(channels_in: int, channels: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
@@ -118,6 +127,12 @@ class OneForAll(nn.Module):
     def features(self, grid: Tensor) -> Tensor:
         """Grid (n, 1, 48, 48) to features (n, width), from which `read` computes the estimates."""
         return self.pool(self.trunk(grid)).flatten(1)
+
+    def features_of_patches(self, patches: Tensor) -> Tensor:
+        """`features` of what `to_patches` gives: the first layer of the trunk cuts the grid into patches."""
+        for layer in list(self.trunk)[1:]:
+            patches = layer(patches)
+        return self.pool(patches).flatten(1)
 
     def read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features (n, width) to the outputs of `forward`."""
