@@ -160,3 +160,9 @@ def test_a_claim_is_not_decided_by_a_part_of_its_contrasts() -> None:
     assert measured_contrasts(sureness, 0, "valence").verdicts == ["holds"]
     assert measured_contrasts(sureness, 0, "valence").verdict is None
     assert verdict_table(sureness) == ""
+
+
+def test_a_claim_fails_with_one_of_its_contrasts() -> None:
+    contrast = {"claim": 0, "contrast": 0, "value": -0.2, "low": -0.3, "high": -0.1}
+    sureness = {affect: {"contrasts": [contrast]} for affect in ("valence", "arousal")}
+    assert measured_contrasts(sureness, 0, "valence").verdict == "fails"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowbeam import CorpusError
+from lowbeam import CorpusError, UsageError
 from lowbeam.cli.show import print_results
 from lowbeam.corpora import ferplus
 from lowbeam.evaluate.fer_peer import FER_SIDE, bilinear_matrix
@@ -142,7 +142,7 @@ def test_the_table_has_a_row_for_each_recording(
         (tmp_path / name).symlink_to(short_clip)
         rows += [f"{name},test,{0.1 * i:.1f},{number * i / 20},{0.3 - i / 40}" for i in range(20 - 5 * number)]
     (tmp_path / "my.csv").write_text("\n".join(rows) + "\n")
-    results = table(f"manifest:{tmp_path / 'my.csv'}", model="fast")
+    results = table(f"manifest:{tmp_path / 'my.csv'}", models=["fast"])
     first, second = results["recordings"]
     assert [(r["recording"], r["faces"]) for r in (first, second)] == [("b.mp4", 48), ("a.mp4", 36)]
     assert first["systems"]["lowbeam fast"]["8"]["valence"]["ccc"] == 0  # its labels are constant
@@ -152,6 +152,16 @@ def test_the_table_has_a_row_for_each_recording(
     monkeypatch.setattr("lowbeam.cli.show.FEW_RECORDINGS", 1)
     assert "b.mp4" not in shown(results, capsys)
     assert "b.mp4" in shown(results, capsys, all_recordings=True)
+
+
+def test_models_are_measured_side_by_side(hr_faces: Faces, tmp_path: Path) -> None:
+    write_ferplus(tmp_path, hr_faces[:12])
+    (tmp_path / "mine.onnx").symlink_to(WEIGHTS / "fast.onnx")
+    systems = table(tmp_path, models=["accurate", tmp_path / "mine.onnx"])["systems"]
+    assert list(systems)[:2] == ["lowbeam accurate", "lowbeam mine"]
+    assert systems["lowbeam mine"] == table(tmp_path, models=["fast"])["systems"]["lowbeam fast"]
+    with pytest.raises(UsageError, match="two models are called fast"):
+        table(tmp_path, models=["fast", WEIGHTS / "fast.onnx"])
 
 
 def shown(results: dict[str, Any], capsys: pytest.CaptureFixture[str], **options: bool) -> str:
@@ -168,7 +178,7 @@ def test_the_published_figures_beat_the_probe(model: str) -> None:
 @pytest.mark.parametrize("model", shipped_models())
 def test_the_shipped_weights_give_the_published_figures(model: str, shared: Path) -> None:
     published = json.loads((WEIGHTS / f"{model}.json").read_text())["systems"][f"lowbeam {model}"]
-    measured = table(shared / "data" / "ferplus", model=model)["systems"][f"lowbeam {model}"]
+    measured = table(shared / "data" / "ferplus", models=[model])["systems"][f"lowbeam {model}"]
     for scale in published:
         for name in ("valence", "arousal"):
             for metric, value in published[scale][name].items():

@@ -115,9 +115,16 @@ def test_a_damaged_or_foreign_file_is_refused(finished: Path, corpus: Path, hr_f
 def test_the_page_tells_what_is_finished_and_of_which_seeds_a_verdict_is(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished / "results", tmp_path / "results")
     result = json.loads((tmp_path / "results" / "converged.json").read_text())
-    assert {(c["claim"], tuple(c["seeds"])) for c in result["sureness"]["valence"]["contrasts"]} == {(0, (0,))}
+    assert {(c["claim"], tuple(c["seeds"])) for c in result["sureness"]["valence"]["contrasts"]} == {
+        (0, (0,)), (2, (0,)),
+    }  # fmt: skip
     page = write_replication_page(tmp_path / "results", tmp_path / "page.md").read_text()
     assert "- **Not finished**: seed 0: sr-fcn 3, 4, 6, 12, 16; joint 3, 4, 6, 12, 16; joint-oa 3.4.6, " in page
     assert ". Seed 1: lr 3, 4, 6, 8, 12, 16; " in page
     assert "; so far only seed 0" in page
     assert "not measured" in page
+    assert "| Joint-S beats LR-S and Non-Joint-S at every S (paper) | open: 1 of 18 contrasts measured |" in page
+    answer, networks = page.index("## The answer"), page.index("## Trained to convergence")
+    assert answer < page.index("## Systems") < networks < page.index("## What changed since 2017")
+    assert "![Validation loss of each recognizer" in page
+    assert (tmp_path / "results" / "converged-learning.png").stat().st_size > 5000

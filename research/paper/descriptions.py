@@ -10,7 +10,7 @@ DESCRIPTIONS = {
     ),
     "converged": (
         "Trained to convergence",
-        "The networks have a quarter of the published channels, as in the reduced table. Training uses all faces, each "
+        "The networks have a quarter of the published channels, as in the appendix. Training uses all faces, each "
         "at every scale of a mixture, as published, and no fixed number of epochs: the learning rate is divided by ten "
         "when the validation loss stops improving, twice, and training ends when it stops improving again. Batches are "
         "smaller and the learning rate of CNN+D is higher than published, and SR-FCN is trained on random patches. The "
@@ -19,7 +19,7 @@ DESCRIPTIONS = {
         "learning rate.",
     ),
     "reduced": (
-        "Reduced table",
+        "Appendix: networks that were stopped while they learned",
         "The experiment is reduced to what two CPU cores train in a few hours: a quarter of the channels, a third of "
         "the training faces, SR-FCN on random patches, and few epochs. In so few epochs, the published batch size and "
         "the published learning rate for transferred convolutions (a tenth of the learning rate) train too slowly, as "
@@ -28,17 +28,18 @@ DESCRIPTIONS = {
         "drawn scale; in the paper it gets each face at each of its scales (see the comparison below).",
     ),
     "reduced-every-scale": (
-        "Comparison: every face at every scale of the mixture",
-        "The mixture {3, …, 16} as in the reduced table, but with each face at each of its scales in every epoch. This "
+        "Appendix, comparison: every face at every scale of the mixture",
+        "The mixture {3, …, 16} as in the appendix, but with each face at each of its scales in every epoch. This "
         "is as many faces as all the single-scale networks that it replaces get together.",
     ),
     "reduced-tenth": (
-        "Comparison: transferred convolutions at a tenth of the learning rate",
-        "As the reduced table, but transferred convolutions are trained at a tenth of the learning rate, as published.",
+        "Appendix, comparison: transferred convolutions at a tenth of the learning rate",
+        "As the table of the appendix, but transferred convolutions are trained at a tenth of the learning rate, as "
+        "published.",
     ),
     "as-published": (
-        "Comparison: the published training settings",
-        "The networks and faces of the reduced table with the published settings: SR-FCN starts from Gaussian "
+        "Appendix, comparison: the published training settings",
+        "The networks and faces of the appendix with the published settings: SR-FCN starts from Gaussian "
         "initialisation, is trained with SGD, and predicts the face itself; CNN+D has the published batch size and "
         "learning rate, and a tenth of that rate for transferred convolutions.",
     ),

@@ -9,10 +9,13 @@ from typing import Any
 from lowbeam.errors import UsageError
 from lowbeam.evaluate.paper.claims import CLAIMS
 from lowbeam.evaluate.paper.verdicts import measured_contrasts
+from research.paper.answer_section import answer_section
 from research.paper.descriptions import describe
+from research.paper.design_section import design_section
 from research.paper.handover_section import handover_section
+from research.paper.learning import plot_learning
 from research.paper.restoration_section import restoration_section
-from research.paper.score_tables import by_system, plot_scores, score_tables
+from research.paper.score_tables import by_system, plot_scores, score_tables, shipped_models_on
 from research.paper.verdict_section import verdict_section
 from research.result_files import shown_command, write_page
 
@@ -20,14 +23,15 @@ ORDER = (
     "full",
     "converged",
     "handover",
+    "restoration",
+    "restorer",
     "reduced",
     "reduced-every-scale",
     "reduced-tenth",
     "as-published",
-    "restoration",
-    "restorer",
 )  # then others by name
-HEAD = Path(__file__).with_name("replication_page_head.md")  # the text that does not depend on the results
+DECIDING = ("full", "converged")  # experiments that decide the claims, the best first
+HEAD, METHOD = (Path(__file__).with_name(f"replication_page_{part}.md") for part in ("head", "method"))
 Link = Callable[[Path], str]  # from a file to its address as the page links it
 
 
@@ -45,14 +49,21 @@ def write_replication_page(results: str | Path, page: str | Path, *, plots: bool
     def link(path: Path) -> str:
         return Path(os.path.relpath(path, page.parent)).as_posix()
 
-    parts = [HEAD.read_text(encoding="utf-8").rstrip()]
+    answers, sections = [], []
     for path in found:
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-            parts.append(handover_section(result) if path.stem == "handover" else _section(result, path, link, plots))
+            if path.stem == "handover":
+                sections.append(handover_section(result))
+                continue
+            sections.append(_section(result, path, link, plots))
+            if path.stem in DECIDING:
+                answers.append(answer_section(result, describe(result)[0]))
+                sections.append(design_section())
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise UsageError(f"{path} is damaged, or was not written by lowbeam replicate; delete it") from error
-    return write_page(page, "\n\n".join(parts) + "\n")
+    fixed = [part.read_text(encoding="utf-8").rstrip() for part in (HEAD, METHOD)]
+    return write_page(page, "\n\n".join([fixed[0], *answers[:1], fixed[1], *sections]) + "\n")
 
 
 def _place(name: str) -> int:
@@ -67,9 +78,13 @@ def _section(result: dict[str, Any], path: Path, link: Link, plots: bool) -> str
     recognizers = [job for job in result["jobs"] if "scores" in job]
     restorers = [job for job in result["jobs"] if "restoration" in job]
     if recognizers:
-        parts.append(score_tables(by_system(recognizers)))
+        scores = by_system(recognizers)
+        if name in DECIDING:
+            scores |= shipped_models_on(result["corpus"], result["test_faces"])
+        parts.append(score_tables(scores))
     if result.get("sureness") and _is_any_claim_measured(result["sureness"]):
-        images = plot_scores(by_system(recognizers), path.parent, name, plots)
+        images = plot_scores(scores, path.parent, name, plots)
+        images += plot_learning(path.parent / name, path.parent, name, plots)
         parts += [f"![{text}]({link(image)})" for image, text in images]
         parts.append(verdict_section(result, path.parent, name, link, plots))
     if restorers:
@@ -85,9 +100,9 @@ def _facts(result: dict[str, Any], address: str) -> str:
     experiment, machine = result["experiment"], result["machine"]
     hours = sum(job["train_s"] for job in result["jobs"]) / 3600
     count, seeds = len(result["jobs"]), experiment["seeds"]
-    where = (
-        machine["gpu"] or f"{machine['cpu']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)} per network"
-    )
+    processors = dict.fromkeys(job.get("processor", machine["cpu"]) for job in result["jobs"])
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)} per network"
+    where = machine["gpu"] or f"{' and '.join(processors)}, {threads}"
     lines = [
         f"- **Data**: {result['corpus']}; {result['train_faces']:,} training, {result['valid_faces']:,} validation and "
         f"{result['test_faces']:,} test faces.",

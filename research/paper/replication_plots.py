@@ -53,6 +53,24 @@ def plot_contrasts(path: Path, contrasts: list[dict[str, Any]], title: str) -> N
     _save(figure, path)
 
 
+def plot_learning_curves(path: Path, curves: dict[str, tuple[list[float], dict[str, list[float]]]]) -> None:
+    """By network, the validation loss of each epoch over the millions of faces met until its end, with a dot where the
+    learning rate was lowered."""
+    figure, axes = _axes()
+    for number, (name, (faces, log)) in enumerate(curves.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(faces, log["valid_loss"], color=colour, linewidth=1.2, label=name)
+        rates = log["learning_rate"]
+        lowered = [i for i in range(1, len(rates)) if rates[i] < rates[i - 1]]
+        axes.plot([faces[i] for i in lowered], [log["valid_loss"][i] for i in lowered], "o", color=colour, markersize=4)
+    axes.set_yscale("log")
+    axes.set_xlabel("faces met, millions")
+    axes.set_ylabel("validation loss (mean squared error)")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _save(figure, path)
+
+
 def _axes() -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 

@@ -1,5 +1,6 @@
 """Tables and plots of the systems' scores at each scale."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 from lowbeam.evaluate.paper.claims import ALL, RELEASED
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.metrics import AFFECT_NAMES
+from lowbeam.onnx_session import WEIGHTS
+from lowbeam.recognize import shipped_models
 from lowbeam.train.paper.recipe import LR_SCALES
 from research.paper.replication_plots import plot_by_scale
 
@@ -26,6 +29,18 @@ def by_system(jobs: list[dict[str, Any]]) -> Scores:
         cells = found.setdefault((job["name"], () if single else tuple(job["mixture"])), {})
         for scale, scored in scores.items():
             cells.setdefault(scale, []).append(scored)
+    return found
+
+
+def shipped_models_on(corpus: str, faces: int) -> Scores:
+    """The scores of the models that ship, where `lowbeam table` measured them on a corpus of this name with so many
+    test faces."""
+    found: Scores = {}
+    for name in shipped_models():
+        measured = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+        if (measured["corpus"], measured["faces"]) == (corpus, faces):
+            by_scale = measured["systems"][f"lowbeam {name}"]
+            found[f"lowbeam {name}", ()] = {scale: [by_scale[str(scale)]] for scale in SCALES}
     return found
 
 

@@ -28,7 +28,7 @@ def verdict_section(result: dict[str, Any], folder: Path, name: str, link: Calla
             {**found, "label": claim.contrasts[found["contrast"]].label, "verdict": verdict}
             for found, verdict in zip(valence.found, valence.verdicts, strict=True)
         ]
-    rows.append(_reliability_row(sureness))
+    rows.append(reliability_row(sureness))
     table = markdown_table(["claim (source)", *AFFECT_NAMES, "evidence (valence)"], rows)
     path = folder / f"{name}-contrasts.png"
     if plots:
@@ -52,15 +52,19 @@ def _evidence(measured: MeasuredContrasts) -> str:
 
 
 def _so_far(found: list[dict[str, Any]], seeds: list[int]) -> str:
-    """The seeds behind a verdict, where not all planned seeds are finished. Older result files do not store them; their
-    verdicts are based on all seeds."""
-    behind = found[0].get("seeds", seeds) if found else seeds
-    if behind == seeds:
-        return ""
-    return f"; so far only seed{'s' * (len(behind) > 1)} {', '.join(map(str, behind))}"
+    """The seeds behind a verdict, where not all planned seeds are finished."""
+    behind = seeds_behind(found, seeds)
+    return "" if behind == seeds else f"; so far only seed{'s' * (len(behind) > 1)} {', '.join(map(str, behind))}"
 
 
-def _reliability_row(sureness: dict[str, Any]) -> list[str]:
+def seeds_behind(found: list[dict[str, Any]], seeds: list[int]) -> list[int]:
+    """The seeds of measured contrasts of a claim. Older result files do not store them; theirs are all `seeds`."""
+    behind: list[int] = found[0].get("seeds", seeds) if found else seeds
+    return behind
+
+
+def reliability_row(sureness: dict[str, Any]) -> list[str]:
+    """The row of the claim on RMSE: verdicts for valence and arousal, and the evidence."""
     cells, evidence = ["RMSE is the less reliable metric (paper)"], ""
     for affect in AFFECT_NAMES:
         found = sureness[affect]["reliability"]

@@ -37,10 +37,12 @@ app = Commands()
 DEFAULT_MODELS = f"{DEFAULT_MODEL},{DEFAULT_MODEL}/each"
 
 
-@app.command(epilog="Example: lowbeam table --corpus ferplus -o table.json")
+@app.command(epilog="Example: lowbeam table --corpus ferplus --model accurate --model my.onnx -o table.json")
 def table(
     corpus: Corpus,
-    model: ModelName = DEFAULT_MODEL,
+    model: Annotated[
+        list[str] | None, typer.Option(help="name of a shipped model, or an ONNX file; repeatable")
+    ] = None,
     split: Split = "test",
     threads: Threads = 1,
     out: Annotated[str | None, typer.Option("-o", "--out", help="results as JSON")] = None,
@@ -48,8 +50,8 @@ def table(
         bool, typer.Option("--recordings", help="print a row for each recording, also if there are many")
     ] = False,
 ) -> None:
-    """Measure a model at every scale: RMSE, CC and CCC with its 95 % confidence interval; also of `fer`, if it is
-    installed."""
+    """Measure models at every scale, on the same faces: RMSE, CC and CCC with its 95 % confidence interval; also `fer`,
+    if it is installed."""
     from lowbeam.evaluate.table import table as measure_table
 
     with progress_bar("measuring", "scales") as progress:
@@ -61,7 +63,8 @@ def table(
             if progress is not None:
                 progress(done, None)
 
-        results = measure_table(corpus, model=model, split=split, threads=threads, progress=step)
+        models = model or [DEFAULT_MODEL]
+        results = measure_table(corpus, models=models, split=split, threads=threads, progress=step)
     print_results(results, all_recordings=recordings)
     if out is not None:
         _write_json(out, results)

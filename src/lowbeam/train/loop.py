@@ -25,6 +25,7 @@ from lowbeam.files import make_folder, whole_file
 from lowbeam.train.checkpoint import LAST, UNREADABLE, load_checkpoint, save_checkpoint
 from lowbeam.train.schedule import Schedule
 
+LOG = "log.csv"
 Batch = TypeVar("Batch", bound=Sized)
 
 
@@ -194,7 +195,7 @@ def fit(
             "seconds": progress.seconds,
         })  # fmt: skip
         progress.save(last, about)
-        _write_log(folder / "log.csv", progress.log)
+        _write_log(folder / LOG, progress.log)
     if progress.best and keep_best:
         task.network.load_state_dict(progress.best)
     elif average is not None:

@@ -22,6 +22,13 @@ class Contrast:
     above: float | None = 0.0
     below: float | None = None
 
+    def margin(self, value: float) -> float:
+        """How far the sum lies on the claimed side."""
+        if self.below is not None:
+            return self.below - value
+        assert self.above is not None
+        return value - self.above
+
     def verdict(self, low: float, high: float) -> Verdict:
         """The verdict from the ends of the interval of the sum."""
         if self.below is not None:

@@ -86,15 +86,17 @@ def _sureness(
 
 
 def _contrasts(by_seed: BySeed) -> list[dict[str, Any]]:
-    """Those of the `CLAIMS` whose cells were all measured with one seed at least, by the claims' and their own numbers,
-    with the seeds."""
+    """Those of the `CLAIMS` whose cells were measured with one seed at least, by the claims' and their own numbers; all
+    of a claim with the same `seeds`, those with which all of them were measured. Their intervals hold simultaneously
+    for all contrasts of the claim, measured or not."""
     found = []
     for number, claim in enumerate(CLAIMS):
-        seeds = _seeds([term for contrast in claim.contrasts for term in contrast.terms], by_seed)
+        measured = {place: one.terms for place, one in enumerate(claim.contrasts) if _seeds(one.terms, by_seed)}
+        seeds = _seeds([term for terms in measured.values() for term in terms], by_seed) if measured else []
         if seeds:
-            sums = [_sum(contrast.terms, by_seed, seeds) for contrast in claim.contrasts]
-            for place, replicates in enumerate(means_over_seeds(sums)):
-                value, low, high = interval(replicates, len(sums))
+            sums = [_sum(terms, by_seed, seeds) for terms in measured.values()]
+            for place, replicates in zip(measured, means_over_seeds(sums), strict=True):
+                value, low, high = interval(replicates, len(claim.contrasts))
                 found.append(
                     {"claim": number, "contrast": place, "value": value, "low": low, "high": high, "seeds": seeds}
                 )

@@ -1,7 +1,8 @@
-"""Archived results of a network: its scores and its estimates for the test faces, in one small file beside the results.
-A network with such a file is not trained again, even if its folder is gone."""
+"""Archived results of a network: its scores, its estimates for the test faces, and its losses while it was trained, in
+one small file beside the results. A network with such a file is not trained again, even if its folder is gone."""
 
 import base64
+import csv
 import json
 import zlib
 from collections.abc import Iterable
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from lowbeam.errors import UsageError
 from lowbeam.files import make_folder, whole_file
 from lowbeam.train.checkpoint import NETWORK
+from lowbeam.train.loop import LOG
 from lowbeam.train.paper.jobs import Job
 
+LOGGED = ("train_loss", "valid_loss", "learning_rate")  # of each epoch
 STEP = 0.01  # of the readings kept, which end at ±1.27: a thousandth of the faces' noise, and a quarter of the bytes
 
 
@@ -35,6 +38,10 @@ def _pack(job: Job, place: Path, path: Path) -> None:
         steps = (readings / STEP).round().clip(-127, 127).astype(np.int8)
         text = base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
         found["readings"] = {"shape": list(steps.shape), "step": STEP, "int8_zlib_base64": text}
+    if (place / LOG).exists():
+        with (place / LOG).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        found["log"] = {name: [float(row[name]) for row in rows] for name in LOGGED}
     with whole_file(path) as beside:
         beside.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -61,6 +68,9 @@ def _unpack(job: Job, folder: Path, path: Path) -> None:
         found = json.loads(path.read_text())
         if job.system.learns_to == "recognize":
             np.save(place / "predictions.npy", _readings(**found["readings"]))
+        if "log" in found and not (place / LOG).exists():
+            with whole_file(place / LOG) as beside, beside.open("w", newline="") as file:
+                csv.writer(file).writerows([LOGGED, *zip(*(found["log"][name] for name in LOGGED), strict=True)])
         with whole_file(place / "result.json") as beside:
             beside.write_text(json.dumps(found["result"], indent=1) + "\n")
     except (ValueError, KeyError, TypeError, zlib.error) as error:

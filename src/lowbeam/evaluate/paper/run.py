@@ -12,6 +12,7 @@ import torch
 
 from lowbeam.errors import UsageError
 from lowbeam.evaluate.paper.restoration import measure_restoration
+from lowbeam.evaluate.processor import processor
 from lowbeam.evaluate.table import scores
 from lowbeam.files import exclusive, whole_file
 from lowbeam.models.normalised import RestorationNetwork
@@ -136,7 +137,7 @@ def _carry_out(job: Job, experiment: Experiment, splits: Splits, folder: Path, d
         truth = splits.test.affect.cpu().numpy()
         pairs = zip(job.test_scales, read, strict=True)
         measured = {"scores": {str(scale): scores(affect, None, truth) for scale, affect in pairs}}
-    return {**about, "parameters": parameter_count(network), **cost, **measured}
+    return {**about, "parameters": parameter_count(network), "processor": processor(), **cost, **measured}
 
 
 def _save(network: RestorationNetwork | CnnD, job: Job, place: Path) -> None:

@@ -18,8 +18,10 @@ class MeasuredContrasts:
 
     @property
     def verdict(self) -> Verdict | None:
-        """The verdict on the claim; None where not all its contrasts were measured."""
-        return verdict_of(self.verdicts) if len(self.found) == len(self.claim.contrasts) else None
+        """The verdict on the claim: one contrast that fails decides it. Otherwise None where not all its contrasts were
+        measured."""
+        is_decided = "fails" in self.verdicts or len(self.found) == len(self.claim.contrasts)
+        return verdict_of(self.verdicts) if is_decided else None
 
 
 def measured_contrasts(sureness: dict[str, Any], number: int, affect: str) -> MeasuredContrasts:
