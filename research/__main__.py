@@ -350,6 +350,15 @@ def paper_page(
     print(write_replication_page(results, out, plots=plots))
 
 
+@app.command("step-time", epilog="Example: python -m research step-time -o step-time.json")
+def step_time(out: Results) -> None:
+    """Time a training step of the paper's recognizer, in float32 and bfloat16, with and without compiled pooling."""
+    check_outputs(out)
+    with needs("train"):
+        from research.paper.step_time import measure_step_time
+    write_json(out, measure_step_time(command_line()))
+
+
 @app.command(epilog="Example: python -m research handover ferplus:PATH runs/handover -o handover.json")
 def handover(
     faces: Annotated[str, typer.Argument(metavar="CORPUS", help=f"labelled faces, {ANY_CORPUS}")],

@@ -15,7 +15,7 @@ from lowbeam.models.normalised import normalise  # noqa: E402
 from lowbeam.scale import Faces  # noqa: E402
 from lowbeam.train.paper.handover import deviations, scale_as  # noqa: E402
 from lowbeam.train.paper.networks import make_cnn_d, make_sr_fcn  # noqa: E402
-from research.paper import handover_study  # noqa: E402
+from research.paper import handover_study, step_time  # noqa: E402
 from research.paper.replication_page import write_replication_page  # noqa: E402
 
 
@@ -49,3 +49,15 @@ def test_the_study_of_the_hand_over_never_reads_the_test_faces(
     page = write_replication_page(path.parent, tmp_path / "page.md").read_text()
     for run_ in result["runs"]:
         assert f"| {run_['way']} | 6 | 0 | {run_['valid_loss']:.4f} |" in page
+
+
+def test_a_training_step_is_timed_in_each_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_time, "STEPS", 1)
+    monkeypatch.setattr(step_time, "ROUNDS", 2)
+    result = step_time.measure_step_time("python -m research step-time -o step-time.json")
+    assert list(result["ms"]) == ["float32", "bfloat16", "bfloat16, compiled pooling"]
+    assert all(ms > 0 for ms in result["ms"].values())
+    (tmp_path / "step-time.json").write_text(json.dumps(result))
+    page = write_replication_page(tmp_path, tmp_path / "page.md").read_text()
+    assert "| float32 | " in page
+    assert "`python -m research step-time -o step-time.json`" in page

@@ -16,6 +16,7 @@ from research.paper.handover_section import handover_section
 from research.paper.learning import plot_learning
 from research.paper.restoration_section import restoration_section
 from research.paper.score_tables import by_system, plot_scores, score_tables, shipped_models_on
+from research.paper.step_time import step_time_section
 from research.paper.verdict_section import verdict_section
 from research.result_files import shown_command, write_page
 
@@ -23,6 +24,7 @@ ORDER = (
     "full",
     "converged",
     "handover",
+    "step-time",
     "restoration",
     "restorer",
     "reduced",
@@ -31,6 +33,7 @@ ORDER = (
     "as-published",
 )  # then others by name
 DECIDING = ("full", "converged")  # experiments that decide the claims, the best first
+STUDIES = {"handover": handover_section, "step-time": step_time_section}  # beside the experiments
 HEAD, METHOD = (Path(__file__).with_name(f"replication_page_{part}.md") for part in ("head", "method"))
 Link = Callable[[Path], str]  # from a file to its address as the page links it
 
@@ -53,8 +56,8 @@ def write_replication_page(results: str | Path, page: str | Path, *, plots: bool
     for path in found:
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-            if path.stem == "handover":
-                sections.append(handover_section(result))
+            if path.stem in STUDIES:
+                sections.append(STUDIES[path.stem](result))
                 continue
             sections.append(_section(result, path, link, plots))
             if path.stem in DECIDING:
