@@ -5,9 +5,11 @@ from typing import Any
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
+from lowbeam.trace.median import MEDIAN_S
 
 SHOWN = (1, 3, 4, 6, 8, 12, 16)
 EXPRESSIONS_AT = (1, 4, 8, 16)  # scales of the table of expressions
+BLINK_MEASURES = {"ccc": 3, "dent_rms": 2, "jitter": 3}  # and their digits
 WAYS = {"right": "to the right", "down": "down", "larger": "larger"}
 
 
@@ -15,7 +17,7 @@ def domains_table(domains: dict[str, Any]) -> str:
     """CCC of each system on each corpus of real stills, smiles told from rest, and the shares of labels within one and
     two deviations."""
     headings = ["CCC", *(f"{side_of(s)} px" for s in SHOWN)]
-    headings += ["smiles told from rest, AUC: 96 px", "12 px", "within 1 / 2 std: 96 px", "12 px"]
+    headings += ["AUC of smiles, 96 px", "12 px", "within 1/2 std, 96 px", "12 px"]
     rows = []
     for corpus, found in domains["corpora"].items():
         for system, scored in found["systems"].items():
@@ -34,7 +36,7 @@ def _auc(value: float | None) -> str:
 def _within(scored: dict[str, Any]) -> str:
     if "within_1_std" not in scored:
         return ""
-    return f"{scored['within_1_std']:.0%} / {scored['within_2_std']:.0%}"
+    return f"{scored['within_1_std']:.0%}/{scored['within_2_std']:.0%}"
 
 
 def domains_described(domains: dict[str, Any]) -> str:
@@ -86,6 +88,30 @@ def nuisances_table(nuisances: dict[str, Any], model: str) -> str:
             cells.append(f"{scored['ccc']:.2f} ({scored['bias']:+.2f})")
     headings = ["what is changed", "to", *(f"{name}, {side_of(s)} px" for s in scales for name in AFFECT_NAMES)]
     return markdown_table(headings, [[*key, *cells] for key, cells in found.items()])
+
+
+def blinks_table(blinks: dict[str, Any], model: str) -> str:
+    """CCC, the dent of blinks and the jitter of a model, with and without a running median of `MEDIAN_S`."""
+    rows = []
+    for row in blinks["rows"]:
+        if row["model"] == model and row["window_s"] in (0, MEDIAN_S):
+            faces = "with memory" if row["memory"] else "each by itself"
+            median = f"{row['window_s']:g} s" if row["window_s"] else "none"
+            cells = [" / ".join(f"{row[name][of]:.{n}f}" for name in AFFECT_NAMES) for of, n in BLINK_MEASURES.items()]
+            within = " / ".join(f"{row[name]['within_1_std']:.0%}" for name in AFFECT_NAMES)
+            rows.append([f"{side_of(row['scale'])} px, {faces}", median, *cells, within])
+    headings = ["faces", "median", "CCC", "dent of a blink", "jitter", "within 1 std"]
+    return markdown_table([headings[0], headings[1], *(f"{what}, V / A" for what in headings[2:])], rows)
+
+
+def real_jitter_table(blinks: dict[str, Any]) -> str:
+    """The jitter of each model on videos of real people, without and with the median."""
+    windows = ("0", f"{MEDIAN_S:g}")
+    rows = [
+        [model, *(" / ".join(f"{found[window][name]:.3f}" for name in AFFECT_NAMES) for window in windows)]
+        for model, found in blinks["real"].items()
+    ]
+    return markdown_table(["jitter on real people, V / A", "no median", f"median over {MEDIAN_S:g} s"], rows)
 
 
 def domain_tries_table(tries: dict[str, dict[str, Any]], described: dict[str, str]) -> str:

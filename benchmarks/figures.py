@@ -12,13 +12,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.domain_figures import (
+    blinks_table,
     boxes_table,
     domain_tries_table,
     domains_described,
     domains_table,
     expressions_table,
     nuisances_table,
+    real_jitter_table,
 )  # fmt: skip
+from benchmarks.paper_figures import paper_sentences
 from benchmarks.recognizer_figures import (
     SHOWN,
     coverage_table,
@@ -366,12 +369,15 @@ def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) 
 
 def _domain_blocks() -> dict[str, str | None]:
     """Real domains side by side, expressions, box errors, and nuisances of each model."""
-    domains, boxes, nuisances = (_load(RECOGNIZER / f"{name}.json") for name in ("domains", "boxes", "nuisances"))
+    domains, boxes, nuisances, blinks = (
+        _load(RECOGNIZER / f"{name}.json") for name in ("domains", "boxes", "nuisances", "blinks")
+    )
     tries = {path.stem: _load(path) for path in (RECOGNIZER / "domain-tries").glob("*.json")}
     return {
         "domain tries": domain_tries_table(tries, DOMAIN_TRIES),
         "domains": f"{domains_table(domains)}\n\n{domains_described(domains)}",
         "expressions": expressions_table(domains), "boxes": boxes_table(boxes),
+        "blinks": f"{blinks_table(blinks, DEFAULT_MODEL)}\n\n{real_jitter_table(blinks)}",
         **{f"nuisances {model}": nuisances_table(nuisances, model) for model in nuisances["systems"]},
     }  # fmt: skip
 
@@ -389,6 +395,7 @@ def main() -> None:
             *(_load(RESULTS / f"{name}.json") for name in ("archive", "archive-cluster", "archive-spans"))
         ),
         "memory": memory_table(memory), "demo": demo_table(demo),
+        "paper": paper_sentences(_load(REPLICATION / "converged.json"), table),
         "fine-tuning": fine_tuning_table({path.stem: _load(path) for path in FINE_TUNING.glob("*.json")}),
         "restorer": restorer_table(*(_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration"))),
     }  # fmt: skip

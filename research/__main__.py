@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.exceptions import TyperException
@@ -35,6 +35,7 @@ from research.result_files import command_line, measure_into, write_json
 from research.show import (
     operating_table_line,
     print_anchors,
+    print_blinks,
     print_boxes,
     print_by_side,
     print_checks,
@@ -127,6 +128,29 @@ def nuisances(
     grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
     measured = partial(measure_nuisances, face_model, systems, grid.scales, people=people, frames=frames)
     print_nuisances(measure_into(out, measured, "conditions"))
+
+
+@app.command(epilog="Example: python -m research blinks ict_face.npz --models best,accurate,fast -o blinks.json")
+def blinks(
+    face_model: Annotated[Path, typer.Argument(help="ict_face.npz, or a clone of ICT-FaceKit")],
+    out: Results,
+    models: OnnxModels = DEFAULT_MODEL,
+    scales: Scales = "1,4,8",
+    people: Annotated[int, typer.Option(min=1, help="number of rendered people")] = 40,
+    split: Annotated[Literal["valid", "test"], typer.Option(help="people to choose by, or to report")] = "test",
+    real: Annotated[Path | None, typer.Option(help="folder of videos of real people, whose jitter is measured")] = None,
+) -> None:
+    """Measure what blinks do to estimates over time, and what a running median repairs, on rendered people."""
+    from lowbeam.evaluate.curve.grid import parse_grid
+
+    with needs("render"):
+        from research.recognizer.blinks import measure_blinks
+    check_outputs(face_model, out)
+    grid = parse_grid("hevc", scales, "27", "1")
+    measured = partial(
+        measure_blinks, face_model, models.split(","), grid.scales, split=split, people=people, real=real
+    )
+    print_blinks(measure_into(out, measured, "people"))
 
 
 LabelledStills = Annotated[list[str], typer.Option(help="a corpus of labelled stills, KIND:PATH; repeatable")]

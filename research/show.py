@@ -61,6 +61,21 @@ def print_nuisances(results: dict[str, Any]) -> None:
     print_table(("system", "nuisance", "level", *(f"{side_of(scale)} px" for scale in scales)), rows, words=3)
 
 
+def print_blinks(results: dict[str, Any]) -> None:
+    """Print results of `measure_blinks`: the CCC, and how far blinks dent the estimates, by model, side and median."""
+    print(f"{results['people']} rendered people of split {results['split']}, {results['seconds']:g} s each at "
+          f"{results['fps']:g} fps")  # fmt: skip
+    rows = [
+        (
+            row["model"], f"{side_of(row['scale'])}", "memory" if row["memory"] else "each", f"{row['window_s']:g}",
+            *(figure(row[name][measure]) for name in AFFECT_NAMES for measure in ("ccc", "dent_rms", "jitter")),
+        )
+        for row in results["rows"]
+    ]  # fmt: skip
+    heads = (f"{letter} {measure}" for letter in "VA" for measure in ("CCC", "dent", "jitter"))
+    print_table(("model", "px", "faces", "median, s", *heads), rows, words=3)
+
+
 def print_followed(results: dict[str, Any]) -> None:
     """Print results of `measure_followed`: CCC, and the share of labels within one standard deviation, by point."""
     rows = []

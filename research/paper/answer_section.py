@@ -3,10 +3,10 @@
 from typing import Any
 
 from lowbeam.evaluate.paper.claims import CLAIMS, Claim
-from lowbeam.evaluate.paper.verdicts import MeasuredContrasts, measured_contrasts
+from lowbeam.evaluate.paper.verdicts import measured_contrasts
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.metrics import AFFECT_NAMES
-from research.paper.verdict_section import reliability_row, seeds_behind
+from research.paper.verdict_section import reliability_row, seeds_behind, shown_verdict
 
 ABOUT = (
     "What decides a claim is the contrast, a difference between CCCs of valence, that speaks most against it, with its "
@@ -24,7 +24,7 @@ def answer_section(result: dict[str, Any], title: str) -> str:
         valence = by_affect[0]
         behind = seeds_behind(valence.found, seeds) if valence.found else []
         rows.append([
-            f"{claim.text} ({claim.whose})", *map(_verdict, by_affect), _decisive(claim, valence.found),
+            f"{claim.text} ({claim.whose})", *map(shown_verdict, by_affect), _decisive(claim, valence.found),
             ", ".join(map(str, behind)),
         ])  # fmt: skip
     rows.append([*reliability_row(sureness), ""])
@@ -32,14 +32,6 @@ def answer_section(result: dict[str, Any], title: str) -> str:
     link = f"[{title[0].lower()}{title[1:]}](#{title.lower().replace(' ', '-')})"
     networks = f"By the networks of the experiment that are {link}."
     return "\n\n".join(["## The answer", f"{networks} {ABOUT}", markdown_table(headings, rows)])
-
-
-def _verdict(measured: MeasuredContrasts) -> str:
-    if measured.verdict:
-        return f"**{measured.verdict}**"
-    if not measured.found:
-        return "not measured"
-    return f"open: {len(measured.found)} of {len(measured.claim.contrasts)} contrasts measured"
 
 
 def _decisive(claim: Claim, found: list[dict[str, Any]]) -> str:

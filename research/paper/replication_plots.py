@@ -63,10 +63,9 @@ def plot_learning_curves(path: Path, curves: dict[str, tuple[list[float], dict[s
         rates = log["learning_rate"]
         lowered = [i for i in range(1, len(rates)) if rates[i] < rates[i - 1]]
         axes.plot([faces[i] for i in lowered], [log["valid_loss"][i] for i in lowered], "o", color=colour, markersize=4)
-    axes.set_yscale("log")
     axes.set_xlabel("faces met, millions")
     axes.set_ylabel("validation loss (mean squared error)")
-    axes.grid(alpha=0.25, which="both")
+    axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _save(figure, path)
 

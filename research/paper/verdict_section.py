@@ -21,7 +21,7 @@ def verdict_section(result: dict[str, Any], folder: Path, name: str, link: Calla
     rows, shown = [], []
     for number, claim in enumerate(CLAIMS):
         by_affect = {affect: measured_contrasts(sureness, number, affect) for affect in AFFECT_NAMES}
-        cells = [f"**{m.verdict}**" if m.verdict else "not measured" for m in by_affect.values()]
+        cells = [shown_verdict(measured) for measured in by_affect.values()]
         valence = by_affect["valence"]
         rows.append([f"{claim.text} ({claim.whose})", *cells, _evidence(valence) + _so_far(valence.found, seeds)])
         shown += [
@@ -37,6 +37,15 @@ def verdict_section(result: dict[str, Any], folder: Path, name: str, link: Calla
         "### Claims", table, _mean_gains(sureness),
         f"![All contrasts behind the verdicts, with their intervals]({link(path)})",
     ])  # fmt: skip
+
+
+def shown_verdict(measured: MeasuredContrasts) -> str:
+    """The verdict on a claim, or how much of it was measured."""
+    if measured.verdict:
+        return f"**{measured.verdict}**"
+    if not measured.found:
+        return "not measured"
+    return f"open: {len(measured.found)} of {len(measured.claim.contrasts)} contrasts measured"
 
 
 def _evidence(measured: MeasuredContrasts) -> str:

@@ -6,12 +6,14 @@
 #   FACES96     faces96.npz, faces with one expression word each
 #   PEOPLE      folder with the rendered corpora (research/scripts/people.sh)
 #   FACE_MODEL  ICT-FaceKit's head: ict_face.npz, or a clone of its public repository
+#   REAL        folder with videos of real people, which need no labels
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 require FERPLUS "the FER+ folder"
 require FACES96 "faces96.npz"
 require PEOPLE "the folder with the rendered corpora"
 require FACE_MODEL "ICT-FaceKit's head (ict_face.npz, or a clone of its repository)"
+require REAL "a folder with videos of real people"
 
 WEIGHTS=src/lowbeam/weights
 RESULTS=docs/recognizer
@@ -45,4 +47,5 @@ python -m research boxes --stills "ferplus:$FERPLUS" --stills "faces96:$FACES96"
 python -m research domains --stills "ferplus:$FERPLUS" --stills "faces96:$FACES96" --models best,accurate,fast,fer \
     -o "$RESULTS/domains.json"
 python -m research nuisances "$FACE_MODEL" --models best,accurate,fast -o "$RESULTS/nuisances.json"
+python -m research blinks "$FACE_MODEL" --models best,accurate,fast --real "$REAL" -o "$RESULTS/blinks.json"
 python -m research followed "avec2016:$PEOPLE/people" --models accurate,fast -o "$RESULTS/followed.json"

@@ -114,6 +114,10 @@ def read(
         float, typer.Option(help="seconds of the source to read [default: all]", show_default=False)
     ] = math.inf,
     fps: Annotated[float, typer.Option(help="maximum frames per second [default: all]", show_default=False)] = math.inf,
+    median: Annotated[
+        float | None,
+        typer.Option(help="seconds around each face of which valence and arousal are the median, against blinks: 0.6"),
+    ] = None,
     resample: Annotated[
         float | None, typer.Option(help="rows per second of the trace [default: a row for each face that was received]")
     ] = None,
@@ -129,8 +133,8 @@ def read(
     with progress_bar("reading") as progress:
         trace = lowbeam.read(
             source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, model=model, threads=threads,
-            start_s=start, duration_s=duration, fps=fps, resample_fps=resample, resample_how=resample_how,
-            expressions=expressions, progress=progress,
+            start_s=start, duration_s=duration, fps=fps, median_s=median, resample_fps=resample,
+            resample_how=resample_how, expressions=expressions, progress=progress,
         )  # fmt: skip
     if trace.cut_at_s is not None:
         say(f"{trace.source} was cut: the trace ends at {trace.cut_at_s:.3f} s")

@@ -18,8 +18,8 @@ from lowbeam.pipeline.sources import FaceSource, open_faces
 from lowbeam.progress import Progress
 from lowbeam.recognize import DEFAULT_MODEL
 from lowbeam.restore import Restorer
-from lowbeam.sinks import OverlaySink, PlotSink, ResampledSink, Sink, TraceSink, check_overlay_format, trace_sink
-from lowbeam.trace import Estimate, How, Provenance, Trace, check_figure_format, check_format, check_resampling
+from lowbeam.sinks import OverlaySink, PlotSink, RevisedSink, Sink, TraceSink, check_overlay_format, trace_sink
+from lowbeam.trace import Estimate, How, Provenance, Revision, Trace, check_figure_format, check_format
 
 Path = str | os.PathLike[str]
 
@@ -58,25 +58,24 @@ class Reader:
     def read(
         self, source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
         restore: bool = False, faces: FacesChoice = "primary", start_s: float = 0.0, duration_s: float = math.inf,
-        fps: float = math.inf, resample_fps: float | None = None, resample_how: How = "smooth",
-        progress: Progress | None = None,
+        fps: float = math.inf, median_s: float | None = None, resample_fps: float | None = None,
+        resample_how: How = "smooth", progress: Progress | None = None,
     ) -> Trace:  # fmt: skip
         """Read a source to its end. The options are those of `lowbeam.read`."""
         check_faces(faces)
         section = Section(start_s, duration_s, fps)
         _check_formats(out, plot, overlay, restore)
-        if resample_fps is not None:
-            check_resampling(resample_fps, resample_how)
+        revision = Revision(median_s, resample_fps, resample_how)
         check_outputs(source, out, plot, overlay)
         with ExitStack() as stack:
             opened = stack.enter_context(open_faces(source, lambda: self._detector, faces, section, progress))
             gathered = TraceSink(self._expressions)
             sinks: list[Sink] = [gathered]
-            rows = [stack.enter_context(sink) for sink in self._trace_sinks(opened, out, plot, resample_fps is None)]
-            if resample_fps is None:
-                sinks += rows
+            rows = [stack.enter_context(sink) for sink in self._trace_sinks(opened, out, plot, revision)]
+            if revision.changes_rows:
+                sinks.append(RevisedSink(rows, revision, expressions=self._expressions))
             else:
-                sinks.append(ResampledSink(rows, resample_fps, resample_how, expressions=self._expressions))
+                sinks += rows
             if overlay is not None:
                 restorer = self._restorer if restore else None
                 sinks.append(stack.enter_context(OverlaySink(overlay, opened.size, opened.fps, restorer=restorer)))
@@ -95,13 +94,13 @@ class Reader:
             trace = gathered.trace(provenance)
             for sink in sinks:
                 sink.close(trace.provenance)
-        return trace if resample_fps is None else trace.resample(resample_fps, resample_how)
+        return revision.of(trace)
 
     def _trace_sinks(
-        self, source: FaceSource, out: Path | None, plot: Path | None, may_be_live: bool
+        self, source: FaceSource, out: Path | None, plot: Path | None, revision: Revision
     ) -> Iterator[Sink]:
         if out is not None:
-            yield trace_sink(out, live=source.is_live and may_be_live, expressions=self._expressions)
+            yield trace_sink(out, live=source.is_live and not revision.changes_rows, expressions=self._expressions)
         if plot is not None:
             yield PlotSink(plot)
 
@@ -109,8 +108,9 @@ class Reader:
 def read(
     source: Path, *, out: Path | None = None, plot: Path | None = None, overlay: Path | None = None,
     restore: bool = False, faces: FacesChoice = "primary", model: Path = DEFAULT_MODEL, threads: int = 1,
-    start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf, resample_fps: float | None = None,
-    resample_how: How = "smooth", expressions: bool = False, progress: Progress | None = None,
+    start_s: float = 0.0, duration_s: float = math.inf, fps: float = math.inf, median_s: float | None = None,
+    resample_fps: float | None = None, resample_how: How = "smooth", expressions: bool = False,
+    progress: Progress | None = None,
 ) -> Trace:  # fmt: skip
     """Estimate valence and arousal from a face stream, or from any video, whose faces are detected and used at scale 1.
 
@@ -122,8 +122,10 @@ def read(
     `start_s`, `duration_s` (seconds) and `fps` (most frames per second) select a section of the source; times remain
     those of the source. `progress` is called with the number of frames done and their total, or None.
 
-    With `resample_fps` the trace and its files have rows at so many times a second, by `resample_how`: ``smooth``,
-    ``linear`` or ``hold`` (`Trace.resample`); they are then written at the end, also for a live source.
+    With `median_s` valence and arousal are medians over so many seconds (`Trace.median`), which removes blinks and
+    single wrong frames. With `resample_fps` the trace and its files have rows at so many times a second, by
+    `resample_how`: ``smooth``, ``linear`` or ``hold`` (`Trace.resample`). With either, they are written at the end,
+    also for a live source; an overlay shows the estimates as they were.
 
     With `expressions` the trace has a column with the probability of each expression, of each face by itself; faces of
     which no pixels came (codecs ``features`` and ``estimates``) have none.
@@ -137,7 +139,8 @@ def read(
     """
     return Reader(model, threads=threads, expressions=expressions).read(
         source, out=out, plot=plot, overlay=overlay, restore=restore, faces=faces, start_s=start_s,
-        duration_s=duration_s, fps=fps, resample_fps=resample_fps, resample_how=resample_how, progress=progress,
+        duration_s=duration_s, fps=fps, median_s=median_s, resample_fps=resample_fps, resample_how=resample_how,
+        progress=progress,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from lowbeam.errors import UsageError
 from lowbeam.face import Expressions
 from lowbeam.trace import plot, store
 from lowbeam.trace.estimate import COLUMNS, EXPRESSION_COLUMNS, Estimate, columns_of, row_of
+from lowbeam.trace.median import MEDIAN_S, with_medians
 from lowbeam.trace.resample import How, resampled
 from lowbeam.trace.store import Provenance
 
@@ -156,6 +157,14 @@ class Trace:
         return Trace.from_table(
             resampled(self.columns, fps, how), source=self.source, model=self.model, cut_at_s=self.cut_at_s
         )
+
+    def median(self, window_s: float = MEDIAN_S) -> "Trace":
+        """The trace with valence and arousal replaced by their median over `window_s` seconds around each estimate,
+        each face by itself: blinks and frames that were read wrongly disappear. Standard deviations remain.
+
+        Raises `UsageError` if `window_s` is out of range.
+        """
+        return Trace(with_medians(self.columns, window_s), self.source, self.model, self.cut_at_s)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """A `pandas.DataFrame` with the columns of the trace (the `tables` extra). Raises `UsageError` if pandas is not

@@ -57,6 +57,11 @@ class Talker:
         self._light = shine(count, fps, act_rng)
         self._crossings = crossings(count / fps, act_rng)
 
+    @property
+    def eyes_closed(self) -> NDArray[np.float64]:
+        """How far the eyes are closed by blinks in each frame, from 0 to 1: (count,)."""
+        return self._weights["eyeBlink_L"]
+
     def about(self) -> dict[str, Any]:
         """The properties of this person for the manifest."""
         looks = self.looks

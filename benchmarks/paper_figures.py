@@ -1,0 +1,59 @@
+"""What the README says of the paper's experiment, from its result file."""
+
+from collections import Counter
+from typing import Any
+
+from lowbeam.evaluate.paper.claims import CLAIMS, RELEASED
+from lowbeam.evaluate.paper.verdicts import measured_contrasts
+
+VERBS = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "undecided": ("is undecided", "are undecided")}
+
+
+def paper_sentences(converged: dict[str, Any], accurate: dict[str, Any]) -> str:
+    """The verdicts on the paper's claims by the networks trained to convergence, what the released mixture is worth,
+    and what ships, by the table of `accurate` on the same faces."""
+    counts = _counts(converged["sureness"])
+    said = [f"{counts[verdict]} {verbs[counts[verdict] > 1]}" for verdict, verbs in VERBS.items() if counts[verdict]]
+    open_ = f"; {counts[None]} need networks that are not trained yet" if counts[None] else ""
+    planned = len(converged["experiment"]["seeds"])
+    one, single, joint = (_ccc(converged, system) for system in ("lr-oa", "lr", "joint-oa"))
+    seeds = sorted({job["seed"] for job in converged["jobs"]})
+    ships = [accurate["systems"]["lowbeam accurate"][str(s)]["valence"]["ccc"] for s in RELEASED]
+    done = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; {planned} are planned"
+    return (
+        "**The paper's claims**, tested on FER+ with networks of a quarter of the published width, trained until they "
+        f"stop improving ({done}): of {sum(counts.values())}, {', '.join(said)}{open_} ([each "
+        f"claim](docs/replication.md)). One network for S = {_listed_scales()} has a CCC of valence of {_listed(one)}, "
+        f"one network for each S {_listed(single)}, and one that starts from super-resolution, as in the paper, "
+        f"{_listed(joint)}. lowbeam's `accurate`, one network for every size and codec, has {_listed(ships)}."
+    )
+
+
+def _listed_scales() -> str:
+    *most, last = map(str, RELEASED)
+    return f"{', '.join(most)} and {last}"
+
+
+def _counts(sureness: dict[str, Any]) -> Counter[str | None]:
+    """The number of the paper's claims by their verdict for valence, None where it is open; RMSE's reliability, a
+    further claim, needs several seeds."""
+    verdicts = [
+        measured_contrasts(sureness, number, "valence").verdict
+        for number, claim in enumerate(CLAIMS) if claim.whose == "paper"
+    ]  # fmt: skip
+    return Counter([*verdicts, None] if not sureness["valence"]["reliability"] else verdicts)
+
+
+def _ccc(converged: dict[str, Any], system: str) -> list[float]:
+    """CCC of valence of a system at the scales of the released mixture, the mean over seeds."""
+    found: dict[int, list[float]] = {}
+    for job in converged["jobs"]:
+        if job["system"] == system and (len(job["mixture"]) == 1 or tuple(job["mixture"]) == RELEASED):
+            for scale, scored in job["scores"].items():
+                found.setdefault(int(scale), []).append(scored["valence"]["ccc"])
+    return [sum(found[s]) / len(found[s]) for s in RELEASED]
+
+
+def _listed(values: list[float]) -> str:
+    *most, last = (f"{value:.2f}" for value in values)
+    return f"{', '.join(most)} and {last}"
