@@ -124,6 +124,7 @@ def test_the_page_tells_what_is_finished_and_of_which_seeds_a_verdict_is(finishe
     assert "; so far only seed 0" in page
     assert "not measured" in page
     assert "| Joint-S beats LR-S and Non-Joint-S at every S (paper) | open: 1 of 18 contrasts measured |" in page
+    assert f"`{result['command']}` goes on where it stopped." in page
     answer, networks = page.index("## The answer"), page.index("## Trained to convergence")
     assert answer < page.index("## Systems") < networks < page.index("## What changed since 2017")
     assert "![Validation loss of each recognizer" in page

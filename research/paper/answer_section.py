@@ -7,6 +7,7 @@ from lowbeam.evaluate.paper.verdicts import measured_contrasts
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.metrics import AFFECT_NAMES
 from research.paper.verdict_section import reliability_row, seeds_behind, shown_verdict
+from research.result_files import shown_command
 
 ABOUT = (
     "What decides a claim is the contrast, a difference between CCCs of valence, that speaks most against it, with its "
@@ -30,8 +31,18 @@ def answer_section(result: dict[str, Any], title: str) -> str:
     rows.append([*reliability_row(sureness), ""])
     headings = ["claim (source)", *AFFECT_NAMES, "what decides it, CCC of valence", "seeds"]
     link = f"[{title[0].lower()}{title[1:]}](#{title.lower().replace(' ', '-')})"
-    networks = f"By the networks of the experiment that are {link}."
-    return "\n\n".join(["## The answer", f"{networks} {ABOUT}", markdown_table(headings, rows)])
+    parts = [
+        "## The answer",
+        f"By the networks of the experiment that are {link}. {ABOUT}",
+        markdown_table(headings, rows),
+    ]
+    if result["unfinished"]:
+        done, left = len(result["jobs"]), len(result["unfinished"])
+        parts.append(
+            f"**What is missing**: {left} of {done + left} networks are not trained yet; the section lists them. "
+            f"`{shown_command(result['command'])}` goes on where it stopped."
+        )
+    return "\n\n".join(parts)
 
 
 def _decisive(claim: Claim, found: list[dict[str, Any]]) -> str:
