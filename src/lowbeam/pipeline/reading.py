@@ -72,7 +72,7 @@ class Reader:
             gathered = TraceSink(self._expressions)
             sinks: list[Sink] = [gathered]
             rows = [stack.enter_context(sink) for sink in self._trace_sinks(opened, out, plot, revision)]
-            if revision.changes_rows:
+            if revision.needs_whole_trace:
                 sinks.append(RevisedSink(rows, revision, expressions=self._expressions))
             else:
                 sinks += rows
@@ -100,7 +100,7 @@ class Reader:
         self, source: FaceSource, out: Path | None, plot: Path | None, revision: Revision
     ) -> Iterator[Sink]:
         if out is not None:
-            yield trace_sink(out, live=source.is_live and not revision.changes_rows, expressions=self._expressions)
+            yield trace_sink(out, live=source.is_live and not revision.needs_whole_trace, expressions=self._expressions)
         if plot is not None:
             yield PlotSink(plot)
 

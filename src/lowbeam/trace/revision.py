@@ -23,8 +23,8 @@ class Revision:
             check_resampling(self.fps, self.how)
 
     @property
-    def changes_rows(self) -> bool:
-        """Whether it does anything, which needs the whole trace."""
+    def needs_whole_trace(self) -> bool:
+        """Whether it changes a trace, which it can only when the source has ended."""
         return self.median_s is not None or self.fps is not None
 
     def of(self, trace: Trace) -> Trace:
