@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lowbeam.train.paper.recipe import System, load_system
+from lowbeam.train.paper.recipe import load_system
 from research.paper.replication_plots import plot_learning_curves
 from research.paper.score_tables import system_name
 
@@ -28,17 +28,21 @@ def plot_learning(kept: Path, folder: Path, name: str, plots: bool) -> list[tupl
 
 def _curves(kept: Path) -> dict[str, tuple[list[float], Curve]]:
     """By network: the millions of faces met after each epoch, and what was archived of each."""
-    systems: dict[str, System] = {}
     found = {}
     for path in sorted(kept.glob("*-seed*.json")):
         archived = json.loads(path.read_text(encoding="utf-8"))
         result = archived["result"]
         if "log" not in archived or "scores" not in result:
             continue
-        system = systems.setdefault(result["system"], load_system(result["system"]))
         each = result["faces_seen"] / result["epochs"] / 1e6
-        label = f"{system_name(system.name, tuple(result['mixture']))}, seed {result['seed']}"
-        if len(result["mixture"]) == 1 and result["mixture"] != [1]:
-            label = f"{system.name.removesuffix('S')}{result['mixture'][0]}, seed {result['seed']}"
-        found[label] = ([each * (epoch + 1) for epoch in range(len(archived["log"]["valid_loss"]))], archived["log"])
+        met = [each * (epoch + 1) for epoch in range(len(archived["log"]["valid_loss"]))]
+        found[f"{_label(result['system'], tuple(result['mixture']))}, seed {result['seed']}"] = met, archived["log"]
     return found
+
+
+def _label(key: str, mixture: tuple[int, ...]) -> str:
+    """The name of a network's system, with its mixture or, in place of S, its scale: ``Joint-6``."""
+    name = load_system(key).name
+    if mixture == (1,) or len(mixture) > 1:
+        return system_name(name, mixture)
+    return name.replace("-S", f"-{mixture[0]}")
