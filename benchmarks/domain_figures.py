@@ -9,7 +9,7 @@ from lowbeam.trace.median import MEDIAN_S
 
 SHOWN = (1, 3, 4, 6, 8, 12, 16)
 EXPRESSIONS_AT = (1, 4, 8, 16)  # scales of the table of expressions
-BLINK_MEASURES = {"ccc": 3, "dent_rms": 2, "jitter": 3}  # and their digits
+BLINK_MEASURES = {"ccc": 3, "dent_mean": 2, "dent_rms": 2, "jitter": 3}  # and their digits
 WAYS = {"right": "to the right", "down": "down", "larger": "larger"}
 
 
@@ -100,7 +100,7 @@ def blinks_table(blinks: dict[str, Any], model: str) -> str:
             cells = [" / ".join(f"{row[name][of]:.{n}f}" for name in AFFECT_NAMES) for of, n in BLINK_MEASURES.items()]
             within = " / ".join(f"{row[name]['within_1_std']:.0%}" for name in AFFECT_NAMES)
             rows.append([f"{side_of(row['scale'])} px, {faces}", median, *cells, within])
-    headings = ["faces", "median", "CCC", "dent of a blink", "jitter", "within 1 std"]
+    headings = ["faces", "median", "CCC", "dent of a blink, mean", "root mean square", "jitter", "within 1 std"]
     return markdown_table([headings[0], headings[1], *(f"{what}, V / A" for what in headings[2:])], rows)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from lowbeam.evaluate.paper.claims import CLAIMS, RELEASED
 from lowbeam.evaluate.paper.verdicts import measured_contrasts
+from research.paper.verdict_section import reliability_row
 
 VERBS = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "undecided": ("is undecided", "are undecided")}
 
@@ -14,7 +15,8 @@ def paper_sentences(converged: dict[str, Any], accurate: dict[str, Any]) -> str:
     and what ships, by the table of `accurate` on the same faces."""
     counts = _counts(converged["sureness"])
     said = [f"{counts[verdict]} {verbs[counts[verdict] > 1]}" for verdict, verbs in VERBS.items() if counts[verdict]]
-    open_ = f"; {counts[None]} need networks that are not trained yet" if counts[None] else ""
+    needs = "needs" if counts[None] == 1 else "need"
+    open_ = f"; {counts[None]} {needs} networks that are not trained yet" if counts[None] else ""
     planned = len(converged["experiment"]["seeds"])
     one, single, joint = (_ccc(converged, system) for system in ("lr-oa", "lr", "joint-oa"))
     seeds = sorted({job["seed"] for job in converged["jobs"]})
@@ -35,13 +37,14 @@ def _listed_scales() -> str:
 
 
 def _counts(sureness: dict[str, Any]) -> Counter[str | None]:
-    """The number of the paper's claims by their verdict for valence, None where it is open; RMSE's reliability, a
-    further claim, needs several seeds."""
-    verdicts = [
+    """The number of the paper's claims by their verdict for valence, None where it is open; with that of RMSE's
+    reliability."""
+    verdicts: list[str | None] = [
         measured_contrasts(sureness, number, "valence").verdict
         for number, claim in enumerate(CLAIMS) if claim.whose == "paper"
     ]  # fmt: skip
-    return Counter([*verdicts, None] if not sureness["valence"]["reliability"] else verdicts)
+    reliability = reliability_row(sureness)[1].strip("*")
+    return Counter([*verdicts, reliability if reliability in VERBS else None])
 
 
 def _ccc(converged: dict[str, Any], system: str) -> list[float]:

@@ -54,6 +54,13 @@ def test_faces_do_not_mix_and_their_order_stays() -> None:
     assert trace.valence.tolist() != found.valence.tolist()
 
 
+def test_a_window_does_not_reach_across_an_absence() -> None:
+    time_s = [i / 25 for i in range(10)] + [20 + i / 25 for i in range(10)]
+    values = [0.1] * 10 + [0.8] * 10
+    found = Trace.from_estimates(trace_of(time_s, values)).median(60)
+    assert found.valence.tolist() == values
+
+
 @pytest.mark.parametrize("window_s", [0.0, -1.0, 61.0, float("nan"), float("inf")])
 def test_a_window_out_of_range_is_refused(window_s: float) -> None:
     with pytest.raises(UsageError, match="is out of range: above 0, up to 60"):

@@ -28,6 +28,7 @@ from lowbeam.corpora.rendered.raster import capsule, rasterize
 from lowbeam.corpora.rendered.talker import needed_expressions
 from lowbeam.corpora.rendered.write import Settings, render_corpus
 from lowbeam.faces import YunetDetector
+from research.recognizer.blinks import Shown, dent
 
 FEW = Settings(subjects=3, minutes=1 / 30, fps=10, size=96, seed=3)
 
@@ -276,3 +277,13 @@ def test_a_person_is_drawn_so_that_a_face_is_found(shared: Path) -> None:
     changed = np.abs(neutral.astype(int) - smile).max(2) > 20
     assert 0.001 < changed.mean() < 0.05
     assert np.average(np.arange(240), weights=changed.sum(1)) > 120  # it is the lower face that moves
+
+
+def test_blinks_are_told_from_lids_that_an_expression_lowers() -> None:
+    weights = {name: np.full(2500, 0.6) for name in ("eyeBlink_L", "eyeBlink_R")}  # tired
+    blinks = motion.blink_and_look(weights, 2500, 25.0, np.random.default_rng(3))
+    assert 0.01 < (blinks > 0.5).mean() < 0.1
+    assert (weights["eyeBlink_L"] > 0.5).all()
+    shown = Shown(np.zeros((2500, 96, 96), np.uint8), np.arange(2500) / 25, np.zeros((2500, 2), np.float32), blinks)
+    assert np.allclose(dent(np.where(blinks > 0.5, -0.3, 0.1), shown), -0.4, atol=1e-6)
+    assert len(dent(np.zeros(2500), shown)) == (blinks > 0.5).sum()

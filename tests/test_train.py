@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch", reason="PyTorch comes with the train extra"
 from test_evaluate import write_ferplus  # noqa: E402
 
 from lowbeam import Recognizer, UsageError  # noqa: E402
-from lowbeam.models.one_for_all import GRID, SIZES, Size, to_grid  # noqa: E402
-from lowbeam.scale import SCALES, Faces, resample_matrix, shrink  # noqa: E402
+from lowbeam.models.one_for_all import GRID, SIZES, Size, to_grid, to_patches  # noqa: E402
+from lowbeam.scale import SCALES, Faces, resample, resample_matrix, shrink  # noqa: E402
 from lowbeam.train import loop  # noqa: E402
 from lowbeam.train.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from lowbeam.train.degrade import augment, received  # noqa: E402
@@ -313,3 +313,10 @@ def test_a_run_of_another_version_is_refused(finished: tuple[Path, Path], tmp_pa
     with pytest.raises(UsageError, match="not the folder of a finished run"):
         load_finished(tmp_path)
     assert SIZES["accurate"] != load_finished(finished[1])[0].trunk.size
+
+
+@pytest.mark.parametrize(("side", "patch"), [(6, 2), (13, 2), (96, 4)])
+def test_patches_are_the_grid_cut_up(hr_faces: Faces, side: int, patch: int) -> None:
+    faces, matrix = torch.from_numpy(resample(hr_faces[:3], side)), torch.from_numpy(resample_matrix(side, GRID).copy())
+    expected = torch.nn.PixelUnshuffle(patch)(to_grid(faces, matrix))
+    assert torch.allclose(to_patches(faces, matrix, patch), expected, atol=1e-5)

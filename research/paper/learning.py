@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from lowbeam.errors import UsageError
 from lowbeam.train.paper.recipe import load_system
 from research.paper.replication_plots import plot_learning_curves
 from research.paper.score_tables import system_name
@@ -30,13 +31,16 @@ def _curves(kept: Path) -> dict[str, tuple[list[float], Curve]]:
     """By network: the millions of faces met after each epoch, and what was archived of each."""
     found = {}
     for path in sorted(kept.glob("*-seed*.json")):
-        archived = json.loads(path.read_text(encoding="utf-8"))
-        result = archived["result"]
-        if "log" not in archived or "scores" not in result:
-            continue
-        each = result["faces_seen"] / result["epochs"] / 1e6
-        met = [each * (epoch + 1) for epoch in range(len(archived["log"]["valid_loss"]))]
-        found[f"{_label(result['system'], tuple(result['mixture']))}, seed {result['seed']}"] = met, archived["log"]
+        try:
+            archived = json.loads(path.read_text(encoding="utf-8"))
+            result = archived["result"]
+            if "log" not in archived or "scores" not in result:
+                continue
+            each = result["faces_seen"] / result["epochs"] / 1e6
+            met = [each * (epoch + 1) for epoch in range(len(archived["log"]["valid_loss"]))]
+            found[f"{_label(result['system'], tuple(result['mixture']))}, seed {result['seed']}"] = met, archived["log"]
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+            raise UsageError(f"{path} is damaged; bring it back from the repository, or delete it") from error
     return found
 
 

@@ -60,9 +60,12 @@ def write_replication_page(results: str | Path, page: str | Path, *, plots: bool
                 sections.append(STUDIES[path.stem](result))
                 continue
             sections.append(_section(result, path, link, plots))
-            if path.stem in DECIDING:
+            if path.stem in DECIDING and result.get("sureness"):
                 answers.append(answer_section(result, describe(result)[0]))
-                sections.append(design_section())
+                if len(answers) == 1:
+                    sections.append(design_section())
+        except UsageError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise UsageError(f"{path} is damaged, or was not written by lowbeam replicate; delete it") from error
     fixed = [part.read_text(encoding="utf-8").rstrip() for part in (HEAD, METHOD)]
@@ -103,7 +106,8 @@ def _facts(result: dict[str, Any], address: str) -> str:
     experiment, machine = result["experiment"], result["machine"]
     hours = sum(job["train_s"] for job in result["jobs"]) / 3600
     count, seeds = len(result["jobs"]), experiment["seeds"]
-    processors = dict.fromkeys(job.get("processor", machine["cpu"]) for job in result["jobs"])
+    told = dict.fromkeys(job["processor"] for job in result["jobs"] if "processor" in job)
+    processors = told or [machine["cpu"]]
     threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)} per network"
     where = machine["gpu"] or f"{' and '.join(processors)}, {threads}"
     lines = [

@@ -25,20 +25,20 @@ from lowbeam.trace import running_median
 SEEDS = {"valid": 991, "test": 992}  # of nobody in a rendered corpus
 SIZE, FPS, SECONDS = 192, 25.0, 12.0
 WINDOWS_S = (0.0, 0.2, 0.36, 0.6, 1.0)  # 0: no median
-CLOSED, OPEN = 0.5, 0.05  # of eyes; between them a frame is neither
+CLOSED, OPEN = 0.5, 0.05  # of a blink; between them a frame is neither
 VIDEOS = (".mp4", ".mov", ".mkv")
 NEAR_S = 0.5  # open eyes that closed ones are compared with
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One person: `faces` uint8 (n, 96, 96) at `time_s` (n,), what they show, (n, 2), and how far the eyes are closed,
-    (n,)."""
+    """One person: `faces` uint8 (n, 96, 96) at `time_s` (n,), what they show, (n, 2), and how far a blink closes
+    the eyes, (n,)."""
 
     faces: Faces
     time_s: NDArray[np.float64]
     affect: Affect
-    eyes_closed: NDArray[np.float64]
+    blinks: NDArray[np.float64]
 
 
 def measure_blinks(
@@ -48,12 +48,13 @@ def measure_blinks(
     """Estimates of `people` of a split at several scales, of each face by itself and with memory, and their running
     medians over `WINDOWS_S`; and of the videos of real people in the folder `real`, which have no truth.
 
-    Returns ``{"split", "people", "seconds", "fps", "rows", "real"}``; a row has model, scale, memory, window_s and, for
-    valence and arousal, the CCC with the truth, the share of truths within one standard deviation, the dent of blinks
-    (`dent`), and the jitter: the root mean square of the change from one frame to the next. ``real`` has, by model and
-    window, the jitter of valence and arousal in `lowbeam.read`, the mean over videos. Raises `CorpusError`,
-    `SourceError` or `ModelError`.
+    Returns ``{"split", "people", "blink_frames", "seconds", "fps", "rows", "real"}``; a row has model, scale, memory,
+    window_s and, for valence and arousal, the CCC with the truth, the share of truths within one standard deviation,
+    the dent of blinks (`dent`), and the jitter: the root mean square of the change from one frame to the next. ``real``
+    has, by model and window, the jitter of valence and arousal in `lowbeam.read`, the mean over videos. Raises
+    `CorpusError`, `SourceError` or `ModelError`.
     """
+    videos = [] if real is None else _videos(real)
     recognizers = {model: Recognizer(model) for model in models}
     head = load_face_model(face_model, needed_expressions())
     shown = []
@@ -70,18 +71,24 @@ def measure_blinks(
                 for window_s in WINDOWS_S:
                     about = {"model": model, "scale": scale, "memory": memory, "window_s": window_s}
                     rows.append(about | _scores(estimates, shown, window_s))
+    blink_frames = sum(int((one.blinks > CLOSED).sum()) for one in shown)
     return {
-        "split": split, "people": people, "seconds": SECONDS, "fps": FPS, "rows": rows,
-        "real": None if real is None else {model: _real_jitter(real, model) for model in models},
+        "split": split, "people": people, "blink_frames": blink_frames, "seconds": SECONDS, "fps": FPS, "rows": rows,
+        "real": None if real is None else {model: _real_jitter(videos, model) for model in models},
     }  # fmt: skip
 
 
-def _real_jitter(folder: Path, model: str) -> dict[str, dict[str, float]]:
-    """By window: the jitter of valence and arousal, the mean over the videos in `folder`."""
-    reader = lowbeam.Reader(model)
-    traces = [reader.read(path) for path in sorted(folder.iterdir()) if path.suffix in VIDEOS]
-    if not traces:
+def _videos(folder: Path) -> list[Path]:
+    found = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in VIDEOS]
+    if not found:
         raise SourceError(f"{folder} has no video: {', '.join(VIDEOS)}")
+    return found
+
+
+def _real_jitter(videos: list[Path], model: str) -> dict[str, dict[str, float]]:
+    """By window: the jitter of valence and arousal, the mean over the `videos`."""
+    reader = lowbeam.Reader(model)
+    traces = [trace for trace in map(reader.read, videos) if len(trace) > 1]
     found = {}
     for window_s in WINDOWS_S:
         revised = [trace.median(window_s) if window_s else trace for trace in traces]
@@ -97,7 +104,7 @@ def _jitter(series: list[NDArray[np.float64]]) -> float:
 
 def _show(talker: Talker) -> Shown:
     faces = np.stack([crop(shot.picture, shot.box) for shot in talker.shots()])
-    return Shown(faces, np.arange(len(faces)) / FPS, talker.affect.astype(np.float32), talker.eyes_closed)
+    return Shown(faces, np.arange(len(faces)) / FPS, talker.affect.astype(np.float32), talker.blinks)
 
 
 def _scores(estimates: list[Estimates], shown: list[Shown], window_s: float) -> dict[str, Any]:
@@ -119,11 +126,11 @@ def _scores(estimates: list[Estimates], shown: list[Shown], window_s: float) -> 
 
 
 def dent(error: NDArray[np.float64], shown: Shown) -> NDArray[np.float64]:
-    """For each frame with closed eyes, how much its error differs from the mean error of the frames with open eyes
-    within `NEAR_S`."""
-    is_open = shown.eyes_closed < OPEN
+    """For each frame in a blink, how much its error differs from the mean error of the frames without one within
+    `NEAR_S`."""
+    is_open = shown.blinks < OPEN
     found = []
-    for frame in np.flatnonzero(shown.eyes_closed > CLOSED):
+    for frame in np.flatnonzero(shown.blinks > CLOSED):
         near = is_open & (np.abs(shown.time_s - shown.time_s[frame]) <= NEAR_S)
         if near.any():
             found.append(error[frame] - error[near].mean())

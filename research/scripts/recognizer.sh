@@ -48,4 +48,5 @@ python -m research domains --stills "ferplus:$FERPLUS" --stills "faces96:$FACES9
     -o "$RESULTS/domains.json"
 python -m research nuisances "$FACE_MODEL" --models best,accurate,fast -o "$RESULTS/nuisances.json"
 python -m research blinks "$FACE_MODEL" --models best,accurate,fast --real "$REAL" -o "$RESULTS/blinks.json"
+python -m research blinks "$FACE_MODEL" --models best,accurate,fast --split valid --people 20 -o "$RESULTS/blinks-valid.json"
 python -m research followed "avec2016:$PEOPLE/people" --models accurate,fast -o "$RESULTS/followed.json"

@@ -116,7 +116,7 @@ def read(
     fps: Annotated[float, typer.Option(help="maximum frames per second [default: all]", show_default=False)] = math.inf,
     median: Annotated[
         float | None,
-        typer.Option(help="seconds around each face of which valence and arousal are the median, against blinks: 0.6"),
+        typer.Option(help="replace valence and arousal by their median over so many seconds, against blinks (try 0.6)"),
     ] = None,
     resample: Annotated[
         float | None, typer.Option(help="rows per second of the trace [default: a row for each face that was received]")

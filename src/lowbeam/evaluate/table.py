@@ -126,7 +126,7 @@ def table(
     for model in models:
         name = f"lowbeam {Path(model).stem}"
         if name in systems:
-            raise UsageError(f"two models are called {Path(model).stem}: rename a file")
+            raise UsageError(f"two models are called {Path(model).stem}: name each once, or rename a file")
         systems[name] = lowbeam_reader(Recognizer(model, threads))
     labelled = load_labelled(corpus, split)
     with suppress(ModelError, UsageError):  # not installed, or not with what runs it

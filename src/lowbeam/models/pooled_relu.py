@@ -17,7 +17,8 @@ Kernel = Callable[..., None]
 
 
 def pooled_relu(x: Tensor) -> Tensor:
-    """``relu(max_pool2d(x, 2))`` of (n, c, h, w), with the same gradient: of equal values the first has it."""
+    """``relu(max_pool2d(x, 2))`` of (n, c, h, w), with the same gradient: of equal values the first has it.
+    Compiled, a NaN whose sign is set, as x86 makes them, counts as 0."""
     if x.dtype == torch.bfloat16 and x.device.type == "cpu":
         pooled: Tensor = _PooledRelu.apply(x)
         return pooled

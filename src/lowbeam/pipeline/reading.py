@@ -72,7 +72,7 @@ class Reader:
             gathered = TraceSink(self._expressions)
             sinks: list[Sink] = [gathered]
             rows = [stack.enter_context(sink) for sink in self._trace_sinks(opened, out, plot, revision)]
-            if revision.needs_whole_trace:
+            if revision.needs_whole_trace and rows:
                 sinks.append(RevisedSink(rows, revision, expressions=self._expressions))
             else:
                 sinks += rows

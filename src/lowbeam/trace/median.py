@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.errors import UsageError
+from lowbeam.trace.absence import longest_step_s
 
 MEDIAN_S = 0.6  # chosen on rendered people of split valid (docs/recognizer.md, Blinks)
 MAX_WINDOW_S = 60.0
 EARLY_S = 0.001  # times are rounded to milliseconds
 FILTERED = ("valence", "arousal")
+BLOCK = 1 << 20  # values in memory at a time
 
 Floats = NDArray[np.float64]
 
@@ -23,15 +25,17 @@ def check_window(window_s: float) -> None:
 
 
 def with_medians(columns: dict[str, NDArray[Any]], window_s: float) -> dict[str, NDArray[Any]]:
-    """The columns of a trace with the `running_median` of valence and of arousal, each face by itself. Raises
-    `UsageError` if `window_s` is out of range."""
+    """The columns of a trace with the `running_median` of valence and of arousal, each face by itself, and not
+    across times at which it was away. Raises `UsageError` if `window_s` is out of range."""
     check_window(window_s)
     found = {name: values.copy() for name, values in columns.items()}
     for face in np.unique(columns["face"]):
         rows = np.flatnonzero(columns["face"] == face)
         rows = rows[np.argsort(columns["time_s"][rows], kind="stable")]
-        for name in FILTERED:
-            found[name][rows] = running_median(columns["time_s"][rows], columns[name][rows], window_s)
+        time_s = columns["time_s"][rows]
+        for part in np.split(rows, np.flatnonzero(np.diff(time_s) > longest_step_s(time_s)) + 1):
+            for name in FILTERED:
+                found[name][part] = running_median(columns["time_s"][part], columns[name][part], window_s)
     return found
 
 
@@ -45,5 +49,7 @@ def running_median(time_s: Floats, values: Floats, window_s: float) -> Floats:
     found = values.copy()
     for count in np.unique(reach):
         chosen = np.flatnonzero(reach == count)
-        found[chosen] = np.median(values[chosen[:, None] + np.arange(-count, count + 1)], axis=1)
+        window = np.arange(-count, count + 1)
+        for part in np.split(chosen, range(BLOCK // len(window) + 1, len(chosen), BLOCK // len(window) + 1)):
+            found[part] = np.median(values[part[:, None] + window], axis=1)
     return found

@@ -77,12 +77,14 @@ def _between(one: dict[str, NDArray[Any]], face: int, fps: float, how: How) -> F
 
 
 def _where_known(time_s: Floats, values: Floats, at_s: Floats, how: How) -> Floats:
-    """Values at `at_s` (m,) from those of `values` (n,) at `time_s` (n,) that are known, not nan; nan if none is."""
+    """Values at `at_s` (m,) from those of `values` (n,) at `time_s` (n,) that are known, not nan; nan if none is
+    or, held, none is yet."""
     known = ~np.isnan(values)
     if not known.any():
         return np.full(len(at_s), np.nan)
     if how == "hold":
-        return values[known][_nearest_before(time_s[known], at_s)]
+        held = values[known][_nearest_before(time_s[known], at_s)]
+        return np.where(at_s + EARLY_S < time_s[known][0], np.nan, held)
     return np.interp(at_s, time_s[known], values[known])
 
 

@@ -160,7 +160,7 @@ class Trace:
 
     def median(self, window_s: float = MEDIAN_S) -> "Trace":
         """The trace with valence and arousal replaced by their median over `window_s` seconds around each estimate,
-        each face by itself: blinks and frames that were read wrongly disappear. Standard deviations remain.
+        each face by itself: it mostly removes blinks and frames that were read wrongly. Standard deviations remain.
 
         Raises `UsageError` if `window_s` is out of range.
         """

@@ -45,19 +45,21 @@ def talk(weights: Weights, count: int, fps: float, rng: np.random.Generator) -> 
         add(weights, shapes, opening * (said[beat.astype(int)] == index))
 
 
-def blink_and_look(weights: Weights, count: int, fps: float, rng: np.random.Generator) -> None:
-    """Add random blinks, and a gaze that jumps and rests."""
+def blink_and_look(weights: Weights, count: int, fps: float, rng: np.random.Generator) -> Series:
+    """Add random blinks, and a gaze that jumps and rests. Returns how far blinks close the eyes, from 0 to 1, (n,)."""
     time_s = np.arange(count) / fps
     add(weights, {"eyeWide": 1.0}, np.full(count, rng.uniform(0.0, 0.15)))  # lids differ
     blinks = np.zeros(count)
     for at_s in events(time_s[-1], rng.uniform(2.0, 6.0), rng):
         blinks += np.exp(-np.square((time_s - at_s) / BLINK_S))
-    add(weights, {"eyeBlink": 1.0}, np.clip(blinks, 0, 1))
+    blinks = np.clip(blinks, 0, 1)
+    add(weights, {"eyeBlink": 1.0}, blinks)
     across, up = _jumps(time_s, 1.8, rng), _jumps(time_s, 2.5, rng)
     for share, left, right in ((across, "In", "Out"), (-across, "Out", "In")):
         add(weights, {f"eyeLook{left}_L": 0.5, f"eyeLook{right}_R": 0.5}, np.clip(share, 0, 1))
     add(weights, {"eyeLookUp": 0.4}, np.clip(up, 0, 1))
     add(weights, {"eyeLookDown": 0.4}, np.clip(-up, 0, 1))
+    return blinks
 
 
 def _jumps(time_s: Series, every_s: float, rng: np.random.Generator) -> Series:

@@ -39,7 +39,8 @@ class Shot:
 
 class Talker:
     """Person number `index` of the corpus with the given `seed`; the frames are reproducible. `count` is their number,
-    `size` their side in pixels. `affect`, float64 (count, 2), is the valence and arousal of each frame."""
+    `size` their side in pixels. `affect`, float64 (count, 2), is the valence and arousal of each frame, and
+    `blinks`, float64 (count,), how far a blink closes the eyes, from 0 to 1."""
 
     def __init__(self, model: FaceModel, seed: int, index: int, count: int, fps: float, size: int) -> None:
         looks_rng, feel_rng, act_rng, self._rng = (
@@ -52,15 +53,10 @@ class Talker:
         self.affect: Affect = feel(count, fps, feel_rng)
         self._weights = Style(act_rng).show(self.affect, fps)
         talk(self._weights, count, fps, act_rng)
-        blink_and_look(self._weights, count, fps, act_rng)
+        self.blinks = blink_and_look(self._weights, count, fps, act_rng)
         self._head = move_head(count, fps, act_rng)
         self._light = shine(count, fps, act_rng)
         self._crossings = crossings(count / fps, act_rng)
-
-    @property
-    def eyes_closed(self) -> NDArray[np.float64]:
-        """How far the eyes are closed by blinks in each frame, from 0 to 1: (count,)."""
-        return self._weights["eyeBlink_L"]
 
     def about(self) -> dict[str, Any]:
         """The properties of this person for the manifest."""

@@ -87,14 +87,15 @@ def _sureness(
 
 def _contrasts(by_seed: BySeed) -> list[dict[str, Any]]:
     """Those of the `CLAIMS` whose cells were measured with one seed at least, by the claims' and their own numbers; all
-    of a claim with the same `seeds`, those with which all of them were measured. Their intervals hold simultaneously
-    for all contrasts of the claim, measured or not."""
+    of a claim with the same `seeds`, with which most of them were measured. Their intervals hold simultaneously for all
+    contrasts of the claim, measured or not."""
     found = []
     for number, claim in enumerate(CLAIMS):
-        measured = {place: one.terms for place, one in enumerate(claim.contrasts) if _seeds(one.terms, by_seed)}
-        seeds = _seeds([term for terms in measured.values() for term in terms], by_seed) if measured else []
+        seeds_of = [_seeds(contrast.terms, by_seed) for contrast in claim.contrasts]
+        seeds = max(seeds_of, key=lambda seeds: (bool(seeds), sum(set(seeds) <= set(o) for o in seeds_of), len(seeds)))
         if seeds:
-            sums = [_sum(terms, by_seed, seeds) for terms in measured.values()]
+            measured = [place for place, others in enumerate(seeds_of) if set(seeds) <= set(others)]
+            sums = [_sum(claim.contrasts[place].terms, by_seed, seeds) for place in measured]
             for place, replicates in zip(measured, means_over_seeds(sums), strict=True):
                 value, low, high = interval(replicates, len(claim.contrasts))
                 found.append(
