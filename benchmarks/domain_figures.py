@@ -97,7 +97,10 @@ def blinks_table(blinks: dict[str, Any], model: str) -> str:
         if row["model"] == model and row["window_s"] in (0, MEDIAN_S):
             faces = "with memory" if row["memory"] else "each by itself"
             median = f"{row['window_s']:g} s" if row["window_s"] else "none"
-            cells = [" / ".join(f"{round(row[name][of], n) + 0.0:.{n}f}" for name in AFFECT_NAMES) for of, n in BLINK_MEASURES.items()]
+            cells = [
+                " / ".join(f"{round(row[name][of], n) + 0.0:.{n}f}" for name in AFFECT_NAMES)
+                for of, n in BLINK_MEASURES.items()
+            ]
             within = " / ".join(f"{row[name]['within_1_std']:.0%}" for name in AFFECT_NAMES)
             rows.append([f"{side_of(row['scale'])} px, {faces}", median, *cells, within])
     headings = ["faces", "median", "CCC", "dent of a blink, mean", "root mean square", "jitter", "within 1 std"]
