@@ -20,4 +20,5 @@ for experiment in as-published reduced-tenth reduced-every-scale reduced; do
     replicate "$experiment" "ferplus:$FERPLUS"
 done
 training python -m research handover "ferplus:$FERPLUS" runs/handover -o "$RESULTS/handover.json"
+python -m research step-time -o "$RESULTS/step-time.json"
 python -m research paper-page --results "$RESULTS" -o docs/replication.md
