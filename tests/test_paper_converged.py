@@ -92,6 +92,17 @@ def test_a_network_finished_just_before_the_end_of_a_process_is_kept_by_the_next
     assert kept.read_bytes() == (finished / "results" / "converged" / "lr-3-seed0.json").read_bytes()
 
 
+def test_a_damaged_log_is_one_clear_error_and_is_not_archived(finished: Path, corpus: Path, tmp_path: Path) -> None:
+    recipe, kept = copied(finished, tmp_path), tmp_path / "results" / "converged" / "lr-3-seed0.json"
+    run(recipe, corpus, tmp_path, systems=["lr"], seeds=[0])
+    kept.unlink()
+    log = tmp_path / "runs" / "converged" / "lr-3-seed0" / "log.csv"
+    log.write_bytes(log.read_bytes()[:-9] + b"\xff\n")
+    with pytest.raises(UsageError, match=r"log\.csv is damaged; delete it"):
+        run(recipe, corpus, tmp_path, systems=["lr"], seeds=[0])
+    assert not kept.exists()
+
+
 def test_readings_that_were_kept_are_within_half_a_step(finished: Path, corpus: Path, tmp_path: Path) -> None:
     straight = write_recipe(tiny("converged", keep_each=False), tmp_path)
     run(straight, corpus, tmp_path, systems=["lr"], scales=[3], seeds=[0])

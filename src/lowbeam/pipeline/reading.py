@@ -18,7 +18,7 @@ from lowbeam.pipeline.sources import FaceSource, open_faces
 from lowbeam.progress import Progress
 from lowbeam.recognize import DEFAULT_MODEL
 from lowbeam.restore import Restorer
-from lowbeam.sinks import OverlaySink, PlotSink, RevisedSink, Sink, TraceSink, check_overlay_format, trace_sink
+from lowbeam.sinks import OverlaySink, PlotSink, Sink, TraceSink, check_overlay_format, replay, trace_sink
 from lowbeam.trace import Estimate, How, Provenance, Revision, Trace, check_figure_format, check_format
 
 Path = str | os.PathLike[str]
@@ -72,9 +72,7 @@ class Reader:
             gathered = TraceSink(self._expressions)
             sinks: list[Sink] = [gathered]
             rows = [stack.enter_context(sink) for sink in self._trace_sinks(opened, out, plot, revision)]
-            if revision.needs_whole_trace and rows:
-                sinks.append(RevisedSink(rows, revision, expressions=self._expressions))
-            else:
+            if not revision.needs_whole_trace:
                 sinks += rows
             if overlay is not None:
                 restorer = self._restorer if restore else None
@@ -91,10 +89,13 @@ class Reader:
             if not count:
                 raise _no_face(opened)
             provenance = Provenance(opened.name, os.fspath(self._model), opened.cut_at_s)
-            trace = gathered.trace(provenance)
+            trace = revision.of(gathered.trace(provenance))
+            if revision.needs_whole_trace:
+                replay(trace, rows)
+                sinks += rows
             for sink in sinks:
-                sink.close(trace.provenance)
-        return revision.of(trace)
+                sink.close(provenance)
+        return trace
 
     def _trace_sinks(
         self, source: FaceSource, out: Path | None, plot: Path | None, revision: Revision

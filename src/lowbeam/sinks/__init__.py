@@ -8,7 +8,7 @@ from pathlib import Path
 from lowbeam.files import is_device
 from lowbeam.sinks.overlay import OverlaySink, check_overlay_format
 from lowbeam.sinks.parquet import ParquetSink
-from lowbeam.sinks.revised import RevisedSink
+from lowbeam.sinks.replay import replay
 from lowbeam.sinks.sink import Sink
 from lowbeam.sinks.text import STDOUT, CsvSink, JsonLinesSink
 from lowbeam.sinks.whole_trace import JsonSink, PlotSink, TraceSink
@@ -21,10 +21,10 @@ __all__ = [
     "OverlaySink",
     "ParquetSink",
     "PlotSink",
-    "RevisedSink",
     "Sink",
     "TraceSink",
     "check_overlay_format",
+    "replay",
     "trace_sink",
 ]
 

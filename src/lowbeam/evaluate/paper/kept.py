@@ -24,7 +24,8 @@ STEP = 0.01  # of the readings kept, which end at ±1.27: a thousandth of the fa
 
 def keep(job: Job, folder: Path, kept: Path) -> None:
     """Write ``kept/JOB.json`` for a finished job in `folder`, unless it exists. The results in `folder` are replaced by
-    the archived ones, whose estimates are rounded, so that both give the same scores."""
+    the archived ones, whose estimates are rounded, so that both give the same scores. Raises `UsageError` if a file
+    is damaged."""
     place, path = folder / job.name, kept / f"{job.name}.json"
     if not path.exists():
         _pack(job, place, path)
@@ -39,18 +40,25 @@ def _pack(job: Job, place: Path, path: Path) -> None:
         text = base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
         found["readings"] = {"shape": list(steps.shape), "step": STEP, "int8_zlib_base64": text}
     if (place / LOG).exists():
-        with (place / LOG).open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        found["log"] = {name: [float(row[name]) for row in rows] for name in LOGGED}
+        found["log"] = _losses(place / LOG)
     with whole_file(path) as beside:
         beside.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _losses(path: Path) -> dict[str, list[float]]:
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in LOGGED}
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UsageError(f"{path} is damaged; delete it, and the network is archived without its losses") from error
 
 
 def bring_back(every: Iterable[Job], chosen: Iterable[Job], folder: Path, kept: Path) -> None:
     """Restore the archived results of `every` job to `folder`, and archive finished jobs that are not. An SR-FCN
     without weights is marked unfinished if an unfinished job among the `chosen` needs it.
 
-    Raises `UsageError` if an archived file is damaged.
+    Raises `UsageError` if a file is damaged.
     """
     for job in every:
         if (kept / f"{job.name}.json").exists() or (folder / job.name / "result.json").exists():

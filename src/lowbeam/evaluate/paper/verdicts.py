@@ -33,12 +33,12 @@ def measured_contrasts(sureness: dict[str, Any], number: int, affect: str) -> Me
 
 
 def verdict_table(sureness: dict[str, Any]) -> str:
-    """A plain-text table with a line for each claim that was measured: the verdicts for valence and arousal, and the
-    claim. Empty where no claim was measured."""
+    """A plain-text table with a line for each claim of which contrasts were measured: the verdicts for valence and
+    arousal, "open" where contrasts are missing, and the claim. Empty where no contrast was measured."""
     rows = []
     for number, claim in enumerate(CLAIMS):
-        verdicts = [measured_contrasts(sureness, number, affect).verdict for affect in AFFECT_NAMES]
-        if any(verdicts):
-            rows.append((*(verdict or "not measured" for verdict in verdicts), claim.text))
+        measured = [measured_contrasts(sureness, number, affect) for affect in AFFECT_NAMES]
+        if any(contrasts.found for contrasts in measured):
+            rows.append((*(contrasts.verdict or "open" for contrasts in measured), claim.text))
     lines = [(*AFFECT_NAMES, "claim"), *rows] if rows else []
     return "\n".join(f"{valence:<13}{arousal:<13}{text}" for valence, arousal, text in lines)
