@@ -5,6 +5,8 @@ from typing import Any
 
 from lowbeam.evaluate.paper.claims import CLAIMS, RELEASED
 from lowbeam.evaluate.paper.verdicts import measured_contrasts
+from lowbeam.evaluate.table import markdown_table
+from lowbeam.scale import side_of
 from research.paper.verdict_section import reliability_row
 
 VERBS = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "undecided": ("is undecided", "are undecided")}
@@ -60,3 +62,16 @@ def _ccc(converged: dict[str, Any], system: str) -> list[float]:
 def _listed(values: list[float]) -> str:
     *most, last = (f"{value:.2f}" for value in values)
     return f"{', '.join(most)} and {last}"
+
+
+def restorer_table(one_for_all: dict[str, Any], by_scale: dict[str, Any]) -> str:
+    """PSNR and SSIM of the restorer that ships, of SR-FCN with a network a scale, and of bicubic interpolation."""
+    ours = one_for_all["jobs"][0]["restoration"]
+    sr_fcn = {scale: found for job in by_scale["jobs"] for scale, found in job["restoration"].items()}
+    scales = [scale for scale in ours if scale in sr_fcn]
+    rows = []
+    for key, shown, form in (("psnr_db", "PSNR, dB", ".2f"), ("ssim", "SSIM", ".3f")):
+        rows.append([f"bicubic, {shown}", *(f"{ours[s][f'bicubic_{key}']:{form}}" for s in scales)])
+        rows.append([f"SR-FCN, one a scale, {shown}", *(f"{sr_fcn[s][key]:{form}}" for s in scales)])
+        rows.append([f"lowbeam's restorer, {shown}", *(f"{ours[s][key]:{form}}" for s in scales)])
+    return markdown_table(["test faces", *(f"{side_of(int(s))} px" for s in scales)], rows)

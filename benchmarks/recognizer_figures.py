@@ -204,3 +204,13 @@ def fine_tuning_table(tables: dict[str, dict[str, Any]]) -> str:
             within = " / ".join(f"{scored['1'][name]['within_1_std']:.2f}" for name in AFFECT_NAMES)
             rows.append([title, model, *cells, within])
     return markdown_table(headings, rows)
+
+
+def card_table(results: dict[str, Any]) -> str:
+    """Everything about the shipped model, at each scale."""
+    headings = ["s", "px"]
+    keys = [(v, m) for v in AFFECT_NAMES for m in ("rmse", "cc", "ccc", "mean_std", "within_1_std", "within_2_std")]
+    headings += [f"{v[0].upper()} {m.replace('_', ' ')}" for v, m in keys]
+    scored = next(value for system, value in results["systems"].items() if system.startswith("lowbeam"))
+    rows = [[str(s), str(side_of(s)), *(f"{scored[str(s)][v][m]:.3f}" for v, m in keys)] for s in SCALES]
+    return markdown_table(headings, rows)

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 import lowbeam
-from benchmarks.figures import HEADLINE_SCALES, headline_table
+from benchmarks.readme_figures import HEADLINE_SCALES, headline_table
 from lowbeam.cli.app import app
 
 ROOT = Path(__file__).parents[1]
