@@ -1,4 +1,4 @@
-"""What the README says of the paper's experiment, from its result file."""
+"""What the README says of the paper's experiment, and the restorer beside SR-FCN, from their result files."""
 
 from collections import Counter
 from typing import Any

@@ -94,7 +94,7 @@ class Reader:
                 replay(trace, rows)
                 sinks += rows
             for sink in sinks:
-                sink.close(provenance)
+                sink.close(trace.provenance)
         return trace
 
     def _trace_sinks(
