@@ -32,7 +32,7 @@ docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.bench
-	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix benchmarks/peers || echo "without the peers from npm"
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix research/peers || echo "without the peers from npm"
 	$(BIN)/python -m benchmarks.run $(if $(FERPLUS),--ferplus "$(FERPLUS)")
 	$(BIN)/python -m benchmarks.figures
 

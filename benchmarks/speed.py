@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lowbeam
-from benchmarks.peers.fer_video import fer_video
-from benchmarks.peers.npm import NpmPeer
 from lowbeam import Recognizer
 from lowbeam.container import FaceStreamReader
 from lowbeam.demo import ASSETS
@@ -25,6 +23,8 @@ from lowbeam.media import VideoSource
 from lowbeam.pipeline.sources import find_faces
 from lowbeam.recognize import shipped_models
 from lowbeam.scale import Faces
+from research.peers.fer_video import fer_video
+from research.peers.npm import NpmPeer
 
 CLIP = ASSETS / "clip.mp4"  # 640×360, 25 fps, 24 s
 SIDE = 12  # pixels: of the faces that the recognizer is timed on

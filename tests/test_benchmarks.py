@@ -9,12 +9,12 @@ import pytest
 from conftest import ROOT
 
 from benchmarks.figures import fill
-from benchmarks.peers.npm import NpmPeer
 from benchmarks.recognizer_figures import coverage_worst, load_table, peers_table, rates_table, tries_table
 from lowbeam import ModelError
 from lowbeam.corpora.ferplus import CIRCUMPLEX, EMOTIONS
 from lowbeam.evaluate.processor import processor
 from lowbeam.scale import SCALES
+from research.peers.npm import NpmPeer
 
 # A peer that is sure of happiness where a face is bright, of sadness where it is dark, and takes a second for each.
 SERVER = """

@@ -32,14 +32,15 @@ def domains(
 ) -> None:
     """Measure models on several corpora of real stills side by side: CCC, smiles told from rest, expressions."""
     from lowbeam.evaluate.curve.grid import parse_grid
-    from lowbeam.evaluate.curve.systems import parse_systems
+    from research.recognizer.domain_systems import domain_systems
     from research.recognizer.domains import measure_domains
 
     for corpus in stills:
         check_outputs(corpus, out)
-    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
-    measured = partial(measure_domains, stills, systems, grid.scales, split=split)
-    print_domains(measure_into(out, measured, "measurements"))
+    grid = parse_grid("hevc", scales, "27", "1")
+    with domain_systems(models) as systems:
+        measured = partial(measure_domains, stills, systems, grid.scales, split=split)
+        print_domains(measure_into(out, measured, "measurements"))
 
 
 @app.command(epilog="Example: python -m research framing --corpus ferplus -o framing.json")

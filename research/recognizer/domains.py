@@ -1,34 +1,30 @@
 """Several corpora of real stills side by side: agreement, smiles told from rest, expressions, and calibration."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lowbeam.corpora.choose import corpus_name, load_labelled
 from lowbeam.corpora.ferplus import EMOTIONS, Stills
 from lowbeam.errors import UsageError
-from lowbeam.evaluate.curve.systems import System, reader_of
-from lowbeam.evaluate.fer_peer import FER_CLASSES, FerPeer
 from lowbeam.evaluate.paper.bootstrap import resampling
 from lowbeam.evaluate.table import confidence, scores
 from lowbeam.progress import Progress
-from lowbeam.recognize import Recognizer
-from lowbeam.scale import Faces, shrink
+from lowbeam.scale import shrink
+from research.recognizer.domain_systems import DomainSystem, Shares
 
 DRAWS = 1000  # of the bootstrap, over people where they are known
 BINS = 15  # of the calibration error
 SEVEN = [index for index, name in enumerate(EMOTIONS) if name != "contempt"]  # expressions that all systems tell
 NEUTRAL, HAPPINESS = EMOTIONS.index("neutral"), EMOTIONS.index("happiness")
-Shares = NDArray[np.floating]  # (n, 8), in the order of EMOTIONS
 
 
 def measure_domains(
-    corpora: Sequence[str], systems: list[System], scales: tuple[int, ...], *, split: str = "test",
+    corpora: Sequence[str], systems: Mapping[str, DomainSystem], scales: tuple[int, ...], *, split: str = "test",
     progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores of `systems` on the stills of each of `corpora` at `scales`.
+    """Scores of named `systems` on the stills of each of `corpora` at `scales`.
 
     Returns ``{"split", "corpora": {name: {"faces", "people", "systems": {system: {scale: scores}}}}}``; scores are
     those of `lowbeam.evaluate.table.scores` with ``ccc_interval``, ``smile_auc`` and, where the system tells
@@ -36,23 +32,22 @@ def measure_domains(
     """
     found: dict[str, Any] = {}
     done, total = 0, len(corpora) * len(systems) * len(scales)
-    readers = {system.name: (reader_of(system), expression_reader(system)) for system in systems}
     for corpus in corpora:
         stills = load_labelled(corpus, split)
         if not isinstance(stills, Stills):
             raise UsageError(f"{corpus} has no expressions: name corpora of stills")
         hr, draws = stills.faces(), resampling(stills.recording, DRAWS)
-        by_system: dict[str, Any] = {name: {} for name in readers}
-        for name, (read, tell) in readers.items():
+        by_system: dict[str, Any] = {name: {} for name in systems}
+        for name, system in systems.items():
             for scale in scales:
                 faces = shrink(hr, scale)
-                affect, std = read(faces, scale)
+                affect, std = system.read(faces, scale)
                 scored: dict[str, Any] = scores(affect, std, stills.affect)
                 for metrics, ends in zip(scored.values(), confidence(affect, stills.affect, draws), strict=True):
                     metrics["ccc_interval"] = ends
                 scored["smile_auc"] = smile_auc(affect[:, 0], stills.emotion)
-                if tell is not None:
-                    scored["expressions"] = expression_scores(tell(faces), stills.emotion)
+                if system.tell is not None:
+                    scored["expressions"] = expression_scores(system.tell(faces), stills.emotion)
                 by_system[name][str(scale)] = scored
                 done += 1
                 if progress is not None:
@@ -61,34 +56,6 @@ def measure_domains(
             "faces": len(stills), "people": len(np.unique(stills.recording)), "systems": by_system,
         }  # fmt: skip
     return {"split": split, "corpora": found}
-
-
-def expression_reader(system: System) -> Callable[[Faces], Shares] | None:
-    """A function from LR faces to the probabilities of expressions, (n, 8); None for a model that does not tell any."""
-    if system.model == "fer":
-        return _fer_expressions(FerPeer())
-    path = system.at(1)
-    if path is None or "{scale}" in system.model or not Recognizer(path).tells_expressions:
-        return None
-    recognizer = Recognizer(path, expressions=True)
-
-    def tell(faces: Faces) -> Shares:
-        told = recognizer(faces).expressions
-        assert told is not None
-        return told
-
-    return tell
-
-
-def _fer_expressions(peer: FerPeer) -> Callable[[Faces], Shares]:
-    places = [EMOTIONS.index(name) for name in FER_CLASSES]
-
-    def tell(faces: Faces) -> Shares:
-        shares = np.zeros((len(faces), len(EMOTIONS)))
-        shares[:, places] = peer.expressions(faces)
-        return shares
-
-    return tell
 
 
 def smile_auc(valence: Shares, votes: Shares) -> float | None:

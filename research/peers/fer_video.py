@@ -29,7 +29,7 @@ def fer_video(clip: Path) -> Callable[[], int]:
     import cv2
 
     cv2.setNumThreads(1)
-    cv2.waitKey, cv2.destroyAllWindows = (lambda _: -1), (lambda: None)  # there is no window to wait for
+    cv2.waitKey, cv2.destroyAllWindows = _no_key, lambda: None  # there is no window to wait for
 
     def analyze() -> int:
         with tempfile.TemporaryDirectory() as folder, chdir(folder), redirect_stderr(io.StringIO()):
@@ -55,3 +55,7 @@ def _stand_in(name: str, **content: Any) -> ModuleType:
     vars(module).update(content)
     sys.modules[name] = module
     return module
+
+
+def _no_key(delay: int = 0) -> int:
+    return -1

@@ -53,7 +53,12 @@ class NpmPeer:
 
     def __call__(self, faces: Faces) -> NDArray[np.float32]:
         """Valence and arousal of `faces`, uint8 (n, d, d): float32 (n, 2). Raises `ModelError`."""
-        return self._ask(faces)[1] @ self._affect
+        return self.expressions(faces) @ self._affect
+
+    def expressions(self, faces: Faces) -> NDArray[np.float32]:
+        """Probabilities of `faces`, uint8 (n, d, d): float32 (n, 7) in the order of `FER_CLASSES`. Raises
+        `ModelError`."""
+        return self._ask(faces)[1]
 
     def seconds(self, faces: Faces) -> float:
         """Seconds that all `faces` take, one after the other, without the way to the process and back."""
