@@ -19,13 +19,14 @@ from lowbeam import CorpusError, UsageError
 from lowbeam.corpora.choose import load_faces
 from lowbeam.corpora.labelled import tracks_of
 from lowbeam.corpora.rendered import clip, motion
+from lowbeam.corpora.rendered import unconstrained as unconstrained_people
 from lowbeam.corpora.rendered.expressions import Style
 from lowbeam.corpora.rendered.face_model import PARTS, FaceModel, load_face_model
 from lowbeam.corpora.rendered.feelings import feel, hump
 from lowbeam.corpora.rendered.looks import Looks, random_looks
 from lowbeam.corpora.rendered.person import Person, Pose
 from lowbeam.corpora.rendered.raster import capsule, rasterize
-from lowbeam.corpora.rendered.talker import needed_expressions
+from lowbeam.corpora.rendered.talker import Talker, needed_expressions
 from lowbeam.corpora.rendered.write import Settings, render_corpus
 from lowbeam.faces import YunetDetector
 from research.recognizer.blinks import Shown, dent
@@ -227,6 +228,33 @@ def test_the_same_seed_gives_the_same_bytes_whoever_shares_the_work(
     assert again == json.loads((people / "manifest.json").read_text())
     other = render_corpus(tmp_path / "other", toy_head, replace(FEW, seed=4), workers=1)
     assert not set(other["files"].values()) & {d for n, d in again["files"].items() if "time" not in n}
+
+
+def test_unconstrained_people_feel_the_same_and_look_otherwise(model: FaceModel) -> None:
+    shown = []
+    for unconstrained in (False, True):
+        people = [Talker(model, 3, index, 40, 5.0, 64, unconstrained=unconstrained) for index in range(60)]
+        angles = np.abs(np.concatenate([person._head.angles_deg for person in people]))
+        shown.append((people, angles.max(0)))
+    (before, least), (after, most) = shown
+    assert all(np.array_equal(one.affect, other.affect) for one, other in zip(before, after, strict=True))
+    assert all(one.looks.mask is None and one.looks.wrinkles == 0 for one in before)
+    assert np.all(most > least)
+    assert np.all(most <= unconstrained_people.LIMITS_DEG)
+    masked = [person for person in after if person.looks.mask is not None]
+    assert 1 <= len(masked) <= 15
+    assert not any(name.startswith("mouth") for person in masked for name in person._weights)
+    assert "mask" in masked[0].about()
+    still, other = (next(iter(person.shots())).picture for person in (before[0], after[0]))
+    assert not np.array_equal(still, other)
+
+
+def test_a_corpus_of_unconstrained_people_says_so(toy_head: Path, tmp_path: Path) -> None:
+    made = render_corpus(tmp_path / "wild", toy_head, replace(FEW, unconstrained=True))
+    assert made["settings"]["unconstrained"] is True
+    assert "unconstrained" not in FEW.stated()
+    with pytest.raises(UsageError, match="other settings"):
+        render_corpus(tmp_path / "wild", toy_head, FEW)
 
 
 def test_an_interrupted_corpus_goes_on_and_another_is_not_written_over(

@@ -117,6 +117,9 @@ def corpus_render(
     fps: Annotated[float, typer.Option(help="frames per second")] = 25.0,
     size: Annotated[int, typer.Option(help="side of the square frame in pixels")] = 192,
     seed: Annotated[int, typer.Option(help="the same seed gives the same corpus")] = 7,
+    unconstrained: Annotated[
+        bool, typer.Option("--unconstrained", help="as outside a laboratory: light from any side, turns, masks, noise")
+    ] = False,
     workers: Workers = None,
     ray: Ray = None,
 ) -> None:
@@ -125,6 +128,7 @@ def corpus_render(
         from lowbeam.corpora.rendered.write import Settings, render_corpus
     with progress_bar("rendering", "frames") as progress:
         manifest = render_corpus(
-            out, face_model, Settings(subjects, minutes, fps, size, seed), progress=progress, **team(workers, ray)
-        )
+            out, face_model, Settings(subjects, minutes, fps, size, seed, unconstrained), progress=progress,
+            **team(workers, ray),
+        )  # fmt: skip
     say(f"{out}: {len(manifest['people'])} people, {subjects * minutes:g} minutes; open it as --corpus avec2016:{out}")

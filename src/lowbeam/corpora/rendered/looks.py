@@ -15,6 +15,7 @@ from lowbeam.corpora.rendered.face_model import IDENTITIES, PARTS, FaceModel, Ve
 Colour = tuple[float, ...]
 
 FOREHEAD = 3.8  # cm, from brows to hair
+CLOTH_CM, IN_MOUTH_CM = 0.3, 3.5  # of a mask: before the nose; what is so far behind it is inside of the mouth
 IRIS_RADIUS, PUPIL_RADIUS = 0.58, 0.22  # cm
 BROWS = (slice(17, 22), slice(22, 27))  # of the 68 landmarks in Multi-PIE order
 OUTER_LIPS = slice(48, 60)
@@ -28,7 +29,8 @@ class Looks:
     `stubble` is in [0, 1]; `brow_width` in cm; `hair_style` is one of `HAIR_STYLES`, with the hairline lowered by
     `hairline` cm and a thickness of `hair_depth` cm; `mottle` is the unevenness of the skin; `asymmetry` shifts the
     left half against the right, in cm along x, y and z; `glasses` is the half width of a lens in cm, 0 for none;
-    `texture` is the seed of hair and skin.
+    `texture` is the seed of hair and skin; `wrinkles`, in [0, 1], is how deep the folds of the skin are at rest; `mask`
+    is the colour of a mask over nose and mouth, None without one.
     """
 
     identity: Vectors
@@ -51,6 +53,8 @@ class Looks:
     asymmetry: tuple[float, float, float] = (0.0, 0.0, 0.0)
     glasses: float = 0.0
     texture: int = 0
+    wrinkles: float = 0.0
+    mask: Colour | None = None
 
 
 def random_looks(rng: np.random.Generator) -> Looks:
@@ -123,6 +127,9 @@ def paint(model: FaceModel, vertices: Vectors, looks: Looks, hair: NDArray[np.fl
     blend(looks.shirt, 1 - smoothstep(y - 0.012 * x * x, -13.6, -13.3))
     in_mouth = np.isin(model.part, [PARTS.index("GumsTongue"), PARTS.index("Teeth")])
     colours *= np.where(in_mouth, 0.05 + 0.7 * smoothstep(z, 8.5, 10.5), 1)[:, None]  # no light reaches the back teeth
+    if looks.mask is not None:
+        blend(looks.mask, _masked(marks, vertices))
+        colours[in_mouth] = looks.mask
     _paint_irises(model, vertices, looks, colours)
     return colours
 
@@ -162,6 +169,28 @@ def folds(model: FaceModel, vertices: Vectors) -> NDArray[np.float32]:
     ]
     depths: NDArray[np.float32] = (np.stack(found) * is_face).astype(np.float32)
     return depths
+
+
+def draped(model: FaceModel, vertices: Vectors) -> Vectors:
+    """The head, (v, 3) in cm, with the cloth of a mask stretched from the nose over the mouth to the chin."""
+    marks = vertices[model.landmarks]
+    x, y, z = vertices.T
+    tip, chin = marks[30], marks[8]
+    cloth = np.interp(y, [chin[1] - 1.0, chin[1], tip[1], marks[28, 1]], [chin[2] - 1.0, chin[2], tip[2], marks[28, 2]])
+    below = cloth + CLOTH_CM - 0.12 * x * x - z
+    covered = _masked(marks, vertices) * (model.part == PARTS.index("Face")) * (below < IN_MOUTH_CM)
+    draped = vertices.copy()
+    draped[:, 2] += np.maximum(below, 0) * covered
+    return draped
+
+
+def _masked(marks: Vectors, vertices: Vectors) -> NDArray[np.float32]:
+    """The weight of each vertex under a mask, from the bridge of the nose to below the chin: (v,)."""
+    x, y, z = vertices.T
+    upper = marks[28, 1] - 0.06 * x * x  # lower beside the nose
+    covered = smoothstep(upper - y, 0.0, 0.3) * smoothstep(y, marks[8, 1] - 1.5, marks[8, 1] - 1.0) * (z > 0)
+    weight: NDArray[np.float32] = covered.astype(np.float32)
+    return weight
 
 
 def _paint_irises(model: FaceModel, vertices: Vectors, looks: Looks, colours: Vectors) -> None:

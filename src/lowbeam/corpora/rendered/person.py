@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.corpora.rendered.face_model import FaceModel, Vectors
-from lowbeam.corpora.rendered.looks import FOLDS, Looks, folds, paint, shape_of, smoothstep
+from lowbeam.corpora.rendered.looks import FOLDS, Looks, draped, folds, paint, shape_of, smoothstep
 from lowbeam.corpora.rendered.raster import capsule, deform, rasterize, shade, vertex_normals
 from lowbeam.media import Rgb
 
@@ -66,6 +66,8 @@ class Person:
         self._folds = folds(model, self._neutral)
         self._rims = _rims(self._neutral[model.landmarks], looks.glasses) if looks.glasses else []
         self._neutral += looks.hair_depth * hair[:, None] * vertex_normals(self._neutral, model.triangles)
+        if looks.mask is not None:
+            self._neutral = draped(model, self._neutral)
         self._moves = smoothstep(self._neutral[:, 1:2], -15.0, -8.0).astype(np.float32)  # shoulders stay, the jaw moves
 
     def draw(self, pose: Pose, background: Linear, pixels_per_cm: float) -> Rgb:
@@ -97,7 +99,7 @@ class Person:
         """The albedo, darkened in the folds of the skin."""
         albedo = self._albedo
         for fold, (names, darkness) in zip(self._folds, FOLDS.values(), strict=True):
-            pressed = max(pose.expression.get(name, 0.0) for name in names)
+            pressed = max(self._looks.wrinkles, *(pose.expression.get(name, 0.0) for name in names))
             if pressed > 0.05:
                 albedo = albedo * (1 - np.float32(darkness * min(pressed, 1.0)) * fold)[:, None]
         return albedo

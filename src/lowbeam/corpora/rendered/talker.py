@@ -14,6 +14,7 @@ from lowbeam.corpora.rendered.feelings import Affect, feel
 from lowbeam.corpora.rendered.looks import random_looks
 from lowbeam.corpora.rendered.motion import LIDS_AND_GAZE, VISEMES, blink_and_look, crossings, move_head, shine, talk
 from lowbeam.corpora.rendered.person import Person, Pose, head_point
+from lowbeam.corpora.rendered.unconstrained import cheap, lit, turned, under_mask, weathered
 from lowbeam.face import Box, Grey
 
 PIXELS_PER_CM = 0.036  # of the picture's side, at the usual distance
@@ -39,15 +40,20 @@ class Shot:
 
 class Talker:
     """Person number `index` of the corpus with the given `seed`; the frames are reproducible. `count` is their number,
-    `size` their side in pixels. `affect`, float64 (count, 2), is the valence and arousal of each frame, and
-    `blinks`, float64 (count,), how far a blink closes the eyes, from 0 to 1."""
+    `size` their side in pixels; with `unconstrained` they are recorded as outside a laboratory. `affect`, float64
+    (count, 2), is the valence and arousal of each frame, and `blinks`, float64 (count,), how far a blink closes the
+    eyes, from 0 to 1."""
 
-    def __init__(self, model: FaceModel, seed: int, index: int, count: int, fps: float, size: int) -> None:
-        looks_rng, feel_rng, act_rng, self._rng = (
-            np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(4)
+    def __init__(
+        self, model: FaceModel, seed: int, index: int, count: int, fps: float, size: int, *, unconstrained: bool = False
+    ) -> None:
+        looks_rng, feel_rng, act_rng, self._rng, free_rng = (
+            np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(5)
         )
         self._fps, self._size = fps, size
         self.looks = random_looks(looks_rng)
+        if unconstrained:
+            self.looks = weathered(self.looks, free_rng)
         self._person = Person(model, self.looks)
         self._camera, self._room = random_camera(looks_rng), room(size, looks_rng)
         self.affect: Affect = feel(count, fps, feel_rng)
@@ -57,6 +63,11 @@ class Talker:
         self._head = move_head(count, fps, act_rng)
         self._light = shine(count, fps, act_rng)
         self._crossings = crossings(count / fps, act_rng)
+        if unconstrained:
+            self._head, self._light = turned(self._head, free_rng), lit(self._light, free_rng)
+            self._camera = cheap(self._camera, free_rng)
+        if self.looks.mask is not None:
+            self._weights = under_mask(self._weights)
 
     def about(self) -> dict[str, Any]:
         """The properties of this person for the manifest."""
@@ -64,6 +75,8 @@ class Talker:
         return {
             "skin": round(looks.skin[0], 3), "hair": looks.hair_style, "glasses": looks.glasses > 0,
             "stubble": round(looks.stubble, 2), "noise": round(self._camera.noise, 2),
+            **({"wrinkles": round(looks.wrinkles, 2)} if looks.wrinkles else {}),
+            **({"mask": round(looks.mask[0], 2)} if looks.mask else {}),
         }  # fmt: skip
 
     def shots(self) -> Iterator[Shot]:

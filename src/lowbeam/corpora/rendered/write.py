@@ -40,13 +40,15 @@ MAX_SUBJECTS, MAX_MINUTES, MAX_FPS = 10_000, 600, 120
 @dataclass(frozen=True)
 class Settings:
     """The settings that determine the corpus: `minutes` of video at `fps` for each of `subjects` people, with frames of
-    `size` × `size` pixels. Raises `UsageError` if a value is out of range."""
+    `size` × `size` pixels; `unconstrained` people are recorded as outside a laboratory. Raises `UsageError` if a value
+    is out of range."""
 
     subjects: int = 24
     minutes: float = 2.0
     fps: float = 25.0
     size: int = 192
     seed: int = 7
+    unconstrained: bool = False
 
     def __post_init__(self) -> None:
         ranges = {
@@ -63,6 +65,10 @@ class Settings:
     def frames(self) -> int:
         """Number of frames of each recording."""
         return max(2, round(60 * self.minutes * self.fps))
+
+    def stated(self) -> dict[str, Any]:
+        """For files; `unconstrained` only where it is so, as corpora of earlier versions were not."""
+        return {name: value for name, value in asdict(self).items() if name != "unconstrained" or value}
 
     def names(self) -> list[tuple[str, str]]:
         """Split and name of each recording, in the order of people: ``("train", "train_1")``, …"""
@@ -95,7 +101,7 @@ def render_corpus(
             progress(done * settings.frames, len(jobs) * settings.frames)
     people = [{"name": name, "split": split, **about[name]} for split, name in settings.names()]
     manifest = {
-        "kind": "lowbeam rendered corpus", "version": RENDER_VERSION, "settings": asdict(settings),
+        "kind": "lowbeam rendered corpus", "version": RENDER_VERSION, "settings": settings.stated(),
         "face_model_sha256": _face_model_digest(face_model), "people": people,
         "files": {str(path.relative_to(folder)): _digest(path) for path in _files(folder, settings)},
     }  # fmt: skip
@@ -106,7 +112,7 @@ def render_corpus(
 
 def _claim(folder: Path, settings: Settings, face_model: str | Path) -> None:
     """Create the folder, or check that it has the same corpus, complete or not."""
-    claim = {"version": RENDER_VERSION, **asdict(settings), "face_model_sha256": _face_model_digest(face_model)}
+    claim = {"version": RENDER_VERSION, **settings.stated(), "face_model_sha256": _face_model_digest(face_model)}
     path = folder / SETTINGS
     try:
         if path.exists():
@@ -144,7 +150,9 @@ def _render(job: tuple[Path, str | Path, Settings, int, str]) -> dict[str, dict[
     folder, face_model, settings, index, name = job
     paths = _paths(folder, name)
     model = load_face_model(face_model)
-    talker = Talker(model, settings.seed, index, settings.frames, settings.fps, settings.size)
+    talker = Talker(
+        model, settings.seed, index, settings.frames, settings.fps, settings.size, unconstrained=settings.unconstrained
+    )
     if not paths["video"].exists():
         try:
             for path in paths.values():
