@@ -74,6 +74,11 @@ domain_ablation two-domains "${SECOND[@]}"
 domain_ablation wider-boxes "${SECOND[@]}" "${WIDER[@]}"
 domain_ablation light "${SECOND[@]}" "${WIDER[@]}" --set augmentation.light=0.15
 
+# A quarter of the faces from rendered people: 103 in a laboratory, or 400 outside of it.
+QUARTER=(--set mixture.shares.stills=0.75 --set mixture.shares.tracks=0.25)
+domain_ablation rendered "${SECOND[@]}" "${QUARTER[@]}" --corpus "avec2016:$PEOPLE/people" --corpus "avec2016:$PEOPLE/people-many"
+domain_ablation unconstrained "${SECOND[@]}" "${QUARTER[@]}" --corpus "avec2016:$PEOPLE/people-free"
+
 # The effect of 8-bit integers: the teacher, the accurate model in floating point, and as it ships.
 measure teacher runs/one-for-all/one-for-all.onnx
 reuse_mixture runs/accurate runs/accurate-float
