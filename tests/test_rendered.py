@@ -250,11 +250,11 @@ def test_unconstrained_people_feel_the_same_and_look_otherwise(model: FaceModel)
 
 
 def test_a_corpus_of_unconstrained_people_says_so(toy_head: Path, tmp_path: Path) -> None:
-    made = render_corpus(tmp_path / "wild", toy_head, replace(FEW, unconstrained=True))
+    made = render_corpus(tmp_path / "corpus", toy_head, replace(FEW, unconstrained=True))
     assert made["settings"]["unconstrained"] is True
     assert "unconstrained" not in FEW.stated()
     with pytest.raises(UsageError, match="other settings"):
-        render_corpus(tmp_path / "wild", toy_head, FEW)
+        render_corpus(tmp_path / "corpus", toy_head, FEW)
 
 
 def test_an_interrupted_corpus_goes_on_and_another_is_not_written_over(

@@ -107,9 +107,8 @@ def wait_for_spooled_faces(folder: Path, least: int) -> None:
         shutil.rmtree(copy, ignore_errors=True)
         with contextlib.suppress(OSError, shutil.Error, OutputError):  # a copy of a file just being made
             shutil.copytree(folder, copy)
-            held = Spool(copy)
-            found = sum(held.count(recording.id) for recording in held.recordings())
-            held.close()
+            with contextlib.closing(Spool(copy)) as held:
+                found = sum(held.count(recording.id) for recording in held.recordings())
             if found >= least:
                 return
     raise AssertionError(f"fewer than {least} faces in {folder} after 60 s")
@@ -126,9 +125,12 @@ def test_a_signal_ends_it_and_leaves_the_faces_in_the_spool(
     command = [sys.executable, "-c", program, "send", short_clip, "--loop", "--token", "secret-token"]
     command += ["--to", f"lowbeam://127.0.0.1:{silent}", "--pin", PIN, "--spool", tmp_path / "spool"]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    wait_for_spooled_faces(tmp_path / "spool", 3)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    try:
+        wait_for_spooled_faces(tmp_path / "spool", 3)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == status
     assert "Traceback" not in err
     assert "secret-token" not in out + err

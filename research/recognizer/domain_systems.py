@@ -30,15 +30,16 @@ class DomainSystem:
 
 @contextmanager
 def domain_systems(models: str) -> Iterator[dict[str, DomainSystem]]:
-    """Systems by their names, from a comma-separated list of models as of `parse_systems`, and of packages from npm,
-    whose processes end with the block. Raises the errors of `parse_systems` and `NpmPeer`."""
+    """Systems by their names, from a comma-separated list of models as of `parse_systems`, and of packages from npm
+    (`NPM_PEERS`, without another name), whose processes end with the block. Raises the errors of `parse_systems` and
+    of `NpmPeer`."""
     named = [word.strip() for word in models.split(",")]
     ours = [word for word in named if word not in NPM_PEERS]
     found = {system.name: _of_model(system) for system in (parse_systems(",".join(ours)) if ours else ())}
     with ExitStack() as stack:
         for name in (word for word in named if word in NPM_PEERS):
             if name in found:
-                raise UsageError(f"--models {models} names one twice")
+                raise UsageError(f"--models names {name} twice: leave one out")
             found[name] = _of_package(stack.enter_context(NpmPeer(name)))
         yield found
 

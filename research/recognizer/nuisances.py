@@ -57,8 +57,8 @@ def _toned(skin: float) -> Callable[[Looks], Looks]:
     return change
 
 
-def _masked(picture: Grey, box: Box) -> Grey:
-    """The picture with a mask over nose and mouth."""
+def _covered(picture: Grey, box: Box) -> Grey:
+    """The picture with a grey rectangle, as a mask, over nose and mouth."""
     hidden = picture.copy()
     rows = slice(round(box.y + 0.55 * box.side), round(box.y + 0.98 * box.side))
     hidden[rows, max(0, round(box.x + 0.2 * box.side)) : round(box.x + 0.8 * box.side)] = HIDING
@@ -78,7 +78,7 @@ CONDITIONS = (
     *(Condition("exposure", f"{gain:g} times the light", gain=gain) for gain in (0.06, 0.2, 2.5)),
     Condition("glasses", "on", looks=lambda looks: replace(looks, glasses=2.2)),
     Condition("beard", "stubble", looks=lambda looks: replace(looks, stubble=0.6)),
-    Condition("mask", "over nose and mouth", change=_masked),
+    Condition("mask", "over nose and mouth", change=_covered),
     Condition("blur", "8 px of motion", moved=(16.0, 0.0)),
     Condition("noise", "10 grey levels", camera=Camera(0.2, 10.0)),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train and measure the ablations that docs/recognizer.md compares. Takes an hour on two cores; an interrupted run
+# Train and measure the ablations that docs/recognizer.md compares. Takes an hour and a quarter on two cores; an interrupted run
 # continues. Needs runs/one-for-all, which research/scripts/recognizer.sh trains.
 #
 #   FERPLUS  FER+ folder with train.npz, valid.npz and test.npz
@@ -14,7 +14,8 @@ require FACES96 "faces96.npz"
 RESULTS=docs/recognizer/tries
 STILLS=(--corpus "ferplus:$FERPLUS")
 
-# In every ablation: the small network without its temporal head, 2,500 steps, real still images only.
+# In every ablation: the small network without its temporal head, 2,500 steps, and real still images only, unless it
+# says otherwise.
 COMMON=(
     --set temporal=null
     --set mixture.steps=2500
@@ -77,7 +78,7 @@ domain_ablation light "${SECOND[@]}" "${WIDER[@]}" --set augmentation.light=0.15
 # A quarter of the faces from rendered people: 103 in a laboratory, or 400 outside of it.
 QUARTER=(--set mixture.shares.stills=0.75 --set mixture.shares.tracks=0.25)
 domain_ablation rendered "${SECOND[@]}" "${QUARTER[@]}" --corpus "avec2016:$PEOPLE/people" --corpus "avec2016:$PEOPLE/people-many"
-domain_ablation unconstrained "${SECOND[@]}" "${QUARTER[@]}" --corpus "avec2016:$PEOPLE/people-free"
+domain_ablation unconstrained "${SECOND[@]}" "${QUARTER[@]}" --corpus "avec2016:$PEOPLE/people-unconstrained"
 
 # The effect of 8-bit integers: the teacher, the accurate model in floating point, and as it ships.
 measure teacher runs/one-for-all/one-for-all.onnx

@@ -15,7 +15,8 @@ from lowbeam.corpora.rendered.face_model import IDENTITIES, PARTS, FaceModel, Ve
 Colour = tuple[float, ...]
 
 FOREHEAD = 3.8  # cm, from brows to hair
-CLOTH_CM, IN_MOUTH_CM = 0.3, 3.5  # of a mask: before the nose; what is so far behind it is inside of the mouth
+CLOTH_CM = 0.3  # between a mask and the tip of the nose
+IN_MOUTH_CM = 3.5  # vertices farther behind a mask belong to the inside of the mouth, and stay there
 IRIS_RADIUS, PUPIL_RADIUS = 0.58, 0.22  # cm
 BROWS = (slice(17, 22), slice(22, 27))  # of the 68 landmarks in Multi-PIE order
 OUTER_LIPS = slice(48, 60)
@@ -128,7 +129,7 @@ def paint(model: FaceModel, vertices: Vectors, looks: Looks, hair: NDArray[np.fl
     in_mouth = np.isin(model.part, [PARTS.index("GumsTongue"), PARTS.index("Teeth")])
     colours *= np.where(in_mouth, 0.05 + 0.7 * smoothstep(z, 8.5, 10.5), 1)[:, None]  # no light reaches the back teeth
     if looks.mask is not None:
-        blend(looks.mask, _masked(marks, vertices))
+        blend(looks.mask, under_cloth(model, vertices))
         colours[in_mouth] = looks.mask
     _paint_irises(model, vertices, looks, colours)
     return colours
@@ -172,20 +173,22 @@ def folds(model: FaceModel, vertices: Vectors) -> NDArray[np.float32]:
 
 
 def draped(model: FaceModel, vertices: Vectors) -> Vectors:
-    """The head, (v, 3) in cm, with the cloth of a mask stretched from the nose over the mouth to the chin."""
+    """The head, (v, 3) in cm, with the cloth of a mask stretched from the nose over the mouth to the chin. Nostrils and
+    the line of the lips still show faintly."""
     marks = vertices[model.landmarks]
     x, y, z = vertices.T
     tip, chin = marks[30], marks[8]
     cloth = np.interp(y, [chin[1] - 1.0, chin[1], tip[1], marks[28, 1]], [chin[2] - 1.0, chin[2], tip[2], marks[28, 2]])
-    below = cloth + CLOTH_CM - 0.12 * x * x - z
-    covered = _masked(marks, vertices) * (model.part == PARTS.index("Face")) * (below < IN_MOUTH_CM)
-    draped = vertices.copy()
-    draped[:, 2] += np.maximum(below, 0) * covered
-    return draped
+    behind = cloth + CLOTH_CM - 0.12 * x * x - z
+    covered = under_cloth(model, vertices) * (model.part == PARTS.index("Face")) * (behind < IN_MOUTH_CM)
+    head = vertices.copy()
+    head[:, 2] += np.maximum(behind, 0) * covered
+    return head
 
 
-def _masked(marks: Vectors, vertices: Vectors) -> NDArray[np.float32]:
-    """The weight of each vertex under a mask, from the bridge of the nose to below the chin: (v,)."""
+def under_cloth(model: FaceModel, vertices: Vectors) -> NDArray[np.float32]:
+    """The share of each vertex under a mask, from the bridge of the nose to below the chin, in [0, 1]: (v,)."""
+    marks = vertices[model.landmarks]
     x, y, z = vertices.T
     upper = marks[28, 1] - 0.06 * x * x  # lower beside the nose
     covered = smoothstep(upper - y, 0.0, 0.3) * smoothstep(y, marks[8, 1] - 1.5, marks[8, 1] - 1.0) * (z > 0)

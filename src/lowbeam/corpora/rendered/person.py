@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowbeam.corpora.rendered.face_model import FaceModel, Vectors
-from lowbeam.corpora.rendered.looks import FOLDS, Looks, draped, folds, paint, shape_of, smoothstep
+from lowbeam.corpora.rendered.looks import FOLDS, Looks, draped, folds, paint, shape_of, smoothstep, under_cloth
 from lowbeam.corpora.rendered.raster import capsule, deform, rasterize, shade, vertex_normals
 from lowbeam.media import Rgb
 
@@ -64,10 +64,11 @@ class Person:
         self._expression_index = {name: i for i, name in enumerate(model.expression_names)}
         self._albedo = paint(model, self._neutral, looks, hair)
         self._folds = folds(model, self._neutral)
+        if looks.mask is not None:
+            self._folds *= 1 - under_cloth(model, self._neutral)
+            self._neutral = draped(model, self._neutral)
         self._rims = _rims(self._neutral[model.landmarks], looks.glasses) if looks.glasses else []
         self._neutral += looks.hair_depth * hair[:, None] * vertex_normals(self._neutral, model.triangles)
-        if looks.mask is not None:
-            self._neutral = draped(model, self._neutral)
         self._moves = smoothstep(self._neutral[:, 1:2], -15.0, -8.0).astype(np.float32)  # shoulders stay, the jaw moves
 
     def draw(self, pose: Pose, background: Linear, pixels_per_cm: float) -> Rgb:

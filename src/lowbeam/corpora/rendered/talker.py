@@ -14,7 +14,7 @@ from lowbeam.corpora.rendered.feelings import Affect, feel
 from lowbeam.corpora.rendered.looks import random_looks
 from lowbeam.corpora.rendered.motion import LIDS_AND_GAZE, VISEMES, blink_and_look, crossings, move_head, shine, talk
 from lowbeam.corpora.rendered.person import Person, Pose, head_point
-from lowbeam.corpora.rendered.unconstrained import cheap, lit, turned, under_mask, weathered
+from lowbeam.corpora.rendered.unconstrained import turn_head, under_mask, vary_light, vary_looks, worse_camera
 from lowbeam.face import Box, Grey
 
 PIXELS_PER_CM = 0.036  # of the picture's side, at the usual distance
@@ -47,13 +47,13 @@ class Talker:
     def __init__(
         self, model: FaceModel, seed: int, index: int, count: int, fps: float, size: int, *, unconstrained: bool = False
     ) -> None:
-        looks_rng, feel_rng, act_rng, self._rng, free_rng = (
+        looks_rng, feel_rng, act_rng, self._rng, more_rng = (
             np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(5)
         )
         self._fps, self._size = fps, size
         self.looks = random_looks(looks_rng)
         if unconstrained:
-            self.looks = weathered(self.looks, free_rng)
+            self.looks = vary_looks(self.looks, more_rng)
         self._person = Person(model, self.looks)
         self._camera, self._room = random_camera(looks_rng), room(size, looks_rng)
         self.affect: Affect = feel(count, fps, feel_rng)
@@ -64,8 +64,8 @@ class Talker:
         self._light = shine(count, fps, act_rng)
         self._crossings = crossings(count / fps, act_rng)
         if unconstrained:
-            self._head, self._light = turned(self._head, free_rng), lit(self._light, free_rng)
-            self._camera = cheap(self._camera, free_rng)
+            self._head, self._light = turn_head(self._head, more_rng), vary_light(self._light, more_rng)
+            self._camera = worse_camera(self._camera, more_rng)
         if self.looks.mask is not None:
             self._weights = under_mask(self._weights)
 

@@ -12,10 +12,10 @@ from lowbeam.corpora.rendered.motion import HeadMotion, Light
 
 MASKED, BEARDED, WRINKLED = 0.1, 0.25, 0.4  # shares of the people
 TURNS_DEG, LIMITS_DEG = (18.0, 8.0, 9.0), (45.0, 25.0, 30.0)  # yaw, pitch, roll: standard deviation, most
-HIDDEN = ("mouth", "jaw")  # how the names of blendshapes under a mask begin
+HIDDEN = ("mouth", "jaw", "nose")  # how the names of blendshapes under a mask begin
 
 
-def weathered(looks: Looks, rng: np.random.Generator) -> Looks:
+def vary_looks(looks: Looks, rng: np.random.Generator) -> Looks:
     """The same person, possibly with wrinkles, a full beard, or a mask over nose and mouth."""
     wrinkles = float(rng.uniform(0.2, 0.9)) if rng.random() < WRINKLED else 0.0
     stubble = float(rng.uniform(0.6, 0.95)) if rng.random() < BEARDED else looks.stubble
@@ -28,14 +28,14 @@ def under_mask(weights: Weights) -> Weights:
     return {name: weight for name, weight in weights.items() if not name.startswith(HIDDEN)}
 
 
-def turned(head: HeadMotion, rng: np.random.Generator) -> HeadMotion:
+def turn_head(head: HeadMotion, rng: np.random.Generator) -> HeadMotion:
     """The same motion about another direction, within `LIMITS_DEG`; as seen by a camera that is beside the person."""
     limits = np.array(LIMITS_DEG)
     rest = rng.normal(0, TURNS_DEG)
     return replace(head, angles_deg=limits * np.tanh((head.angles_deg + rest) / limits))
 
 
-def lit(light: Light, rng: np.random.Generator) -> Light:
+def vary_light(light: Light, rng: np.random.Generator) -> Light:
     """The same changes of a light that may come from any side, also from below, and be weak or too strong."""
     side = rng.normal(size=3)
     side[2] = abs(side[2])  # not from behind
@@ -46,7 +46,7 @@ def lit(light: Light, rng: np.random.Generator) -> Light:
     return replace(light, direction=direction, gain=light.gain * gain)
 
 
-def cheap(camera: Camera, rng: np.random.Generator) -> Camera:
+def worse_camera(camera: Camera, rng: np.random.Generator) -> Camera:
     """A softer and noisier camera."""
     softness = camera.softness + float(rng.uniform(0, 0.3))
     return Camera(softness, camera.noise * float(np.exp(rng.uniform(0, np.log(4.0)))))

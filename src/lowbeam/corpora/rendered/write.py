@@ -67,7 +67,7 @@ class Settings:
         return max(2, round(60 * self.minutes * self.fps))
 
     def stated(self) -> dict[str, Any]:
-        """For files; `unconstrained` only where it is so, as corpora of earlier versions were not."""
+        """As written to files. `unconstrained` is left out where it is not so, as in corpora of earlier versions."""
         return {name: value for name, value in asdict(self).items() if name != "unconstrained" or value}
 
     def names(self) -> list[tuple[str, str]]:
