@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from numpy.typing import NDArray
 
 from benchmarks.figures import fill
 from benchmarks.recognizer_figures import coverage_worst, load_table, peers_table, rates_table, tries_table
-from lowbeam import ModelError
+from lowbeam import ModelError, UsageError
 from lowbeam.corpora.ferplus import CIRCUMPLEX, EMOTIONS
 from lowbeam.evaluate.processor import processor
-from lowbeam.scale import SCALES
+from lowbeam.scale import SCALES, Faces
 from research.peers.npm import NpmPeer
+from research.recognizer.domain_systems import domain_systems
 
 # A peer that is sure of happiness where a face is bright, of sadness where it is dark, and takes a second for each.
 SERVER = """
@@ -39,6 +41,34 @@ def test_a_peer_in_another_process_reads_faces_by_their_emotions() -> None:
         assert peer.seconds(faces) == 3
         process = peer._process
     assert process.returncode == 0
+
+
+def test_a_package_is_measured_by_its_expressions_each_face_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Counted(NpmPeer):
+        def __init__(self, name: str) -> None:
+            super().__init__(name, [sys.executable, "-c", SERVER])
+
+        def expressions(self, faces: Faces) -> NDArray[np.float32]:
+            asked.append(len(faces))
+            return super().expressions(faces)
+
+    monkeypatch.setattr("research.recognizer.domain_systems.NpmPeer", Counted)
+    bright, dark = (np.full((count, 12, 12), level, np.uint8) for count, level in ((2, 255), (3, 0)))
+    with domain_systems("fast,human") as systems:
+        assert list(systems) == ["fast", "human"]
+        asked.clear()
+        for faces, name in ((bright, "happiness"), (dark, "sadness")):
+            affect, std = systems["human"].read(faces, 8)
+            tell = systems["human"].tell
+            assert tell is not None
+            assert tell(faces).argmax(1).tolist() == [EMOTIONS.index(name)] * len(faces)
+            assert np.allclose(affect, CIRCUMPLEX[EMOTIONS.index(name)])
+            assert std is None
+    assert asked == [2, 3]
+    with pytest.raises(UsageError, match="names human twice"), domain_systems("human,human"):
+        pass
 
 
 @pytest.mark.parametrize("server", ["", "raise SystemExit(3)", "import sys; sys.stdin.buffer.read(8)"])

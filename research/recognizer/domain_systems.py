@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lowbeam.corpora.ferplus import EMOTIONS
+from lowbeam.corpora.ferplus import CIRCUMPLEX, EMOTIONS
 from lowbeam.errors import UsageError
 from lowbeam.evaluate.curve.systems import Affect, System, parse_systems, reader_of
 from lowbeam.evaluate.fer_peer import FER_CLASSES, FerPeer
@@ -61,9 +61,18 @@ def _of_model(system: System) -> DomainSystem:
 
 
 def _of_package(peer: FerPeer | NpmPeer) -> DomainSystem:
+    """Its affect is that of its expressions; faces that are read and told one after the other are looked at once."""
+    affect_of = CIRCUMPLEX[PLACES]
+    seen: list[tuple[Faces, NDArray[np.float32]]] = []
+
+    def look(faces: Faces) -> NDArray[np.float32]:
+        if not seen or seen[0][0] is not faces:
+            seen[:] = [(faces, peer.expressions(faces))]
+        return seen[0][1]
+
     def tell(faces: Faces) -> Shares:
         shares = np.zeros((len(faces), len(EMOTIONS)))
-        shares[:, PLACES] = peer.expressions(faces)
+        shares[:, PLACES] = look(faces)
         return shares
 
-    return DomainSystem(lambda faces, scale: (peer(faces), None), tell)
+    return DomainSystem(lambda faces, scale: (look(faces) @ affect_of, None), tell)

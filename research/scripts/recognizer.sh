@@ -44,7 +44,9 @@ python -m research stills "${STILLS[@]}" --models accurate,fast --codecs hevc,av
 python -m research framing "${STILLS[@]}" --models accurate,fast -o "$RESULTS/framing.json"
 python -m research light "${STILLS[@]}" -o "$RESULTS/light.json"
 python -m research boxes --stills "ferplus:$FERPLUS" --stills "faces96:$FACES96" -o "$RESULTS/boxes.json"
-python -m research domains --stills "ferplus:$FERPLUS" --stills "faces96:$FACES96" --models best,accurate,fast,fer \
+# The packages from npm, beside fer, are those that `make bench` installs.
+python -m research domains --stills "ferplus:$FERPLUS" --stills "faces96:$FACES96" \
+    --models best,accurate,fast,fer,face-api,human \
     -o "$RESULTS/domains.json"
 python -m research nuisances "$FACE_MODEL" --models best,accurate,fast -o "$RESULTS/nuisances.json"
 python -m research blinks "$FACE_MODEL" --models best,accurate,fast --real "$REAL" -o "$RESULTS/blinks.json"
