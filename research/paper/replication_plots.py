@@ -8,6 +8,7 @@ import numpy as np
 from lowbeam.files import whole_file
 
 COLOURS = ("#111827", "#9ca3af", "#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d")
+STYLES = ("-", "--", ":", "-.")  # for more lines than colours
 WIDTH_IN, HEIGHT_IN = 8.0, 4.2
 
 
@@ -59,7 +60,8 @@ def plot_learning_curves(path: Path, curves: dict[str, tuple[list[float], dict[s
     figure, axes = _axes()
     for number, (name, (faces, log)) in enumerate(curves.items()):
         colour = COLOURS[number % len(COLOURS)]
-        axes.plot(faces, log["valid_loss"], color=colour, linewidth=1.2, label=name)
+        style = STYLES[number // len(COLOURS) % len(STYLES)]
+        axes.plot(faces, log["valid_loss"], style, color=colour, linewidth=1.2, label=name)
         rates = log["learning_rate"]
         lowered = [i for i in range(1, len(rates)) if rates[i] < rates[i - 1]]
         axes.plot([faces[i] for i in lowered], [log["valid_loss"][i] for i in lowered], "o", color=colour, markersize=4)
