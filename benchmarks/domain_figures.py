@@ -118,7 +118,8 @@ def real_jitter_table(blinks: dict[str, Any]) -> str:
 
 
 def domain_tries_table(tries: dict[str, dict[str, Any]], described: dict[str, str]) -> str:
-    """Mean CCC of valence and arousal over the sizes on each corpus, and what box errors and little light leave."""
+    """Mean CCC of valence and arousal over the sizes on each corpus, what box errors and little light leave, and, where
+    it was measured, the mean over all conditions of the nuisances on rendered people."""
     rows = []
     for name, what in described.items():
         corpora = tries[name]["corpora"]
@@ -127,14 +128,26 @@ def domain_tries_table(tries: dict[str, dict[str, Any]], described: dict[str, st
         dark = [_mean_affect(tries[f"{name}-light"], "gain", 0.1, s) for s in (1, 8)]
         within = _row(tries[f"{name}-light"], "gain", 0.1, 1)["valence"]["within_1_std"]
         cells = [f"{sum(means) / len(means):.4f}", *(f"{mean:.4f}" for mean in means)]
-        rows.append([what, *cells, " / ".join(off), " / ".join(dark), f"{within:.0%}"])
+        nuisances = tries.get(f"{name}-nuisances")
+        on_rendered = [_mean_of_conditions(nuisances, s) for s in (1, 8)] if nuisances else []
+        rows.append([what, *cells, " / ".join(off), " / ".join(dark), f"{within:.0%}", " / ".join(on_rendered)])
     corpora = tries[next(iter(described))]["corpora"]
     first = next(iter(corpora))
     headings = [
         "try", "mean of both", *corpora, f"{first}, boxes off by up to 10 %: 96 / 12 px",
         f"{first}, a tenth of the light: 96 / 12 px", "within 1 std there, 96 px",
+        "rendered people, one thing changed at a time: 96 / 12 px",
     ]  # fmt: skip
     return markdown_table(headings, rows)
+
+
+def _mean_of_conditions(nuisances: dict[str, Any], scale: int) -> str:
+    cccs = [
+        found[name]["ccc"]
+        for row in nuisances["rows"] if row["scale"] == scale
+        for found in row["scores"].values() for name in AFFECT_NAMES
+    ]  # fmt: skip
+    return f"{sum(cccs) / len(cccs):.3f}"
 
 
 def _mean_ccc(systems: dict[str, Any]) -> float:

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Train and measure the ablations that docs/recognizer.md compares. Takes an hour and a quarter on two cores; an interrupted run
-# continues. Needs runs/one-for-all, which research/scripts/recognizer.sh trains.
+# Train and measure the ablations that docs/recognizer.md compares. Takes an hour and a quarter on two cores; an
+# interrupted run continues. Needs runs/one-for-all, which research/scripts/recognizer.sh trains.
 #
-#   FERPLUS  FER+ folder with train.npz, valid.npz and test.npz
-#   PEOPLE   folder with the rendered corpora (research/scripts/people.sh)
-#   FACES96  faces96.npz, unlabelled faces
+#   FERPLUS     FER+ folder with train.npz, valid.npz and test.npz
+#   PEOPLE      folder with the rendered corpora (research/scripts/people.sh)
+#   FACES96     faces96.npz, faces with one expression word each
+#   FACE_MODEL  ICT-FaceKit's head: ict_face.npz, or a clone of its public repository
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 require FERPLUS "the FER+ folder"
 require PEOPLE "the folder with the rendered corpora"
 require FACES96 "faces96.npz"
+require FACE_MODEL "ICT-FaceKit's head (ict_face.npz, or a clone of its repository)"
 
 RESULTS=docs/recognizer/tries
 STILLS=(--corpus "ferplus:$FERPLUS")
@@ -77,8 +79,16 @@ domain_ablation light "${SECOND[@]}" "${WIDER[@]}" --set augmentation.light=0.15
 
 # A quarter of the faces from rendered people: 103 in a laboratory, or 400 outside of it.
 QUARTER=(--set mixture.shares.stills=0.75 --set mixture.shares.tracks=0.25)
+# nuisances_of NAME: measure an ablation on rendered people of whom one thing is changed at a time.
+nuisances_of() {
+    python -m research nuisances "$FACE_MODEL" --models "fast=runs/tries/$1/fast.onnx" --scales 1,8 \
+        -o "docs/recognizer/domain-tries/$1-nuisances.json"
+}
+
 domain_ablation rendered "${SECOND[@]}" "${QUARTER[@]}" --corpus "avec2016:$PEOPLE/people" --corpus "avec2016:$PEOPLE/people-many"
 domain_ablation unconstrained "${SECOND[@]}" "${QUARTER[@]}" --corpus "avec2016:$PEOPLE/people-unconstrained"
+nuisances_of rendered
+nuisances_of unconstrained
 
 # The effect of 8-bit integers: the teacher, the accurate model in floating point, and as it ships.
 measure teacher runs/one-for-all/one-for-all.onnx
