@@ -35,15 +35,15 @@ def domains(
     split: Split = "test",
 ) -> None:
     """Measure models on several corpora of real stills side by side: CCC, smiles told from rest, expressions."""
-    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.grid import parse_scales
     from research.recognizer.domain_systems import domain_systems
     from research.recognizer.domains import measure_domains
 
     for corpus in stills:
         check_outputs(corpus, out)
-    grid = parse_grid("hevc", scales, "27", "1")
+    sizes = parse_scales(scales)
     with domain_systems(models) as systems:
-        measured = partial(measure_domains, stills, systems, grid.scales, split=split)
+        measured = partial(measure_domains, stills, systems, sizes, split=split)
         print_domains(measure_into(out, measured, "measurements"))
 
 
@@ -82,12 +82,11 @@ def _measure_stills(
     condition: Callable[[dict[str, Any]], str],
 ) -> None:  # fmt: skip
     """Measure models at several sizes of a corpus's stills under conditions that rows tell by `condition`."""
-    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.grid import parse_scales
     from lowbeam.evaluate.curve.systems import parse_systems
 
     check_outputs(corpus, out)
-    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
-    measured = partial(measure, corpus, systems, grid.scales, split=split)
+    measured = partial(measure, corpus, parse_systems(models), parse_scales(scales), split=split)
     print_by_side(measure_into(out, measured, "measurements"), heading, condition)
 
 
@@ -111,14 +110,14 @@ def nuisances(
     frames: Annotated[int, typer.Option(min=2, help="of each person in each condition")] = 40,
 ) -> None:
     """Measure error and bias on rendered people of whom one thing is changed at a time: skin, light, turn, glasses."""
-    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.grid import parse_scales
     from lowbeam.evaluate.curve.systems import parse_systems
 
     with needs("render"):
         from research.recognizer.nuisances import measure_nuisances
     check_outputs(face_model, out)
-    grid, systems = parse_grid("hevc", scales, "27", "1"), parse_systems(models)
-    measured = partial(measure_nuisances, face_model, systems, grid.scales, people=people, frames=frames)
+    systems, sizes = parse_systems(models), parse_scales(scales)
+    measured = partial(measure_nuisances, face_model, systems, sizes, people=people, frames=frames)
     print_nuisances(measure_into(out, measured, "conditions"))
 
 
@@ -133,14 +132,13 @@ def blinks(
     real: Annotated[Path | None, typer.Option(help="folder of videos of real people, whose jitter is measured")] = None,
 ) -> None:
     """Measure what blinks do to estimates over time, and what a running median repairs, on rendered people."""
-    from lowbeam.evaluate.curve.grid import parse_grid
+    from lowbeam.evaluate.curve.grid import parse_scales
 
     with needs("render"):
         from research.recognizer.blinks import measure_blinks
     check_outputs(face_model, out)
-    grid = parse_grid("hevc", scales, "27", "1")
     measured = partial(
-        measure_blinks, face_model, models.split(","), grid.scales, split=split, people=people, real=real
+        measure_blinks, face_model, models.split(","), parse_scales(scales), split=split, people=people, real=real
     )
     print_blinks(measure_into(out, measured, "people"))
 

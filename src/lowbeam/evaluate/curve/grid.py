@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from lowbeam.codec import PIXEL_CODECS, OperatingPoint
 from lowbeam.errors import UsageError
-from lowbeam.scale import SCALES
+from lowbeam.scale import SCALES, side_of
 
 T = TypeVar("T")
 
@@ -39,6 +39,14 @@ def parse_grid(codecs: str, scales: str, qps: str, fps: str) -> Grid:
     )  # fmt: skip
     grid.points()
     return grid
+
+
+def parse_scales(scales: str) -> tuple[int, ...]:
+    """Scales from a comma-separated list: ``"1,2,4"``. Raises `UsageError` as `parse_grid` does."""
+    found = _list("scales", scales, int)
+    for scale in found:
+        side_of(scale)
+    return found
 
 
 def _list(name: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
