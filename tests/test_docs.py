@@ -93,6 +93,15 @@ def test_cards_and_notebook_are_pages(site: Path) -> None:
     assert list((site / "tutorials").glob("notebook-*.png"))
 
 
+def test_braces_in_tables_reach_the_page(site: Path) -> None:
+    written = (ROOT / "docs" / "replication.md").read_text(encoding="utf-8")
+    shown = (site / "replication" / "index.html").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\S[^|]*\}) \|", written, re.MULTILINE)
+    assert rows
+    for row in rows:
+        assert shown.count(f"<td>{row}</td>") == rows.count(row)
+
+
 def test_no_block_of_figures_is_empty() -> None:
     for page in PAGES:
         assert not re.search(r"<!-- figures: .* -->\n<!-- end -->", page.read_text(encoding="utf-8")), page

@@ -22,7 +22,8 @@ def plot_by_scale(path: Path, curves: dict[str, dict[int, list[float]]], label: 
         axes.errorbar(
             [places[s] + shift for s in scales], [np.mean(points[s]) for s in scales],
             [np.std(points[s], ddof=1) if len(points[s]) > 1 else 0.0 for s in scales],
-            color=COLOURS[number % len(COLOURS)], marker="o", markersize=4, capsize=2, linewidth=1.4, label=name,
+            color=COLOURS[number % len(COLOURS)], linestyle=_style(number), marker="o", markersize=4, capsize=2,
+            linewidth=1.4, label=name,
         )  # fmt: skip
     axes.set_xticks(list(places.values()), ["HR" if s == 1 else f"{s}\n{96 // s} px" for s in places])
     axes.set_xlabel("S, and the side of the face")
@@ -60,8 +61,7 @@ def plot_learning_curves(path: Path, curves: dict[str, tuple[list[float], dict[s
     figure, axes = _axes()
     for number, (name, (faces, log)) in enumerate(curves.items()):
         colour = COLOURS[number % len(COLOURS)]
-        style = STYLES[number // len(COLOURS) % len(STYLES)]
-        axes.plot(faces, log["valid_loss"], style, color=colour, linewidth=1.2, label=name)
+        axes.plot(faces, log["valid_loss"], _style(number), color=colour, linewidth=1.2, label=name)
         rates = log["learning_rate"]
         lowered = [i for i in range(1, len(rates)) if rates[i] < rates[i - 1]]
         axes.plot([faces[i] for i in lowered], [log["valid_loss"][i] for i in lowered], "o", color=colour, markersize=4)
@@ -70,6 +70,11 @@ def plot_learning_curves(path: Path, curves: dict[str, tuple[list[float], dict[s
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _save(figure, path)
+
+
+def _style(number: int) -> str:
+    """Of the line of that number."""
+    return STYLES[number // len(COLOURS) % len(STYLES)]
 
 
 def _axes() -> tuple[Any, Any]:

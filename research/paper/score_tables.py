@@ -64,7 +64,7 @@ def score_tables(scores: Scores) -> str:
             if affect == "valence" and metric == "ccc":
                 parts.append(f"**{shown} of {affect}**\n\n{table}")
             else:
-                parts.append(f"<details><summary>{shown} of {affect}</summary>\n\n{table}\n\n</details>")
+                parts.append(f"<details markdown><summary>{shown} of {affect}</summary>\n\n{table}\n\n</details>")
     return "\n\n".join(parts)
 
 
