@@ -225,6 +225,11 @@ def test_recipe_corpora_start_and_teacher_must_fit_together(
         train(load_recognizer_recipe("accurate"), both, tmp_path / "d", start=teacher_run)
     with pytest.raises(UsageError, match="adapts a model: name it with --start"):
         train(load_recognizer_recipe("fine-tune"), both[1:], tmp_path / "e")
+    head_alone = load_recognizer_recipe("fast", ["mixture.steps=0"])
+    with pytest.raises(UsageError, match="trains a head alone: name the model with --start"):
+        train(head_alone, both, tmp_path / "e")
+    with pytest.raises(UsageError, match="does not use a teacher"):
+        train(head_alone, both, tmp_path / "e", start=teacher_run, teacher=teacher_run)
     with pytest.raises(UsageError, match="not the folder of a finished run"):
         train(untaught, both, tmp_path / "f", start=tmp_path)
     with pytest.raises(UsageError, match="one of cpu, cuda"):
@@ -236,6 +241,17 @@ SHORT = (
     "mixture.steps=4", "mixture.batch=16", "temporal.steps=3", "temporal.tracks=2", "temporal.stills=8",
     "coded.still_rounds=1", "coded.track_draws=1",
 )  # fmt: skip
+
+
+def test_without_steps_of_the_mixture_a_head_alone_is_trained(
+    stills_folder: Path, teacher_run: Path, people: list[str], tmp_path: Path
+) -> None:
+    recipe = load_recognizer_recipe("fast", [*SHORT, "mixture.steps=0"])
+    assert Recognizer(train(recipe, [f"ferplus:{stills_folder}", *people], tmp_path, start=teacher_run)).remembers
+    network, head = load_finished(tmp_path)
+    assert head is not None
+    for name, weights in load_finished(teacher_run)[0].state_dict().items():
+        assert torch.equal(network.state_dict()[name], weights), name
 
 
 def test_a_whole_run_ends_in_a_model_with_a_temporal_head_and_resumes_when_it_was_killed(

@@ -52,7 +52,7 @@ class Mixture(Strict):
 
     shares: Shares
     scales: tuple[Scale, ...] = Field(min_length=1)
-    steps: int = Field(ge=1, le=10**7)
+    steps: int = Field(ge=0, le=10**7)  # 0: the network stays as it starts, and the head alone is trained
     batch: int = Field(ge=4, le=2**16)
     groups: int = Field(ge=1)
     learning_rate: Positive
@@ -71,7 +71,7 @@ class Mixture(Strict):
     @property
     def needs_teacher(self) -> bool:
         """Whether any of its targets is a teacher's."""
-        return bool(self.teacher_share or self.feature_weight or self.shares.unlabelled)
+        return bool(self.steps and (self.teacher_share or self.feature_weight or self.shares.unlabelled))
 
     @model_validator(mode="after")
     def _groups_have_faces(self) -> "Mixture":

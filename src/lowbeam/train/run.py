@@ -102,7 +102,9 @@ def _train_single_frame(
     network: OneForAll, started_from: str, recipe: RecognizerRecipe, data: TrainingData, valid: TrainingData,
     teacher: Teacher | None, folder: Path, say: Say,
 ) -> OneForAll:  # fmt: skip
-    """Pre-training, where the recipe has any, on the first corpus of stills; and the mixture."""
+    """Pre-training, where the recipe has any, on the first corpus of stills; and the mixture, unless it has no step."""
+    if not recipe.mixture.steps:
+        return network.eval()
     device = network.readout.weight.device
     about: dict[str, Any] = {
         "recipe": _settings(recipe, "temporal"), "start": started_from,

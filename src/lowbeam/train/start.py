@@ -62,6 +62,8 @@ def starting_networks(recipe: RecognizerRecipe, start: str | Path | None) -> Net
     if start is None:
         if recipe.size is None:
             raise UsageError(f"recipe {recipe.name} adapts a model: name it with --start, such as --start accurate")
+        if not recipe.mixture.steps:
+            raise UsageError(f"recipe {recipe.name} trains a head alone: name the model with --start")
         return channels_last(OneForAll(Trunk(recipe.size), recipe.mixture.dropout)), None
     found, head = load_start(start)
     if recipe.size is not None and recipe.size != found.trunk.size:
