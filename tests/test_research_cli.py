@@ -1,5 +1,6 @@
 """``python -m research``: its help, and how it reports mistakes."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,27 @@ from pathlib import Path
 import pytest
 import typer
 
+from lowbeam import SourceError
+from lowbeam.recognize import DEFAULT_MODEL, shipped_weights
 from research.__main__ import app
-from research.result_files import shown_command
+from research.result_files import UNTOLD, earlier_weights, shown_command
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 RunResearch = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_pages_name_the_results_of_earlier_weights(tmp_path: Path) -> None:
+    ships, paths = shipped_weights(), [tmp_path / f"{name}.json" for name in ("now", "then", "untold")]
+    for path, weights in zip(paths, (ships, ships | {DEFAULT_MODEL: "0" * 12}, None), strict=True):
+        path.write_text(json.dumps({"rows": []} | ({} if weights is None else {"weights": weights})))
+    assert earlier_weights(paths[:1]) == ""
+    said = earlier_weights(paths)
+    assert "`then.json`" in said
+    assert "`now.json`" not in said
+    assert ("`untold.json`" in said) == (UNTOLD[DEFAULT_MODEL] != ships[DEFAULT_MODEL])
+    paths[1].write_text("[]")
+    with pytest.raises(SourceError, match=r"then\.json cannot be read"):
+        earlier_weights(paths)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -11,6 +11,7 @@ from benchmarks.link.sections.losses import accounting, cuts, repair
 from benchmarks.link.sections.rates import points, rates, rendered
 from benchmarks.link.sections.serving import glass, streams
 from benchmarks.link.trial import RESULTS
+from research.result_files import earlier_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "link-measured.md"
 INTRODUCTION = """# The live link, measured
@@ -33,9 +34,13 @@ PARTS: dict[str, Callable[[dict[str, Any]], str]] = {
 }  # fmt: skip
 
 
+MEASURE_ESTIMATES = ("rates", "rates-rendered", "points", "compact")  # the others count bytes and delays
+
+
 def main() -> None:
     """Write the page from the result files that exist."""
-    texts = [INTRODUCTION]
+    measured = [path for part in MEASURE_ESTIMATES if (path := RESULTS / f"link-{part}.json").exists()]
+    texts = [INTRODUCTION, *([note.lstrip()] if (note := earlier_weights(measured)) else [])]
     for name, part in PARTS.items():
         path = RESULTS / f"link-{name}.json"
         if path.exists():

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.link.material import LEAD_S, Floats, Material, agreement
 from benchmarks.link.network import SERVER_IP, Network, network
-from lowbeam.recognize import Memory, Recognizer
+from lowbeam.recognize import Memory, Recognizer, shipped_weights
 
 AT_ONCE = int(os.environ.get("LINK_AT_ONCE", "2"))  # trials, on two cores
 RESULTS = Path(__file__).parents[1] / "results"
@@ -162,4 +162,5 @@ def _pixels(faces: dict[str, np.ndarray], ends: np.ndarray, row: int) -> np.ndar
 
 def save_results(name: str, content: dict[str, Any]) -> None:
     """Write ``benchmarks/results/NAME.json``."""
+    content = content | {"weights": shipped_weights()}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

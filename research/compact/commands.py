@@ -13,7 +13,7 @@ from lowbeam.errors import UsageError
 from lowbeam.files import check_outputs
 from lowbeam.recognize import DEFAULT_MODEL
 from research.options import Page, Plots, Results
-from research.result_files import command_line, measure_into, write_json
+from research.result_files import measure_into, origin, write_json
 from research.show import print_anchors, print_identity
 
 app = Commands()
@@ -113,7 +113,7 @@ def pictures(
     results, views = measure_pictures(
         corpus, parse_budget(budget), split=split, most_s=seconds, least_s=least, model=model
     )
-    write_json(out, results | {"command": command_line()})
+    write_json(out, results | origin())
     for seen, path in zip(views, sheet, strict=True):
         draw_sheet(seen, path)
     if video is not None:

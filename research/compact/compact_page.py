@@ -14,7 +14,7 @@ from lowbeam.errors import SourceError, reason
 from lowbeam.evaluate.curve.envelope import Curve, bd_rate_of_curves
 from lowbeam.evaluate.table import markdown_table
 from lowbeam.metrics import AFFECT_NAMES
-from research.result_files import shown_command, write_page
+from research.result_files import earlier_weights, shown_command, write_page
 
 TEMPLATE = Path(__file__).with_name("compact_page_template.md")
 WAYS = {  # name in files: name on the page, colour
@@ -52,6 +52,7 @@ def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = T
             rates=rates_table(kept), bd_rates=bd_rates_table(kept), anchors=anchors_table(anchors),
             identity=identity_table(identity), terms=terms_table(terms),
             adversary=adversary_lines((kept["real"]["features"], identity), before),
+            earlier=earlier_weights(sorted(folder.glob("compact-*.json"))),
             pictures=pictures_table(pictures), reread=reread_table(reread), speed=speed_line(reread),
             commands="\n".join(f"    {line}" for line in _commands(kept, anchors, identity, terms, pictures, reread)),
         )  # fmt: skip

@@ -23,7 +23,7 @@ from lowbeam.cli.show import Commands, needs, print_budgets
 from lowbeam.files import check_outputs
 from lowbeam.recognize import DEFAULT_MODEL
 from research.options import Page, Plots, Results
-from research.result_files import command_line, measure_into, write_json
+from research.result_files import measure_into, origin, write_json
 from research.show import operating_table_line, print_by_side, print_checks
 
 app = Commands()
@@ -69,7 +69,7 @@ def corpus(
 
     check_outputs(rendered, out, sheet)
     results = check_corpus(rendered, real, of_rendered, of_real, sheet)
-    write_json(out, results | {"command": command_line()})
+    write_json(out, results | origin())
     print_checks(results["checks"])
 
 

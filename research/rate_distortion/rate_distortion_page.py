@@ -29,7 +29,7 @@ from research.rate_distortion.sweep_tables import (
     missing_points,
     what_wins_table,
 )
-from research.result_files import shown_command, write_page
+from research.result_files import earlier_weights, shown_command, write_page
 
 TEMPLATE = Path(__file__).with_name("rate_distortion_page_template.md")
 
@@ -74,11 +74,17 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
             stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
             stills=stills_table(stills), corpus=corpus_table(corpus),
             commands=_commands(rendered, real, held_out, real_points, corpus, valid, test, systems, stills, *others),
-            missing=missing_points(test, valid, systems),
+            missing=missing_points(test, valid, systems), earlier=earlier_weights(_measured_with_the_default(folder)),
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, StopIteration) as error:
         raise SourceError(f"{folder} lacks what the page needs: {error}; run research/scripts/curve.sh") from error
     return write_page(page, text)
+
+
+def _measured_with_the_default(folder: Path) -> list[Path]:
+    """The result files that depend on the weights of the default model."""
+    kinds = ("budgets-*", "test*", "valid*", "systems*", "real-points", "memory-*", "stills", "operating-points")
+    return [path for kind in kinds for path in sorted(folder.glob(f"{kind}.json"))]
 
 
 def _read(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """The recognizer: faces in, estimates of valence and arousal out, by ONNX models under ONNX Runtime."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,12 @@ def model_path(model: str | os.PathLike[str]) -> Path:
 def shipped_models() -> list[str]:
     """Names of the shipped models, for `Recognizer` and `lowbeam.read`."""
     return sorted(path.stem for path in WEIGHTS.glob("*.onnx"))
+
+
+def shipped_weights() -> dict[str, str]:
+    """Of each shipped model, the first 12 hexadecimal digits of the SHA-256 of its file: results say by them what they
+    were measured with."""
+    return {name: hashlib.sha256(model_path(name).read_bytes()).hexdigest()[:12] for name in shipped_models()}
 
 
 class Recognizer:

@@ -31,7 +31,7 @@ from lowbeam.cli.options import (
 )
 from lowbeam.cli.show import Commands, needs, print_budgets, print_results, progress_bar, say
 from lowbeam.files import check_outputs, make_folder, whole_file
-from lowbeam.recognize import DEFAULT_MODEL
+from lowbeam.recognize import DEFAULT_MODEL, shipped_weights
 
 app = Commands()
 DEFAULT_MODELS = f"{DEFAULT_MODEL},{DEFAULT_MODEL}/each"
@@ -67,7 +67,7 @@ def table(
         results = measure_table(corpus, models=models, split=split, threads=threads, progress=step)
     print_results(results, all_recordings=recordings)
     if out is not None:
-        _write_json(out, results)
+        _write_json(out, results | {"weights": shipped_weights()})
 
 
 @app.command(epilog="Example: lowbeam curve avec2016:people --codecs hevc --fps 25,5,1 --workers 2 -o runs/curve")
@@ -104,7 +104,7 @@ def curve(
         with suppress(OSError):
             out.rmdir()  # where it is empty
         raise
-    write_results(results | {"command": _command()}, out / "results.json")
+    write_results(results | _origin(), out / "results.json")
     write_interactive(results, out / "curve.html")
     for failure in results["failed"]:
         say(f"not measured: {failure['point']}: {failure['reason']}")
@@ -147,12 +147,12 @@ def budgets(
         )  # fmt: skip
     print_budgets(results)
     if out is not None:
-        _write_json(out, results | {"command": _command()})
+        _write_json(out, results | _origin())
 
 
-def _command() -> str:
-    """The command that is running, to be stored with its results."""
-    return shlex.join(["lowbeam", *sys.argv[1:]])
+def _origin() -> dict[str, Any]:
+    """The command that is running and the weights that ship, to be stored with its results."""
+    return {"command": shlex.join(["lowbeam", *sys.argv[1:]]), "weights": shipped_weights()}
 
 
 def _write_json(path: str | Path, results: dict[str, Any]) -> None:
