@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from lowbeam.errors import ModelError
+from lowbeam.models.average import as_identity, norm_of
 from lowbeam.models.memory_branch import INSIDE
 from lowbeam.models.one_for_all import GRID, OUT_SIDE, OneForAll, Size, Trunk
 from lowbeam.models.temporal import TemporalHead
@@ -58,7 +59,7 @@ def _network(arrays: Arrays) -> OneForAll:
     with torch.no_grad():
         for name, (weight, bias) in convolutions.items():
             modules[name].weight.copy_(torch.from_numpy(weight))
-            _as_identity(_norm_of(modules, name), torch.from_numpy(bias))
+            as_identity(norm_of(modules, name), torch.from_numpy(bias))
         for part in ("weight", "bias"):
             getattr(network.readout, part).copy_(torch.from_numpy(arrays[f"network.readout.{part}"].copy()))
     return network
@@ -97,23 +98,6 @@ def _size(convolutions: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> Size:
     if patch * 2 ** (len(stages) - 1) != GRID // OUT_SIDE:
         raise ValueError("stages of another network")
     return Size(patch, tuple((channels, blocks) for channels, blocks in stages))
-
-
-def _norm_of(modules: dict[str, nn.Module], convolution: str) -> nn.BatchNorm2d:
-    """The batch normalization that follows a convolution: the next module of the same sequence."""
-    stem, _, index = convolution.rpartition(".")
-    norm = modules[f"{stem}.{int(index) + 1}"]
-    assert isinstance(norm, nn.BatchNorm2d)
-    return norm
-
-
-def _as_identity(norm: nn.BatchNorm2d, bias: Tensor) -> None:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    norm.running_mean.zero_()
-    norm.running_var.fill_(1 - norm.eps)
-    norm.weight.fill_(1)
-    norm.bias.copy_(bias)
 
 
 @torch.no_grad()

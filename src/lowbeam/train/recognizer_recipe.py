@@ -65,6 +65,7 @@ class Mixture(Strict):
     nll_weight: NotNegative
     average_decay: float = Field(gt=0, lt=1)  # of the exponential moving average of the weights, for each step
     keeps: Literal["last", "best"] = "last"  # of the averages; best: on valid, where the start competes
+    start_share: Fraction = 0  # of the weights of the start in the network that comes out
     teacher_share: Fraction = 0  # of a still's target: the teacher's estimate; the rest is its label
     feature_weight: NotNegative = 0  # of the cosine distance to the teacher's features
 

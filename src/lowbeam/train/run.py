@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from lowbeam.errors import UsageError
 from lowbeam.files import exclusive, make_folder, whole_file
+from lowbeam.models.average import average_with
 from lowbeam.models.memory_format import channels_last
 from lowbeam.models.one_for_all import OneForAll, TrunkPretraining
 from lowbeam.models.recover import restore_statistics
@@ -107,7 +109,7 @@ def _train_single_frame(
         return network.eval()
     device = network.readout.weight.device
     about: dict[str, Any] = {
-        "recipe": _settings(recipe, "temporal"), "start": started_from,
+        "recipe": _settings(recipe, {"temporal": True, "mixture": {"start_share"}}), "start": started_from,
         "teacher": None if teacher is None else digest(teacher.network), "labels": data.digest(),
         "selected on": valid.digest() if recipe.mixture.keeps == "best" else None,
     }  # fmt: skip
@@ -120,7 +122,7 @@ def _train_single_frame(
         )
         fit(first, optimizer, OneCycle(optimizer, settings.steps), folder / "pretrain",
             about=about)  # fmt: skip
-    mix = recipe.mixture
+    mix, start = recipe.mixture, deepcopy(network)
     sampler, best = GroupSampler(data, mix, recipe.augmentation, recipe.seed, device), mix.keeps == "best"
     task = MixtureTask(network, recipe, sampler, teacher, valid_samples(valid) if best else ())
     optimizer = torch.optim.AdamW(task.parameter_groups(), lr=mix.learning_rate, weight_decay=mix.weight_decay)
@@ -128,12 +130,14 @@ def _train_single_frame(
                average_decay=mix.average_decay, start_competes=best)  # fmt: skip
     if best:
         say(f"CCC on valid, mean over sides: {1 - took.start_loss:.3f} at the start, {1 - took.valid_loss:.3f} now")
+    if mix.start_share:
+        average_with(network, start, mix.start_share)
     return network
 
 
-def _settings(recipe: RecognizerRecipe, *without: str) -> str:
+def _settings(recipe: RecognizerRecipe, without: dict[str, Any] | None = None) -> str:
     """The part of a recipe that decides what is trained."""
-    return recipe.model_dump_json(exclude={"kind", "name", "int8", *without})
+    return recipe.model_dump_json(exclude={"kind": True, "name": True, "int8": True, **(without or {})})
 
 
 def _new_head(network: OneForAll, recipe: RecognizerRecipe) -> TemporalHead:
