@@ -1,6 +1,7 @@
 """Training with codecs in the loop, distillation and recordings: small, but whole; and fine-tuning a shipped model."""
 
 import shutil
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from lowbeam.corpora import ferplus  # noqa: E402
 from lowbeam.corpora.labelled import LabelledFaces, Track  # noqa: E402
 from lowbeam.files import exclusive  # noqa: E402
 from lowbeam.metrics import ccc  # noqa: E402
+from lowbeam.models.average import average_with  # noqa: E402
 from lowbeam.models.export import export_onnx, export_video_onnx  # noqa: E402
 from lowbeam.models.one_for_all import SIZES, OneForAll, Size, Trunk  # noqa: E402
 from lowbeam.models.recover import recover, restore_statistics  # noqa: E402
@@ -177,6 +179,28 @@ def test_the_temperature_of_expressions_undoes_overconfidence() -> None:
     assert temperature(logits / 2, shares) == pytest.approx(0.5, rel=0.03)
 
 
+def test_an_average_of_networks_lies_between_them() -> None:
+    torch.manual_seed(1)
+    grid = torch.randn(16, 1, 48, 48)
+
+    def network() -> OneForAll:
+        made = OneForAll(Trunk(Size(2, ((4, 0), (6, 1), (8, 1)))))
+        restore_statistics(made, [3 * torch.randn(8, 1, 48, 48)])
+        return made.eval()
+
+    one, other = network(), network()
+    expected, of_other = one(grid), other(grid)
+    for share, computed in ((0.0, expected), (1.0, of_other)):
+        between = deepcopy(one)
+        average_with(between, deepcopy(other), share)
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(between(grid), computed, strict=True))
+    half = deepcopy(one)
+    average_with(half, deepcopy(other), 0.5)
+    middle = (one.readout.weight + other.readout.weight) / 2
+    assert torch.allclose(half.readout.weight, middle)
+    assert all((a - b).abs().max() > 1e-3 for a, b in zip(half(grid), expected, strict=True))
+
+
 def test_a_widened_network_computes_the_same_and_its_copies_can_part() -> None:
     torch.manual_seed(0)
     network, to = OneForAll(Trunk(Size(2, ((4, 0), (6, 1), (8, 1))))), Size(2, ((5, 1), (12, 1), (9, 3)))
@@ -230,6 +254,9 @@ def test_recipe_corpora_start_and_teacher_must_fit_together(
         train(head_alone, both, tmp_path / "e")
     with pytest.raises(UsageError, match="does not use a teacher"):
         train(head_alone, both, tmp_path / "e", start=teacher_run, teacher=teacher_run)
+    sharing = load_recognizer_recipe("fast", ["mixture.start_share=0.5"])
+    with pytest.raises(UsageError, match="has a start_share: name the start with --start"):
+        train(sharing, both, tmp_path / "e", teacher=teacher_run)
     with pytest.raises(UsageError, match="not the folder of a finished run"):
         train(untaught, both, tmp_path / "f", start=tmp_path)
     with pytest.raises(UsageError, match="one of cpu, cuda"):
@@ -252,6 +279,25 @@ def test_without_steps_of_the_mixture_a_head_alone_is_trained(
     assert head is not None
     for name, weights in load_finished(teacher_run)[0].state_dict().items():
         assert torch.equal(network.state_dict()[name], weights), name
+
+
+def test_a_run_may_keep_a_share_of_its_start(
+    stills_folder: Path, teacher_run: Path, people: list[str], tmp_path: Path
+) -> None:
+    grid, start = torch.randn(4, 1, 48, 48), load_finished(teacher_run)[0]
+
+    def estimates(share: float, out: Path) -> torch.Tensor:
+        recipe = load_recognizer_recipe("fast", [*SHORT, f"mixture.start_share={share}"])
+        train(recipe, [f"ferplus:{stills_folder}", *people], out, start=teacher_run, teacher=teacher_run)
+        found: torch.Tensor = load_finished(out)[0](grid)[0]
+        return found
+
+    trained = estimates(0, tmp_path / "trained")
+    for stage in ("coded", "mixture"):  # the share decides only what comes of the mixture
+        shutil.copytree(tmp_path / "trained" / stage, tmp_path / "kept" / stage)
+    kept = estimates(1, tmp_path / "kept")
+    assert torch.allclose(kept, start(grid)[0], atol=1e-4)
+    assert not torch.allclose(trained, kept, atol=1e-4)
 
 
 def test_a_whole_run_ends_in_a_model_with_a_temporal_head_and_resumes_when_it_was_killed(

@@ -65,9 +65,7 @@ def starting_networks(recipe: RecognizerRecipe, start: str | Path | None) -> Net
         if not recipe.mixture.steps:
             raise UsageError(f"recipe {recipe.name} trains a head alone: name the model with --start")
         if recipe.mixture.start_share:
-            raise UsageError(
-                f"recipe {recipe.name} has a start_share: name the start with --start"
-            )
+            raise UsageError(f"recipe {recipe.name} has a start_share: name the start with --start")
         return channels_last(OneForAll(Trunk(recipe.size), recipe.mixture.dropout)), None
     found, head = load_start(start)
     if recipe.size is not None and recipe.size != found.trunk.size:
