@@ -141,6 +141,24 @@ def domain_tries_table(tries: dict[str, dict[str, Any]], described: dict[str, st
     return markdown_table(headings, rows)
 
 
+def shares_table(tries: dict[str, dict[str, Any]]) -> str:
+    """CCC on each corpus by the share of its earlier weights that a model keeps: the mean over valence, arousal and all
+    sizes, and valence at some sizes."""
+    shown, rows = (1, 4, 8, 16), []
+    found = {float(name.removeprefix("share-")): tries[name]["corpora"] for name in tries if name.startswith("share-")}
+    for share, corpora in sorted(found.items()):
+        cells = []
+        for measured in corpora.values():
+            (scored,) = measured["systems"].values()
+            cells.append(f"{_mean_ccc(measured['systems']):.4f}")
+            cells.append(" / ".join(f"{scored[str(s)]['valence']['ccc']:.3f}" for s in shown))
+        rows.append([f"{share:.0%}", *cells])
+    sides = " / ".join(str(side_of(s)) for s in shown)
+    corpora = next(iter(found.values()))
+    headings = [heading for name in corpora for heading in (f"{name}, mean of all", f"valence, {sides} px")]
+    return markdown_table(["share of the weights before", *headings], rows)
+
+
 def _mean_of_conditions(nuisances: dict[str, Any], scale: int) -> str:
     cccs = [
         found[name]["ccc"]

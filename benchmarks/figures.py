@@ -18,6 +18,7 @@ from benchmarks.domain_figures import (
     expressions_table,
     nuisances_table,
     real_jitter_table,
+    shares_table,
 )  # fmt: skip
 from benchmarks.paper_figures import paper_sentences, restorer_table
 from benchmarks.readme_figures import ccc_picture, features_list, headline_table, kept_people_table
@@ -42,6 +43,7 @@ from lowbeam.evaluate.curve.results import read_sweeps
 from lowbeam.recognize import DEFAULT_MODEL, WEIGHTS, shipped_models
 from lowbeam.restore import DEFAULT_RESTORER, RESTORERS
 from research.rate_distortion.sweep_tables import budget_table
+from research.result_files import earlier_weights
 
 ROOT = Path(__file__).parents[1]
 REPLICATION = ROOT / "docs" / "replication"
@@ -76,13 +78,13 @@ DOMAIN_TRIES = {
     "two-domains": "FER+ and faces96",
     "wider-boxes": "the same, with wider errors of the box: shifts of 8 % and zooms of 18 %",
     "light": "the same again, and 15 % of the faces in little or much light",
-    "rendered": "FER+ and faces96, and a quarter of the faces from 103 rendered people in a laboratory",
+    "rendered": "FER+ and faces96, and a quarter of the faces from 95 rendered people in a laboratory",
     "unconstrained": "FER+ and faces96, and a quarter of the faces from 400 rendered people outside a laboratory",
 }
 EIGHT_BITS = {
     "teacher": "`one-for-all`, the start and the teacher of `accurate`",
-    "accurate-float": "`accurate` in floating point",
-    "accurate-int8": "`accurate`, as it ships",
+    "accurate-float": "`accurate` after its first run, in floating point",
+    "accurate-int8": "the same, in eight bits",
 }
 
 
@@ -132,7 +134,7 @@ def _domain_blocks() -> dict[str, str | None]:
     )
     tries = {path.stem: _load(path) for path in (RECOGNIZER / "domain-tries").glob("*.json")}
     return {
-        "domain tries": domain_tries_table(tries, DOMAIN_TRIES),
+        "domain tries": domain_tries_table(tries, DOMAIN_TRIES), "shares": shares_table(tries),
         "domains": f"{domains_table(domains)}\n\n{domains_described(domains)}",
         "expressions": expressions_table(domains), "boxes": boxes_table(boxes),
         "blinks": f"{blinks_table(blinks, DEFAULT_MODEL)}\n\n{real_jitter_table(blinks)}",
@@ -149,7 +151,8 @@ def main() -> None:
     sweeps = [read_sweeps(sorted(CURVE.glob(f"{name}*.json"))) for name in ("test", "valid")]
     blocks = recognizer_blocks(tables, speed) | {
         "features": features_list(_load(RESULTS / "recognizers.json"), speed, memory, budgets),
-        "speed": speed_table(speed), "kept": budget_table(*sweeps, DEFAULT_MODEL),
+        "speed": speed_table(speed),
+        "kept": budget_table(*sweeps, DEFAULT_MODEL) + earlier_weights(sorted(CURVE.glob("test*.json"))).rstrip(),
         "kept people": kept_people_table(budgets),
         "archive": archive_table(
             *(_load(RESULTS / f"{name}.json") for name in ("archive", "archive-cluster", "archive-spans"))

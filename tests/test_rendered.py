@@ -264,6 +264,8 @@ def test_an_interrupted_corpus_goes_on_and_another_is_not_written_over(
     kept = (tmp_path / "c" / "recordings_video" / "train_1.mp4").stat().st_mtime_ns
     (tmp_path / "c" / "recordings_video" / "dev_1.mp4").unlink()
     (tmp_path / "c" / "manifest.json").unlink()
+    with pytest.raises(CorpusError, match="not complete: run the same lowbeam corpus render again"):
+        load_faces(f"avec2016:{tmp_path / 'c'}", "train")
     assert render_corpus(tmp_path / "c", toy_head, FEW) == whole
     assert (tmp_path / "c" / "recordings_video" / "train_1.mp4").stat().st_mtime_ns == kept
     with pytest.raises(UsageError, match="other settings"):

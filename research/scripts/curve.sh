@@ -2,7 +2,7 @@
 # Train the models that docs/rate-distortion.md compares, measure all of the page, and write it. Takes two and a half
 # hours on two cores. Coded faces and estimates are cached in ~/.cache/lowbeam, so an interrupted run continues.
 #
-# Needs finished runs of research/scripts/recognizer.sh (runs/one-for-all, runs/accurate) and
+# Needs finished runs of research/scripts/recognizer.sh (runs/one-for-all, runs/accurate-first) and
 # research/scripts/paper.sh (runs/paper).
 #
 #   FERPLUS  FER+ folder with train.npz, valid.npz and test.npz
@@ -31,7 +31,7 @@ mkdir -p runs/paper-onnx "$RESULTS"
 training lowbeam train research/recipes/hr-only.yaml "${STILLS[@]}" "${RECORDINGS[@]}" -o runs/hr-only
 training lowbeam train research/recipes/scales-only.yaml "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all \
     -o runs/scales-only
-reuse_mixture runs/accurate runs/mse-head
+reuse_mixture runs/accurate-first runs/mse-head
 training lowbeam train accurate "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all --teacher runs/one-for-all \
     --set temporal.loss=mse --set name=mse-head -o runs/mse-head
 training lowbeam train research/recipes/rendered-only.yaml --corpus "avec2016:$PEOPLE/people" -o runs/rendered-only
@@ -72,7 +72,8 @@ python - > "$RESULTS/losses.json" <<'PYTHON'
 import json
 from pathlib import Path
 
-runs = [json.loads(Path(f"runs/{name}/{name}-valid.json").read_text()) for name in ("accurate", "mse-head")]
+names = "accurate-first/accurate", "mse-head/mse-head"
+runs = [json.loads(Path(f"runs/{name}-valid.json").read_text()) for name in names]
 print(json.dumps(runs, indent=1))
 PYTHON
 

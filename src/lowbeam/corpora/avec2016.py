@@ -12,8 +12,9 @@ The boxes are those that the authors of Cheng et al. 2017 released as MATLAB fil
 box is missing (all zeros) or has a side of 100 px or less is omitted. Without the folder ``bbox`` lowbeam detects the
 faces. The paper tests on dev, so ``test`` is dev_1..9, and ``valid`` is train_8 and train_9.
 
-A corpus written by ``lowbeam corpus render`` has the same layout and a ``manifest.json``, which lists its people by
-split: train, dev (here ``valid``) and test. Its boxes are the ground truth and have any size.
+A corpus written by ``lowbeam corpus render`` has the same layout, a ``settings.json`` and, once it is complete, a
+``manifest.json``, which lists its people by split: train, dev (here ``valid``) and test. Its boxes are the ground truth
+and have any size.
 """
 
 import json
@@ -32,7 +33,7 @@ NAMES = {
     "valid": ["train_8", "train_9"],
     "test": [f"dev_{n}" for n in range(1, 10)],
 }
-MANIFEST = "manifest.json"
+MANIFEST, SETTINGS = "manifest.json", "settings.json"
 RENDERED_SPLITS = {"train": "train", "valid": "dev", "test": "test"}
 MIN_BOX_PX = 100  # side of a box; a frame with a box of this side or smaller is omitted, as in the authors' release
 MOST_GAP_S = 0.1  # the gold standard has a value every 0.04 s
@@ -44,6 +45,8 @@ def recordings(root: Path, split: str) -> list[Recording]:
         raise CorpusError(f"{root} is not AVEC 2016: it has no folder recordings_video")
     if is_rendered(root):
         return [_recording(root, name, 0) for name in _rendered_names(root / MANIFEST, RENDERED_SPLITS[split])]
+    if (root / SETTINGS).is_file():
+        raise CorpusError(f"{root} is not complete: run the same lowbeam corpus render again, and it goes on")
     return [_recording(root, name, MIN_BOX_PX) for name in NAMES[split]]
 
 
