@@ -28,17 +28,15 @@ RECORDINGS=(
 training lowbeam train one-for-all "${STILLS[@]}" -o runs/one-for-all
 training lowbeam train accurate "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all --teacher runs/one-for-all \
     -o runs/accurate-first
-training lowbeam train fast "${STILLS[@]}" "${RECORDINGS[@]}" --teacher runs/one-for-all -o runs/fast-first
+training lowbeam train fast "${STILLS[@]}" "${RECORDINGS[@]}" --teacher runs/one-for-all -o runs/fast
 
-# Both sources of real faces: best begins as accurate, widened, and then teaches the other two, each of which keeps a
-# share of the weights that it had.
+# Both sources of real faces: best begins as accurate, widened, and then teaches accurate, which keeps a share of the
+# weights that it had.
 BOTH=("${STILLS[@]}" --corpus "faces96:$FACES96" --corpus "avec2016:$PEOPLE/people" --corpus "avec2016:$PEOPLE/people-many")
 training lowbeam train best "${BOTH[@]}" --start runs/accurate-first --teacher runs/accurate-first -o runs/best
 training lowbeam train accurate "${BOTH[@]}" --start runs/accurate-first --teacher runs/best --set mixture.steps=8000 \
     --set mixture.learning_rate=5e-4 --set 'mixture.scales=[1,2,3,4,6,8,12,12,16,16]' --set mixture.start_share=0.35 \
     -o runs/accurate
-training lowbeam train fast "${BOTH[@]}" --start runs/fast-first --teacher runs/best --set mixture.steps=6000 \
-    --set mixture.start_share=0.35 -o runs/fast
 
 for model in best accurate fast; do
     cp "runs/$model/$model.onnx" "$WEIGHTS/"
