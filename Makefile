@@ -2,7 +2,7 @@
 # make live   a server, a sender that plays the clip over an emulated thin link, and a page that shows it
 # make test   install what the tests need, lint, type-check, test
 # make docs   build the documentation site into site/
-# make bench  measure the recognizers beside their peers, speed, load and memory (15 minutes; FERPLUS=folder: accuracy too)
+# make bench  measure the recognizers beside their peers, speed, load and memory (FERPLUS=folder: fer with enlarged faces too)
 # make figures  write what was measured into README, docs and cards
 #
 # Targets that run the script of the same name in research/scripts, which says what it needs and how long it takes:

@@ -51,6 +51,7 @@ FINE_TUNING = ROOT / "docs" / "tutorials" / "training"
 CURVE = ROOT / "docs" / "rate-distortion"
 RECOGNIZER = ROOT / "docs" / "recognizer"
 RESULTS = Path(__file__).parent / "results"
+README_FIGURES = [CURVE / f"{name}.json" for name in ("systems", "budgets-real", "budgets-rendered")]
 # Pages with blocks, beside the model cards.
 PAGES = (
     ROOT / "README.md",
@@ -105,7 +106,7 @@ def fill(path: Path, blocks: dict[str, str | None]) -> None:
 
 def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) -> dict[str, str | None]:
     """All that was measured about the recognizers."""
-    measured = _load(RESULTS / "recognizers.json")
+    rates, domains = _load(RESULTS / "recognizers.json"), _load(RECOGNIZER / "domains.json")
     uncertainty, framing, followed = (
         _load(RECOGNIZER / f"{name}.json") for name in ("uncertainty", "framing", "followed")
     )
@@ -113,10 +114,8 @@ def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) 
     if unknown := set(tries) - {*TRIES, *EIGHT_BITS}:
         raise SystemExit(f"{RECOGNIZER / 'tries'}: no table shows {', '.join(sorted(unknown))}")
     return {
-        "peers": peers_table(measured), "headline": headline_table(
-            measured, _load(CURVE / "systems.json"), _load(RECOGNIZER / "domains.json")
-        ),
-        "rates": rates_table(measured),
+        "peers": peers_table(rates, domains),
+        "headline": headline_table(rates, _load(CURVE / "systems.json"), domains), "rates": rates_table(rates),
         "enlarged": enlarged_table(_load(RESULTS / "enlarged.json")),
         "video": video_table(speed), "load": load_table(_load(RESULTS / "load.json")),
         "tries": tries_table(tries, TRIES), "int8": tries_table(tries, EIGHT_BITS),
@@ -153,7 +152,7 @@ def main() -> None:
         "features": features_list(_load(RESULTS / "recognizers.json"), speed, memory, budgets),
         "speed": speed_table(speed),
         "kept": budget_table(*sweeps, DEFAULT_MODEL) + earlier_weights(sorted(CURVE.glob("test*.json"))).rstrip(),
-        "kept people": kept_people_table(budgets),
+        "kept people": kept_people_table(budgets) + earlier_weights(README_FIGURES).rstrip(),
         "archive": archive_table(
             *(_load(RESULTS / f"{name}.json") for name in ("archive", "archive-cluster", "archive-spans"))
         ),

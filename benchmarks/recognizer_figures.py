@@ -14,18 +14,17 @@ SHOWN = (1, 3, 4, 6, 8, 12, 16)
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce", "#0f766e", "#a16207", "#be123c", "#52525b")
 
 
-def peers_table(measured: dict[str, Any]) -> str | None:
-    """CCC of each system at each scale, and its faces a second on one core; None where accuracy was not measured."""
-    accuracy, rates = measured["accuracy"], measured["faces_per_s"]
-    if accuracy is None:
-        return None
+def peers_table(speed: dict[str, Any], domains: dict[str, Any]) -> str:
+    """CCC of each system at each scale on the first corpus of `domains`, and its faces a second on one core."""
+    rates, corpus = speed["faces_per_s"], next(iter(domains["corpora"].values()))
     headings = ["test faces, CCC", *(f"{side_of(s)} px" for s in SHOWN), "faces/s", "× `fer`"]
     rows = []
-    for system, scored in accuracy["systems"].items():
+    for name, scored in corpus["systems"].items():
+        system = f"lowbeam {name}" if f"lowbeam {name}" in rates else name
         rate = f"{rates[system]:,.0f}"
         ratio = f"{rates[system] / rates['fer']:.2f}" if "fer" in rates else ""
-        for name, cells in zip(AFFECT_NAMES, ((rate, ratio), ("", "")), strict=True):
-            rows.append([f"{system}, {name}", *(f"{scored[str(s)][name]['ccc']:.3f}" for s in SHOWN), *cells])
+        for affect, cells in zip(AFFECT_NAMES, ((rate, ratio), ("", "")), strict=True):
+            rows.append([f"{system}, {affect}", *(f"{scored[str(s)][affect]['ccc']:.3f}" for s in SHOWN), *cells])
     return markdown_table(headings, rows)
 
 

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import accuracy, enlarged
 from benchmarks.cores import cores, keep_to
+from benchmarks.enlarged import enlarged
 from benchmarks.load import load
 from benchmarks.memory import memory
 from benchmarks.peak import peak
@@ -45,8 +45,8 @@ def _demo(folder: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _recognizers(machine: str, ferplus: Path | None) -> dict[str, Any]:
-    """Speed and, where there is FER+, accuracy of the models that ship and of their peers, in one run."""
+def _recognizers(machine: str) -> dict[str, Any]:
+    """Speed of the models that ship and of their peers, in one run."""
     with ExitStack() as stack:
         peers = {}
         for name in NPM_PEERS:
@@ -54,12 +54,9 @@ def _recognizers(machine: str, ferplus: Path | None) -> dict[str, Any]:
                 peers[name] = stack.enter_context(NpmPeer(name))
             except LowbeamError as error:
                 print(f"without a peer: {error}")
-        if ferplus is None:
-            print("without accuracy: name a FER+ folder with --ferplus")
         return {
             "machine": machine, "faces_per_s": recognizer_speed(peers), "peak_multiply_adds_per_s": peak(),
             "multiply_adds_a_face": {name: size.multiply_adds for name, size in SIZES.items()},
-            "accuracy": accuracy(ferplus, peers) if ferplus is not None else None,
         }  # fmt: skip
 
 
@@ -68,11 +65,13 @@ def _measure(wanted: list[str], ferplus: Path | None) -> None:
         _keep("load", load(DEFAULT_MODEL))  # on all cores, and so first
     machine = _machine(keep_to(cores()[0]))  # threads that libraries start for themselves share it
     measures: dict[str, Callable[[], Any]] = {
-        "recognizers": lambda: _recognizers(machine, ferplus),
+        "recognizers": lambda: _recognizers(machine),
         "speed": lambda: {"machine": machine, "video_frames_per_s": video_speed(), "street": street_speed()},
         "memory_mib": memory, "demo": lambda: _demo(Path("demo-out")),
     }  # fmt: skip
-    if ferplus is not None and fer_model_path() is not None:
+    if ferplus is None:
+        print("without enlarged: name a FER+ folder with --ferplus")
+    elif fer_model_path() is not None:
         measures["enlarged"] = lambda: enlarged(ferplus)
     for name in [name for name in measures if name in wanted]:
         _keep(name, measures[name]())
@@ -88,7 +87,7 @@ def _keep(name: str, found: Any) -> None:
 def main() -> None:
     """Measure, part by part."""
     options = argparse.ArgumentParser()
-    options.add_argument("--ferplus", type=Path, metavar="FOLDER", help="FER+; without it, accuracy is not measured")
+    options.add_argument("--ferplus", type=Path, metavar="FOLDER", help="FER+; without it, enlarged is not measured")
     options.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     given = options.parse_args()
     if given.ferplus is not None and not given.ferplus.is_dir():
