@@ -141,6 +141,11 @@ def _domain_blocks() -> dict[str, str | None]:
     }  # fmt: skip
 
 
+def _with_weights(table: str, results: list[Path]) -> str:
+    """The table and, where `results` are of earlier weights of the default model, a paragraph that says so."""
+    return f"{table}\n{earlier_weights(results)}".rstrip()
+
+
 def main() -> None:
     """Fill README, docs and model cards, and draw the pictures."""
     tables = {name: _load(WEIGHTS / f"{name}.json") for name in shipped_models()}
@@ -151,8 +156,8 @@ def main() -> None:
     blocks = recognizer_blocks(tables, speed) | {
         "features": features_list(_load(RESULTS / "recognizers.json"), speed, memory, budgets),
         "speed": speed_table(speed),
-        "kept": budget_table(*sweeps, DEFAULT_MODEL) + earlier_weights(sorted(CURVE.glob("test*.json"))).rstrip(),
-        "kept people": kept_people_table(budgets) + earlier_weights(README_FIGURES).rstrip(),
+        "kept": _with_weights(budget_table(*sweeps, DEFAULT_MODEL), sorted(CURVE.glob("test*.json"))),
+        "kept people": _with_weights(kept_people_table(budgets), README_FIGURES),
         "archive": archive_table(
             *(_load(RESULTS / f"{name}.json") for name in ("archive", "archive-cluster", "archive-spans"))
         ),
