@@ -36,7 +36,9 @@ def stage_cuts(model: str) -> list[str]:
 
 
 def _is_map(value: onnx.ValueInfoProto) -> bool:
-    return len(value.type.tensor_type.shape.dim) == 4
+    """Whether it has channels of more than one pixel, which the mean and contrast of a face have not."""
+    dim = value.type.tensor_type.shape.dim
+    return len(dim) == 4 and dim[2].dim_value > 1
 
 
 def _in(node: onnx.NodeProto, sides: dict[str, int]) -> bool:
