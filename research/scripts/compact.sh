@@ -49,7 +49,7 @@ kept() { # kept NAME OPTION...
     lowbeam budgets "$RENDERED" --workers "$WORKERS" "$@" -o "$RESULTS/compact-$name-rendered.json"
 }
 kept estimates --codec estimates --budgets 50bps,100bps,150bps,300bps,500bps,1kbps
-kept features --codec features --budgets 150bps,200bps,300bps,500bps,1kbps,2kbps
+kept features --codec features --budgets 75bps,150bps,200bps,300bps,500bps,1kbps,2kbps
 kept layers --layers estimates,pixels --budgets 1kbps,2kbps,4kbps,8kbps
 
 # 4. Plain anchors, identity, pictures, and a later reader.
