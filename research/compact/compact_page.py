@@ -21,6 +21,7 @@ WAYS = {  # name in files: name on the page, colour
     "pixels": ("pixels", "#1d4ed8"), "layers": ("estimates and pixels", "#7c3aed"),
     "features": ("features", "#c2410c"), "estimates": ("estimates", "#15803d"),
 }  # fmt: skip
+OTHERS = ("feature-anchors", "identity", "pictures", "reread")  # results that depend on the default model, beside those
 PEOPLE = {"real": "real people", "rendered": "rendered people"}
 SHARES = (0.90, 0.92, 0.95, 0.96)  # of the uncoded CCC
 MATCHED, FINEST = "matched", "latents, level 0"  # pairs, and a source, of the study of identity
@@ -52,7 +53,7 @@ def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = T
             rates=rates_table(kept), bd_rates=bd_rates_table(kept), anchors=anchors_table(anchors),
             identity=identity_table(identity), terms=terms_table(terms),
             adversary=adversary_lines((kept["real"]["features"], identity), before),
-            earlier=earlier_weights(sorted(folder.glob("compact-*.json"))),
+            earlier=earlier_weights([*sorted(folder.glob("compact-*.json")), *(folder / f"{name}.json" for name in OTHERS)]),
             pictures=pictures_table(pictures), reread=reread_table(reread), speed=speed_line(reread),
             commands="\n".join(f"    {line}" for line in _commands(kept, anchors, identity, terms, pictures, reread)),
         )  # fmt: skip
