@@ -21,7 +21,7 @@ WAYS = {  # name in files: name on the page, colour
     "pixels": ("pixels", "#1d4ed8"), "layers": ("estimates and pixels", "#7c3aed"),
     "features": ("features", "#c2410c"), "estimates": ("estimates", "#15803d"),
 }  # fmt: skip
-OTHERS = ("feature-anchors", "identity", "pictures", "reread")  # results that depend on the default model, beside those
+OTHERS = ("feature-anchors", "identity", "pictures", "reread")  # of the default model too
 PEOPLE = {"real": "real people", "rendered": "rendered people"}
 SHARES = (0.90, 0.92, 0.95, 0.96)  # of the uncoded CCC
 MATCHED, FINEST = "matched", "latents, level 0"  # pairs, and a source, of the study of identity
