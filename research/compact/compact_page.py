@@ -53,7 +53,7 @@ def write_compact_page(results: str | Path, page: str | Path, *, plots: bool = T
             rates=rates_table(kept), bd_rates=bd_rates_table(kept), anchors=anchors_table(anchors),
             identity=identity_table(identity), terms=terms_table(terms),
             adversary=adversary_lines((kept["real"]["features"], identity), before),
-            earlier=earlier_weights([*sorted(folder.glob("compact-*.json")), *(folder / f"{name}.json" for name in OTHERS)]),
+            earlier=earlier_weights([*sorted(folder.glob("compact-*.json")), *(folder / f"{n}.json" for n in OTHERS)]),
             pictures=pictures_table(pictures), reread=reread_table(reread), speed=speed_line(reread),
             commands="\n".join(f"    {line}" for line in _commands(kept, anchors, identity, terms, pictures, reread)),
         )  # fmt: skip
