@@ -28,6 +28,7 @@ from lowbeam.face import Face
 from lowbeam.files import Pipe
 from lowbeam.metrics import ccc
 from tests.compact_source import POINT, decoded, feeling, regular, sent_packets, write_stream
+from tests.failing import said_by
 
 WAIT_S = 30.0
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -352,13 +353,6 @@ def test_a_stream_through_pipes_is_that_of_a_file(short_clip: Path, tmp_path: Pa
 
 
 # --- the command line
-
-
-def said_by(*arguments: object) -> str:
-    """The message of a command that fails."""
-    with pytest.raises(LowbeamError) as raised:
-        cli.run([*map(str, arguments)])
-    return str(raised.value)
 
 
 @pytest.mark.parametrize(

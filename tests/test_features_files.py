@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lowbeam
-from lowbeam.cli import app as cli
 from lowbeam.codec import OperatingPoint, open_decoder
 from lowbeam.codec.compact.feature_networks import GRID, TABLES
 from lowbeam.codec.compact.features import (
@@ -27,6 +26,7 @@ from lowbeam.face import NO_PIXELS, Face
 from lowbeam.faces import FrameFaces
 from lowbeam.pipeline.estimate import estimates_of
 from lowbeam.scale import Faces
+from tests.failing import said_by
 from tests.feature_packets import BOX
 
 
@@ -103,13 +103,6 @@ def test_a_key_face_is_within_the_budget(clip: Path, tmp_path: Path) -> None:
     faces, cut_at_s = received(tmp_path / "f.mkv")
     assert cut_at_s is None
     assert faces[-1].pixels.shape == (GRID, GRID)
-
-
-def said_by(*arguments: object) -> str:
-    """The message of a command that fails."""
-    with pytest.raises(LowbeamError) as raised:
-        cli.run([*map(str, arguments)])
-    return str(raised.value)
 
 
 @pytest.mark.parametrize(

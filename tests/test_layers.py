@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lowbeam
-from lowbeam.cli import app as cli
 from lowbeam.codec import CodedFace, OperatingPoint, PlacedFace, TrackHeader, open_decoder
 from lowbeam.codec.budget import Budget
 from lowbeam.codec.choice import parse_layers
@@ -37,6 +36,7 @@ from lowbeam.pipeline.outputs import AllFacesOutput, PrimaryOutput
 from lowbeam.scale import Faces
 from lowbeam.trace import Estimate
 from tests.compact_source import Feeling
+from tests.failing import said_by
 
 KINDS = ["estimates,pixels", "estimates,features", "features,pixels"]
 BOX = Box(10.0, 20.0, 90.0)
@@ -71,13 +71,6 @@ def test_layers_share_a_budget(bps: float) -> None:
 def test_two_kinds_are_named_the_lean_one_first(kinds: str) -> None:
     assert ",".join(parse_layers(kinds)) == kinds
     assert parse_layers(kinds.replace(",", " , ")) == parse_layers(kinds)
-
-
-def said_by(*arguments: object) -> str:
-    """The message of a command that fails."""
-    with pytest.raises(LowbeamError) as raised:
-        cli.run([*map(str, arguments)])
-    return str(raised.value)
 
 
 WRONG = ["", ",", "pixels", "pixels,estimates", "estimates,estimates", "estimates,pixels,features", "estimates,hevc",

@@ -12,6 +12,9 @@ if [[ -d "$BIN" ]]; then
     PATH="$(cd "$BIN" && pwd):$PATH"
 fi
 
+# Settings of the second run of accurate.
+SECOND_RUN=(--set mixture.steps=8000 --set mixture.learning_rate=5e-4 --set 'mixture.scales=[1,2,3,4,6,8,12,12,16,16]')
+
 # require NAME DESCRIPTION: stop with a message unless the variable NAME is set.
 require() {
     if [[ -z "${!1:-}" ]]; then

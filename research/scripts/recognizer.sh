@@ -34,9 +34,8 @@ training lowbeam train fast "${STILLS[@]}" "${RECORDINGS[@]}" --teacher runs/one
 # weights that it had.
 BOTH=("${STILLS[@]}" --corpus "faces96:$FACES96" --corpus "avec2016:$PEOPLE/people" --corpus "avec2016:$PEOPLE/people-many")
 training lowbeam train best "${BOTH[@]}" --start runs/accurate-first --teacher runs/accurate-first -o runs/best
-training lowbeam train accurate "${BOTH[@]}" --start runs/accurate-first --teacher runs/best --set mixture.steps=8000 \
-    --set mixture.learning_rate=5e-4 --set 'mixture.scales=[1,2,3,4,6,8,12,12,16,16]' --set mixture.start_share=0.35 \
-    -o runs/accurate
+training lowbeam train accurate "${BOTH[@]}" --start runs/accurate-first --teacher runs/best "${SECOND_RUN[@]}" \
+    --set mixture.start_share=0.35 -o runs/accurate
 
 for model in best accurate fast; do
     cp "runs/$model/$model.onnx" "$WEIGHTS/"

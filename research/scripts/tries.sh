@@ -77,8 +77,9 @@ domain_ablation two-domains "${SECOND[@]}"
 domain_ablation wider-boxes "${SECOND[@]}" "${WIDER[@]}"
 domain_ablation light "${SECOND[@]}" "${WIDER[@]}" --set augmentation.light=0.15
 
-# A quarter of the faces from rendered people: those of the train splits in a laboratory, or 400 outside of it. (What is committed was trained on 95
-# of 103 in a laboratory: the render of the first corpus had been interrupted, which is refused since.)
+# A quarter of the faces from rendered people: those of the train splits in a laboratory, or 400 outside of it. (What is
+# committed was trained on 95 of 103 in a laboratory: the render of the first corpus had been interrupted, which is
+# refused since.)
 QUARTER=(--set mixture.shares.stills=0.75 --set mixture.shares.tracks=0.25)
 # nuisances_of NAME: measure an ablation on rendered people of whom one thing is changed at a time.
 nuisances_of() {
@@ -101,14 +102,13 @@ training lowbeam train accurate "${STILLS[@]}" --corpus "avec2016:$PEOPLE/people
 measure accurate-float runs/accurate-float/accurate-float.onnx
 measure accurate-int8 runs/accurate-first/accurate.onnx
 
-# Which share of its weights the second run of accurate keeps; the head does not matter to that.
+# share_of_start SHARE: measure accurate where its second run keeps this share of its weights; the head does not matter.
 share_of_start() {
     local out="runs/tries/share-$1"
     reuse_mixture runs/accurate "$out"
     training lowbeam train accurate "${STILLS[@]}" "${SECOND[@]}" --corpus "avec2016:$PEOPLE/people" \
         --corpus "avec2016:$PEOPLE/people-many" --start runs/accurate-first --teacher runs/best \
-        --set mixture.steps=8000 --set mixture.learning_rate=5e-4 --set 'mixture.scales=[1,2,3,4,6,8,12,12,16,16]' \
-        --set temporal=null --set "mixture.start_share=$1" -o "$out"
+        "${SECOND_RUN[@]}" --set temporal=null --set "mixture.start_share=$1" -o "$out"
     python -m research domains "${BOTH[@]}" --models "accurate=$out/accurate.onnx" --split valid \
         -o "docs/recognizer/domain-tries/share-$1.json"
 }
