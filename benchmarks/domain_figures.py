@@ -143,20 +143,35 @@ def domain_tries_table(tries: dict[str, dict[str, Any]], described: dict[str, st
 
 def shares_table(tries: dict[str, dict[str, Any]]) -> str:
     """CCC on each corpus by the share of its earlier weights that a model keeps: the mean over valence, arousal and all
-    sizes, and valence at some sizes."""
+    sizes, and valence at some sizes. `tries` has them as ``share-MODEL-SHARE``."""
     shown, rows = (1, 4, 8, 16), []
-    found = {float(name.removeprefix("share-")): tries[name]["corpora"] for name in tries if name.startswith("share-")}
-    for share, corpora in sorted(found.items()):
-        cells = []
-        for measured in corpora.values():
+    found = {
+        (model, float(share)): tries[name]["corpora"]
+        for name in tries if name.startswith("share-") for _, model, share in [name.split("-")]
+    }  # fmt: skip
+    for (model, share), corpora in sorted(found.items()):
+        means = [_mean_ccc(measured["systems"]) for measured in corpora.values()]
+        cells = [f"{sum(means) / len(means):.4f}"]
+        for measured, mean in zip(corpora.values(), means, strict=True):
             (scored,) = measured["systems"].values()
-            cells.append(f"{_mean_ccc(measured['systems']):.4f}")
-            cells.append(" / ".join(f"{scored[str(s)]['valence']['ccc']:.3f}" for s in shown))
-        rows.append([f"{share:.0%}", *cells])
+            cells += [f"{mean:.4f}", " / ".join(f"{scored[str(s)]['valence']['ccc']:.3f}" for s in shown)]
+        rows.append([model, f"{share:.0%}", *cells])
     sides = " / ".join(str(side_of(s)) for s in shown)
     corpora = next(iter(found.values()))
     headings = [heading for name in corpora for heading in (f"{name}, mean of all", f"valence, {sides} px")]
-    return markdown_table(["share of the weights before", *headings], rows)
+    return markdown_table(["model", "share of the weights before", "mean of both", *headings], rows)
+
+
+def memory_tries_table(tries: dict[str, dict[str, Any]], described: dict[str, str]) -> str:
+    """Mean CCC of valence and arousal on recordings of ``valid`` at each frame rate, of each frame by itself and with
+    memory, by what memory was trained on. `tries` are what `lowbeam train` writes as ``NAME-valid.json``."""
+    rates = sorted(next(iter(tries.values()))["ccc"]["with memory"], key=float)
+    rows = []
+    for name, what in described.items():
+        alone, followed = (tries[name]["ccc"][how] for how in ("each frame by itself", "with memory"))
+        cells = [f"{alone[fps]:.3f} / {followed[fps]:.3f} ({followed[fps] - alone[fps]:+.3f})" for fps in rates]
+        rows.append([what, *cells])
+    return markdown_table(["memory trained on", *(f"{float(fps):g} fps" for fps in rates)], rows)
 
 
 def _mean_of_conditions(nuisances: dict[str, Any], scale: int) -> str:

@@ -16,6 +16,7 @@ from benchmarks.domain_figures import (
     domains_described,
     domains_table,
     expressions_table,
+    memory_tries_table,
     nuisances_table,
     real_jitter_table,
     shares_table,
@@ -82,6 +83,10 @@ DOMAIN_TRIES = {
     "rendered": "FER+ and faces96, and a quarter of the faces from 95 rendered people in a laboratory",
     "unconstrained": "FER+ and faces96, and a quarter of the faces from 400 rendered people outside a laboratory",
 }
+MEMORY_TRIES = {
+    "103-people": "103 people in a laboratory",
+    "503-people": "the same, and 400 outside a laboratory (ships)",
+}
 EIGHT_BITS = {
     "teacher": "`one-for-all`, the start and the teacher of `accurate`",
     "accurate-float": "`accurate` after its first run, in floating point",
@@ -91,6 +96,10 @@ EIGHT_BITS = {
 
 def _load(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _load_all(folder: Path) -> dict[str, Any]:
+    return {path.stem: _load(path) for path in folder.glob("*.json")}
 
 
 def fill(path: Path, blocks: dict[str, str | None]) -> None:
@@ -110,14 +119,16 @@ def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) 
     uncertainty, framing, followed = (
         _load(RECOGNIZER / f"{name}.json") for name in ("uncertainty", "framing", "followed")
     )
-    tries = {path.stem: _load(path) for path in (RECOGNIZER / "tries").glob("*.json")}
+    tries = _load_all(RECOGNIZER / "tries")
     if unknown := set(tries) - {*TRIES, *EIGHT_BITS}:
         raise SystemExit(f"{RECOGNIZER / 'tries'}: no table shows {', '.join(sorted(unknown))}")
     return {
         "peers": peers_table(rates, domains),
-        "headline": headline_table(rates, _load(CURVE / "systems.json"), domains), "rates": rates_table(rates),
+        "headline": headline_table(rates, _load(CURVE / "systems.json"), domains),
+        "rates": _with_weights(rates_table(rates), [RESULTS / "recognizers.json"]),
         "enlarged": enlarged_table(_load(RESULTS / "enlarged.json")),
-        "video": video_table(speed), "load": load_table(_load(RESULTS / "load.json")),
+        "video": video_table(speed),
+        "load": _with_weights(load_table(_load(RESULTS / "load.json")), [RESULTS / "load.json"]),
         "tries": tries_table(tries, TRIES), "int8": tries_table(tries, EIGHT_BITS),
         "coverage accurate": coverage_table(uncertainty, "accurate"),
         "coverage fast": coverage_table(uncertainty, "fast"), "coverage worst": coverage_worst(uncertainty),
@@ -131,9 +142,10 @@ def _domain_blocks() -> dict[str, str | None]:
     domains, boxes, nuisances, blinks = (
         _load(RECOGNIZER / f"{name}.json") for name in ("domains", "boxes", "nuisances", "blinks")
     )
-    tries = {path.stem: _load(path) for path in (RECOGNIZER / "domain-tries").glob("*.json")}
+    tries, memory = (_load_all(RECOGNIZER / name) for name in ("domain-tries", "memory-tries"))
     return {
         "domain tries": domain_tries_table(tries, DOMAIN_TRIES), "shares": shares_table(tries),
+        "memory tries": memory_tries_table(memory, MEMORY_TRIES),
         "domains": f"{domains_table(domains)}\n\n{domains_described(domains)}",
         "expressions": expressions_table(domains), "boxes": boxes_table(boxes),
         "blinks": f"{blinks_table(blinks, DEFAULT_MODEL)}\n\n{real_jitter_table(blinks)}",
@@ -155,7 +167,7 @@ def main() -> None:
     sweeps = [read_sweeps(sorted(CURVE.glob(f"{name}*.json"))) for name in ("test", "valid")]
     blocks = recognizer_blocks(tables, speed) | {
         "features": features_list(_load(RESULTS / "recognizers.json"), speed, memory, budgets),
-        "speed": speed_table(speed),
+        "speed": _with_weights(speed_table(speed), [RESULTS / "speed.json"]),
         "kept": _with_weights(budget_table(*sweeps, DEFAULT_MODEL), sorted(CURVE.glob("test*.json"))),
         "kept people": _with_weights(kept_people_table(budgets), README_FIGURES),
         "archive": archive_table(
@@ -163,7 +175,7 @@ def main() -> None:
         ),
         "memory": memory_table(memory), "demo": demo_table(demo),
         "paper": paper_sentences(_load(REPLICATION / "converged.json"), table),
-        "fine-tuning": fine_tuning_table({path.stem: _load(path) for path in FINE_TUNING.glob("*.json")}),
+        "fine-tuning": fine_tuning_table(_load_all(FINE_TUNING)),
         "restorer": restorer_table(*(_load(REPLICATION / f"{name}.json") for name in ("restorer", "restoration"))),
     }  # fmt: skip
     for path in (*PAGES, RESTORERS / f"{DEFAULT_RESTORER}.md"):

@@ -62,7 +62,7 @@ def load_table(load: dict[str, Any]) -> str:
     """Streams kept up with, and how long faces wait."""
     rows = []
     for cores, found in load.items():
-        if isinstance(found, dict):
+        if isinstance(found, dict) and "streams" in found:
             waits = [f"{found[at][q]:.2f}" for at in ("half_load_ms", "full_load_ms") for q in ("p50", "p95", "p99")]
             rows.append([cores, str(found["streams"]), *waits])
     at = [f"{load_}, {q}" for load_ in ("half load", "full load") for q in ("p50", "p95", "p99")]

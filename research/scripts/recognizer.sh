@@ -24,18 +24,26 @@ RECORDINGS=(
     --corpus "avec2016:$PEOPLE/people-many"
 )
 
-# FER+ alone: one-for-all is the teacher of both models, and the starting point of the accurate one.
+# First runs, on FER+ and rendered people: one-for-all is the teacher of both models, and the starting point of accurate.
 training lowbeam train one-for-all "${STILLS[@]}" -o runs/one-for-all
 training lowbeam train accurate "${STILLS[@]}" "${RECORDINGS[@]}" --start runs/one-for-all --teacher runs/one-for-all \
     -o runs/accurate-first
-training lowbeam train fast "${STILLS[@]}" "${RECORDINGS[@]}" --teacher runs/one-for-all -o runs/fast
+training lowbeam train fast "${STILLS[@]}" "${RECORDINGS[@]}" --teacher runs/one-for-all -o runs/fast-first
 
-# Both sources of real faces: best begins as accurate, widened, and then teaches accurate, which keeps a share of the
-# weights that it had.
+# Both sources of real faces: best begins as accurate, widened, and then teaches accurate and fast, which keep a share of
+# the weights that they had.
 BOTH=("${STILLS[@]}" --corpus "faces96:$FACES96" --corpus "avec2016:$PEOPLE/people" --corpus "avec2016:$PEOPLE/people-many")
 training lowbeam train best "${BOTH[@]}" --start runs/accurate-first --teacher runs/accurate-first -o runs/best
 training lowbeam train accurate "${BOTH[@]}" --start runs/accurate-first --teacher runs/best "${SECOND_RUN[@]}" \
-    --set mixture.start_share=0.35 -o runs/accurate
+    --set mixture.start_share=0.35 -o runs/accurate-single
+training lowbeam train fast "${BOTH[@]}" --start runs/fast-first --teacher runs/best "${FAST_SECOND_RUN[@]}" \
+    --set mixture.start_share=0.5 -o runs/fast-single
+
+# Memory of accurate and fast, with 400 more people.
+for model in accurate fast; do
+    training lowbeam train "$model" "${BOTH[@]}" --corpus "avec2016:$PEOPLE/people-unconstrained" \
+        --start "runs/$model-single" --set mixture.steps=0 -o "runs/$model"
+done
 
 for model in best accurate fast; do
     cp "runs/$model/$model.onnx" "$WEIGHTS/"

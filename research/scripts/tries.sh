@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train and measure the ablations that docs/recognizer.md compares. Takes an hour and a quarter on two cores; an
-# interrupted run continues. Needs runs/one-for-all, which research/scripts/recognizer.sh trains.
+# Train and measure the ablations that docs/recognizer.md compares. Takes an hour and a half on two cores; an
+# interrupted run continues. Needs the runs of research/scripts/recognizer.sh.
 #
 #   FERPLUS     FER+ folder with train.npz, valid.npz and test.npz
 #   PEOPLE      folder with the rendered corpora (research/scripts/people.sh)
@@ -102,17 +102,33 @@ training lowbeam train accurate "${STILLS[@]}" --corpus "avec2016:$PEOPLE/people
 measure accurate-float runs/accurate-float/accurate-float.onnx
 measure accurate-int8 runs/accurate-first/accurate.onnx
 
-# share_of_start SHARE: measure accurate where its second run keeps this share of its weights; the head does not matter.
+# share_of_start MODEL SHARE RUN START TEACHER OPTION...: measure a model where its run on both sources, in the folder RUN,
+# keeps this share of the weights that it started with; the head does not matter.
 share_of_start() {
-    local out="runs/tries/share-$1"
-    reuse_mixture runs/accurate "$out"
-    training lowbeam train accurate "${STILLS[@]}" "${SECOND[@]}" --corpus "avec2016:$PEOPLE/people" \
-        --corpus "avec2016:$PEOPLE/people-many" --start runs/accurate-first --teacher runs/best \
-        "${SECOND_RUN[@]}" --set temporal=null --set "mixture.start_share=$1" -o "$out"
-    python -m research domains "${BOTH[@]}" --models "accurate=$out/accurate.onnx" --split valid \
-        -o "docs/recognizer/domain-tries/share-$1.json"
+    local model=$1 share=$2 mixture=$3 start=$4 teacher=$5 out="runs/tries/share-$1-$2"
+    shift 5
+    reuse_mixture "$mixture" "$out"
+    training lowbeam train "$model" "${STILLS[@]}" "${SECOND[@]}" --corpus "avec2016:$PEOPLE/people" \
+        --corpus "avec2016:$PEOPLE/people-many" --start "$start" --teacher "$teacher" \
+        "$@" --set temporal=null --set "mixture.start_share=$share" -o "$out"
+    python -m research domains "${BOTH[@]}" --models "$model=$out/$model.onnx" --split valid \
+        -o "docs/recognizer/domain-tries/share-$model-$share.json"
 }
 
-share_of_start 0
-share_of_start 0.35
-share_of_start 1
+for share in 0 0.35 1; do
+    share_of_start accurate "$share" runs/accurate-single runs/accurate-first runs/best "${SECOND_RUN[@]}"
+done
+for share in 0 0.35 0.5 1; do
+    share_of_start fast "$share" runs/fast-single runs/fast-first runs/best "${FAST_SECOND_RUN[@]}"
+done
+for share in 0 0.2 0.35; do
+    share_of_start best "$share" runs/best runs/accurate-first runs/accurate-first
+done
+
+# Memory on fewer people than what ships.
+training lowbeam train accurate "${STILLS[@]}" "${SECOND[@]}" --corpus "avec2016:$PEOPLE/people" \
+    --corpus "avec2016:$PEOPLE/people-many" --start runs/accurate-single --set mixture.steps=0 -o runs/tries/103-people
+mkdir -p docs/recognizer/memory-tries
+cp runs/tries/103-people/accurate-valid.json docs/recognizer/memory-tries/103-people.json
+cp runs/accurate/accurate-valid.json docs/recognizer/memory-tries/503-people.json
+
