@@ -52,7 +52,7 @@ FINE_TUNING = ROOT / "docs" / "tutorials" / "training"
 CURVE = ROOT / "docs" / "rate-distortion"
 RECOGNIZER = ROOT / "docs" / "recognizer"
 RESULTS = Path(__file__).parent / "results"
-README_FIGURES = [CURVE / f"{name}.json" for name in ("systems", "budgets-real", "budgets-rendered")]
+README_FIGURES = [CURVE / f"{name}.json" for name in ("sizes", "budgets-real", "budgets-rendered")]
 # Pages with blocks, beside the model cards.
 PAGES = (
     ROOT / "README.md",
@@ -124,7 +124,7 @@ def recognizer_blocks(tables: dict[str, dict[str, Any]], speed: dict[str, Any]) 
         raise SystemExit(f"{RECOGNIZER / 'tries'}: no table shows {', '.join(sorted(unknown))}")
     return {
         "peers": peers_table(rates, domains),
-        "headline": headline_table(rates, _load(CURVE / "systems.json"), domains),
+        "headline": headline_table(rates, _load(CURVE / "sizes.json"), domains),
         "rates": _with_weights(rates_table(rates), [RESULTS / "recognizers.json"]),
         "enlarged": enlarged_table(_load(RESULTS / "enlarged.json")),
         "video": video_table(speed),

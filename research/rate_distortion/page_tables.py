@@ -9,7 +9,8 @@ from lowbeam.evaluate.table import markdown_table
 from lowbeam.metrics import AFFECT_NAMES
 from lowbeam.scale import side_of
 
-ANCHOR = "HR-trained"  # the system that BD-rates are against, at 96 px in HEVC
+ANCHOR = "HR-trained"  # the system that BD-rates of systems are against, at 96 px in HEVC
+BD_RATES = ("payload_bps", "rtp_bps")
 
 
 def systems_table(results: dict[str, Any]) -> str:
@@ -45,28 +46,32 @@ def measured_points(test: dict[str, Any]) -> str:
     return f"{listed}; each at every scale and QP. Higher frame rates of the other codecs were omitted to save time."
 
 
-def bd_rate_table(systems: dict[str, Any], test: dict[str, Any], system: str) -> str:
-    """BD-rates of each system and codec against `ANCHOR` at 96 px in HEVC."""
+def systems_bd_rate_table(systems: dict[str, Any]) -> str:
+    """BD-rates of each system of an HEVC sweep against `ANCHOR` at 96 px."""
     rows = []
-    for rate in ("payload_bps", "rtp_bps"):
-        hevc = [p for p in systems["points"] if p["codec"] == "hevc"]
-        anchor = ccc_pareto_front([p for p in hevc if p["scale"] == 1], ANCHOR, rate)
+    for rate in BD_RATES:
+        whole = systems["points"]
+        anchor = ccc_pareto_front([p for p in whole if p["scale"] == 1], ANCHOR, rate)
         for other in systems["systems"]:
-            for name, part in (("96 px", [p for p in hevc if p["scale"] == 1]), ("any size", hevc)):
-                if other == ANCHOR and name == "96 px":
-                    continue
-                value = bd_rate(anchor, ccc_pareto_front(part, other, rate), ANCHOR, other, rate)
-                rows.append([RATE_NAMES[rate], other, f"hevc, {name}", _percent(value)])
-        at_fps = systems["points"][0]["fps"]
+            for name, part in (("96 px", [p for p in whole if p["scale"] == 1]), ("any size", whole)):
+                if other != ANCHOR or name != "96 px":
+                    value = bd_rate(anchor, ccc_pareto_front(part, other, rate), ANCHOR, other, rate)
+                    rows.append([RATE_NAMES[rate], other, name, _percent(value)])
+    return markdown_table(["rate", "system", "faces", "BD-rate"], rows)
+
+
+def codecs_bd_rate_table(test: dict[str, Any], system: str, fps: float) -> str:
+    """BD-rates of `system` with each codec against itself at 96 px in HEVC, both at `fps`, and at any frame rate."""
+    rows = []
+    for rate in BD_RATES:
+        steady = [p for p in test["points"] if p["fps"] == fps]
+        anchor = ccc_pareto_front([p for p in steady if (p["codec"], p["scale"]) == ("hevc", 1)], system, rate)
         for codec in dict.fromkeys(p["codec"] for p in test["points"]):
-            part = [p for p in test["points"] if p["codec"] == codec]
-            same = ccc_pareto_front([p for p in part if p["fps"] == at_fps], system, rate)
-            value = bd_rate(anchor, same, ANCHOR, system, rate)
-            rows.append([RATE_NAMES[rate], system, f"{codec}, any size, {at_fps:g} fps", _percent(value)])
-            value = bd_rate(anchor, ccc_pareto_front(part, system, rate), ANCHOR, system, rate)
-            rows.append([RATE_NAMES[rate], system, f"{codec}, any size and frame rate", _percent(value)])
-    headings = ["rate", "system", "points", "BD-rate"]
-    return markdown_table(headings, rows)
+            for name, points in ((f"{fps:g} fps", steady), ("any frame rate", test["points"])):
+                front = ccc_pareto_front([p for p in points if p["codec"] == codec], system, rate)
+                value = bd_rate(anchor, front, system, system, rate)
+                rows.append([RATE_NAMES[rate], codec, f"any size, {name}", _percent(value)])
+    return markdown_table(["rate", "codec", "points", "BD-rate"], rows)
 
 
 def _percent(value: float | None) -> str:

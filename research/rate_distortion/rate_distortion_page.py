@@ -13,12 +13,13 @@ from lowbeam.evaluate.curve.results import read_sweeps
 from research.rate_distortion.budget_tables import kept_table, plot_kept, within_table
 from research.rate_distortion.page_tables import (
     ANCHOR,
-    bd_rate_table,
+    codecs_bd_rate_table,
     corpus_table,
     losses_table,
     measured_points,
     memory_of_others_table,
     stills_table,
+    systems_bd_rate_table,
     systems_table,
 )
 from research.rate_distortion.sweep_plots import plot_envelopes, plot_frame_rates, plot_systems
@@ -68,7 +69,8 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
             real_envelope=envelope_table(real_points, system), real_measured=measured_points(real_points),
             budgets=budget_table(test, valid, system), systems_fps=f"{systems['points'][0]['fps']:g}",
             systems=systems_table(systems), envelope=envelope_table(test, system),
-            bd_rates=bd_rate_table(systems, test, system), measured=measured_points(test),
+            systems_bd_rates=systems_bd_rate_table(systems), measured=measured_points(test),
+            codecs_bd_rates=codecs_bd_rate_table(test, system, systems["points"][0]["fps"]),
             what_wins=what_wins_table(test, system), memory=memory_table(test),
             memory_of_others=memory_of_others_table(others), losses=losses_table(losses),
             stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
@@ -82,8 +84,8 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
 
 
 def _measured_with_the_default(folder: Path) -> list[Path]:
-    """The result files that depend on the weights of the default model."""
-    kinds = ("budgets-*", "test*", "valid*", "systems*", "real-points", "memory-*", "stills", "operating-points")
+    """The result files of what ships; the comparison of systems is of its first run."""
+    kinds = ("budgets-*", "test*", "valid*", "real-points", "memory-*", "operating-points")
     return [path for kind in kinds for path in sorted(folder.glob(f"{kind}.json"))]
 
 

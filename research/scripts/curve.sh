@@ -58,8 +58,9 @@ SYSTEMS+=",paper: HR=runs/paper-onnx/hr.onnx"
 
 sweep valid people --split valid --codecs hevc,avc --scales 1,2,3,4,6,8,12 --qps 27,32,37,42,47 --fps 12.5,5,2.5,1
 sweep systems people --codecs hevc --fps 5 --models "$SYSTEMS"
+sweep sizes people --codecs hevc --qps 37 --fps 1 --models best,accurate,fast,fer # README shows them uncoded
 sweep test people
-for corpus in people-more people-many; do
+for corpus in people-more people-many people-unconstrained; do
     sweep "memory-$corpus" "$corpus" --codecs hevc --scales 1,2,4,8 --qps 27,37 --fps 5,1
 done
 
@@ -80,7 +81,9 @@ PYTHON
 # 5. Make the operating table of `lowbeam pack --budget`, and measure budgets with it.
 python -m research operating-points --real "videos:$REAL" --rendered "avec2016:$PEOPLE/people" --workers "$WORKERS" \
     -o "$RESULTS/operating-points.json"
-python -m research operating-table "$RESULTS/operating-points.json" -o src/lowbeam/codec/operating_table.json
+# Those of the compact codecs are of research/scripts/compact.sh.
+python -m research operating-table "$RESULTS/operating-points.json" "$RESULTS/operating-points-compact.json" \
+    -o src/lowbeam/codec/operating_table.json
 lowbeam budgets "avec2016:$PEOPLE/people" --workers "$WORKERS" -o "$RESULTS/budgets-rendered.json"
 lowbeam budgets "videos:$REAL" --truth self --workers "$WORKERS" -o "$RESULTS/budgets-real.json"
 python -m research held-out-budgets "videos:$REAL" "$RESULTS/operating-points.json" --workers "$WORKERS" \
