@@ -78,17 +78,19 @@ def _percent(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:+.0f} %"
 
 
-def memory_of_others_table(sweeps: list[dict[str, Any]]) -> str:
-    """The effect of memory on recordings of other corpora: the mean over the points of each sweep."""
+def memory_of_others_table(sweeps: dict[str, dict[str, Any]]) -> str:
+    """The effect of memory on recordings of other corpora, by the corpus: the mean over the points of each sweep."""
     if not sweeps:
         return "Other recordings were not measured."
-    names, rows = list(sweeps[0]["systems"])[:2], []
-    for found in sweeps:
+    rows = []
+    for corpus, found in sweeps.items():
+        names = list(found["systems"])[:2]
         means = [float(np.mean([agreement(point, name) for point in found["points"]])) for name in names]
-        who = f"{found['recordings']} {found['split']} recordings, {found['seconds'] / 60:.0f} minutes"
+        length = f"{found['recordings']}, {found['seconds'] / 60:.0f} minutes"
         cells = [f"{mean:.3f}" for mean in means]
-        rows.append([who, str(len(found["points"])), *cells, f"{means[0] - means[1]:+.3f}"])
-    return markdown_table(["recordings", "points", *names, "difference"], rows)
+        rows.append([corpus, length, str(len(found["points"])), *cells, f"{means[0] - means[1]:+.3f}"])
+    headings = ["corpus", f"{found['split']} recordings", "points", *names, "difference"]
+    return markdown_table(headings, rows)
 
 
 def losses_table(runs: list[dict[str, Any]]) -> str:

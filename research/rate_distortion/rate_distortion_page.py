@@ -33,6 +33,7 @@ from research.rate_distortion.sweep_tables import (
 from research.result_files import earlier_weights, shown_command, write_page
 
 TEMPLATE = Path(__file__).with_name("rate_distortion_page_template.md")
+OTHERS = "memory-"  # begins the names of sweeps of other corpora, by which the effect of memory is measured
 
 
 def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: bool = True) -> Path:
@@ -43,11 +44,11 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
     ``python -m research stills`` and ``corpus``; ``budgets-rendered.json`` and ``budgets-real.json`` of ``lowbeam
     budgets``, ``budgets-held-out.json`` of ``python -m research held-out-budgets``, and ``real-points.json``, a sweep
     of real people with the uncoded estimates as the truth; ``losses.json``, a list of the ``NAME-valid.json`` of
-    training runs; and optionally sweeps on other corpora, ``memory-*.json``. Raises `SourceError` where a file is
+    training runs; and optionally sweeps on other corpora, ``memory-CORPUS.json``. Raises `SourceError` where a file is
     missing or damaged, and `OutputError`."""
     folder, page = Path(results), Path(page)
     test, valid, systems = (read_sweeps(sorted(folder.glob(f"{name}*.json"))) for name in ("test", "valid", "systems"))
-    others = [read_sweeps([path]) for path in sorted(folder.glob("memory-*.json"))]
+    others = {path.stem.removeprefix(OTHERS): read_sweeps([path]) for path in sorted(folder.glob(f"{OTHERS}*.json"))}
     stills, corpus, losses = (_read(folder / f"{name}.json") for name in ("stills", "corpus", "losses"))
     real, rendered, held_out = (_read(folder / f"budgets-{name}.json") for name in ("real", "rendered", "held-out"))
     real_points = read_sweeps([folder / "real-points.json"])
@@ -75,7 +76,8 @@ def write_rate_distortion_page(results: str | Path, page: str | Path, *, plots: 
             memory_of_others=memory_of_others_table(others), losses=losses_table(losses),
             stills_corpus=f"{stills['corpus']} {stills['split']}", stills_faces=f"{stills['faces']:,}",
             stills=stills_table(stills), corpus=corpus_table(corpus),
-            commands=_commands(rendered, real, held_out, real_points, corpus, valid, test, systems, stills, *others),
+            commands=_commands(rendered, real, held_out, real_points, corpus, valid, test, systems, stills,
+                               *others.values()),
             missing=missing_points(test, valid, systems), earlier=earlier_weights(_measured_with_the_default(folder)),
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, StopIteration) as error:

@@ -60,7 +60,7 @@ sweep valid people --split valid --codecs hevc,avc --scales 1,2,3,4,6,8,12 --qps
 sweep systems people --codecs hevc --fps 5 --models "$SYSTEMS"
 sweep sizes people --codecs hevc --qps 37 --fps 1 --models best,accurate,fast,fer # README shows them uncoded
 sweep test people
-for corpus in people-more people-many people-unconstrained; do
+for corpus in people-many people-unconstrained; do
     sweep "memory-$corpus" "$corpus" --codecs hevc --scales 1,2,4,8 --qps 27,37 --fps 5,1
 done
 

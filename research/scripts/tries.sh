@@ -121,7 +121,7 @@ done
 for share in 0 0.35 0.5 1; do
     share_of_start fast "$share" runs/fast-single runs/fast-first runs/best "${FAST_SECOND_RUN[@]}"
 done
-for share in 0 0.2 0.35; do
+for share in 0 0.2; do
     share_of_start best "$share" runs/best runs/accurate-first runs/accurate-first
 done
 
