@@ -144,18 +144,18 @@ def domain_tries_table(tries: dict[str, dict[str, Any]], described: dict[str, st
 def shares_table(tries: dict[str, dict[str, Any]]) -> str:
     """CCC on each corpus by the share of its earlier weights that a model keeps: the mean over valence, arousal and all
     sizes, and valence at some sizes. `tries` has them as ``share-MODEL-SHARE``."""
-    shown, rows = (1, 4, 8, 16), []
-    found = {
-        (model, float(share)): tries[name]["corpora"]
-        for name in tries if name.startswith("share-") for _, model, share in [name.split("-")]
-    }  # fmt: skip
-    for (model, share), corpora in sorted(found.items()):
+    shown, rows, found = (1, 4, 8, 16), [], {}
+    for name, measured in tries.items():
+        if name.startswith("share-"):
+            _, model, share = name.split("-")
+            found[model, float(share)] = measured["corpora"]
+    for (model, kept), corpora in sorted(found.items()):
         means = [_mean_ccc(measured["systems"]) for measured in corpora.values()]
         cells = [f"{sum(means) / len(means):.4f}"]
         for measured, mean in zip(corpora.values(), means, strict=True):
             (scored,) = measured["systems"].values()
             cells += [f"{mean:.4f}", " / ".join(f"{scored[str(s)]['valence']['ccc']:.3f}" for s in shown)]
-        rows.append([model, f"{share:.0%}", *cells])
+        rows.append([model, f"{kept:.0%}", *cells])
     sides = " / ".join(str(side_of(s)) for s in shown)
     corpora = next(iter(found.values()))
     headings = [heading for name in corpora for heading in (f"{name}, mean of all", f"valence, {sides} px")]
